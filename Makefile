@@ -1,0 +1,73 @@
+# Everything a newcomer runs. It needs python3, make and a package index; the rest is installed
+# into .venv, again whenever pyproject.toml has changed.
+#
+#     make derive          make PYTHON=python3.12 test          make test PYTEST_ARGS="-k chart"
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.SILENT:
+.PHONY: help venv derive lint test certify bench wheel clean
+
+help: ## say what there is
+	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+derive: $(VENV)/.installed ## derive, generate, certify and typeset everything, and fit real data
+	$(BIN)/relrep demo
+
+lint: $(VENV)/.installed-dev ## ruff, mypy and the import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+test: lint ## lint, then the tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+certify: $(VENV)/.installed-dev ## the slow tests, and every generated function against the oracle
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+	$(BIN)/relrep verify --all
+
+bench: $(VENV)/.installed-bench ## ratios of speed, measured side by side
+	$(BIN)/python -m pytest -s benchmarks -o python_files="bench_*.py" $(PYTEST_ARGS)
+
+# A stale build/ would leak deleted modules into the wheel. The wheel is built from the unpacked
+# source distribution, so that both are known to be whole.
+wheel: $(VENV)/.installed-dev ## the source distribution and the wheel, in dist/
+	rm -rf build dist
+	log=$$($(BIN)/python -m build --outdir dist . 2>&1) || { echo "$$log" >&2; exit 1; }
+	rm -rf build
+	ls dist/*
+
+clean: ## remove what was built; .venv stays
+	rm -rf build dist out *.egg-info .benchmarks .hypothesis
+	rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ------------------------------------------------------------------------------ the environment
+
+venv:
+	$(BIN)/python -m pip --version > /dev/null 2>&1 || { \
+	    $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	        echo "relrep_sym needs Python 3.11 or newer; '$(PYTHON)' is '$$($(PYTHON) --version 2>&1)'." \
+	             "Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }; \
+	    echo "making $(VENV) and installing into it, once"; \
+	    $(PYTHON) -m venv --clear $(VENV); }
+
+$(VENV)/.installed: pyproject.toml | venv
+	$(PIP) install --editable .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | venv
+	$(PIP) install --editable '.[dev]'
+	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: pyproject.toml | venv
+	$(PIP) install --editable '.[dev,bench]'
+	touch $@ $(VENV)/.installed $(VENV)/.installed-dev

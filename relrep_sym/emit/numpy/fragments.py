@@ -1,0 +1,547 @@
+"""The pieces of a generated module: bodies of its private functions, as lists of lines.
+
+In: what the equations derived (programs in SymPy). Out: Python text, already formatted, for the slots
+of ``templates/module.py.j2``. Lowering happens here, by :func:`relrep_sym.emit.lowering.lower`; what
+is printed has been through the statement passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import sympy as sp
+
+from relrep_sym.declare.chart import Chart
+from relrep_sym.declare.model import Mixture
+from relrep_sym.declare.symbols import Parameter
+from relrep_sym.declare.view import View
+from relrep_sym.emit.lowering import lower
+from relrep_sym.emit.numpy.naming import identifiers
+from relrep_sym.emit.numpy.printer import filled, infix
+from relrep_sym.equations.component import ComponentForm
+from relrep_sym.equations.em import MStep, statistics_of
+from relrep_sym.equations.program import adjoint, differences, pull_back
+from relrep_sym.statements.language import Assign, Item, Node, Num, Op, Stage, Var, names
+from relrep_sym.statements.passes import hoist, prune, share
+
+__all__ = ["ChartFragments", "bracketed", "component_fragments", "m_step_lines"]
+
+WIDTH = 100
+Leaf = Callable[[sp.Symbol], Node]
+
+
+def bracketed(head: str, items: Sequence[str], tail: str, indent: int = 4) -> list[str]:
+    """``head items tail`` on one line where it fits, else one item a line (as ruff formats it).
+
+    >>> bracketed("a = (", ["1", "2"], ")")
+    ['a = (1, 2)']
+    """
+    comma = "," if len(items) == 1 and head.endswith("(") and tail.startswith(")") else ""
+    line = f"{head}{', '.join(items)}{comma}{tail}"
+    if len(line) + indent <= WIDTH:
+        return [line]
+    inner = ", ".join(items)
+    if len(inner) + indent + 4 <= WIDTH and not comma and head.endswith("("):
+        return [head, f"    {inner}", tail] if _is_call(head) else _each(head, items, tail)
+    return _each(head, items, tail)
+
+
+def _each(head: str, items: Sequence[str], tail: str) -> list[str]:
+    return [head, *(f"    {i}," for i in items), tail]
+
+
+def _is_call(head: str) -> bool:
+    return head[-2:-1].isalnum() or head[-2:-1] == "_"
+
+
+def assignments(assigns: Iterable[Assign]) -> list[str]:
+    """``target = value`` lines, each within the line width."""
+    out: list[str] = []
+    for a in assigns:
+        out += _line(a.target, a.value, 0)
+    return out
+
+
+def _line(target: str, value: Node, depth: int) -> list[str]:
+    text = f"{target} = {infix(value)}"
+    if len(text) + 4 <= WIDTH or not isinstance(value, Op):
+        return [text]
+    if value.op in ("add", "mul") and len(value.args) > 2:  # a long sum: by parts
+        half = len(value.args) // 2
+        first, second = Op(value.op, value.args[:half]), Op(value.op, value.args[half:])
+        part = f"part{depth + 1}"
+        return [
+            *_line(part, first, depth + 1),
+            *_line(target, Op(value.op, (Var(part), second)), depth),
+        ]
+    lines: list[str] = []
+    args: list[Node] = []
+    for n, a in enumerate(value.args):
+        if isinstance(a, Op) and len(infix(a)) > 40:
+            part = f"part{depth + 1}_{n + 1}"
+            lines += _line(part, a, depth + 1)
+            args.append(Var(part))
+        else:
+            args.append(a)
+    return [*lines, f"{target} = {infix(Op(value.op, tuple(args)))}"]
+
+
+class ChartFragments:
+    """Bodies of the chart's functions, for one chart and its model."""
+
+    def __init__(self, chart: Chart) -> None:
+        self.chart = chart
+        self.model: Mixture = chart.model
+        self.roles = tuple(p.name for p in self.model.family.parameters)
+        aliases = {t: r for t, r in chart.program if _plain(r)}
+        own = [c.name for c in chart.coordinates]
+        inner = [p.symbol for p in self.model.parameters if p.symbol not in aliases]
+        labels = {p: p.name if p.name not in own else f"{p.name}_of_model" for p in inner}
+        given = identifiers([*own, *labels.values()], self.roles)
+        self.of_coordinate = {sp.Symbol(n): given[n] for n in own}
+        self.of_parameter: dict[Parameter, str] = {p: given[labels[p]] for p in inner}
+        self.of_parameter |= {t: self.of_coordinate[r] for t, r in aliases.items()}
+
+    def leaf(self, symbol: sp.Symbol) -> Node:
+        """The variable that holds a coordinate or an entry of θ."""
+        if isinstance(symbol, Parameter):
+            return Var(self.of_parameter[symbol])
+        return Var(self.of_coordinate.get(symbol, symbol.name))
+
+    def _unpack(self, assigns: Sequence[Assign], extra: Iterable[Node] = ()) -> list[str]:
+        """``name = rows[j]`` for each coordinate that is read."""
+        read = {n for a in assigns for n in names(a.value)} | {n for e in extra for n in names(e)}
+        own = [self.of_coordinate[s] for s in self.chart.symbols]
+        whole = ", ".join(own) + " = rows"
+        if read.issuperset(own) and len(own) > 1 and len(whole) + 4 <= WIDTH:
+            return [whole]
+        return [f"{name} = rows[{j}]" for j, name in enumerate(own) if name in read]
+
+    def _program(self) -> list[Assign]:
+        return [
+            Assign(self.of_parameter[t], lower(r, self.leaf))
+            for t, r in self.chart.program
+            if not _plain(r)
+        ]
+
+    def components(self) -> list[str]:
+        """Body of ``_components(rows)``."""
+        return self._component_body(self._program(), self.leaf, self._unpack, self._differences())
+
+    def model_components(self) -> list[str]:
+        """Body of ``_model_components(theta)``."""
+        index = {p.symbol: i for i, p in enumerate(self.model.parameters)}
+
+        def leaf(symbol: sp.Symbol) -> Node:
+            return Item("theta", index[symbol])
+
+        return self._component_body([], leaf, lambda *_: [], {})
+
+    def _differences(self) -> dict[str, list[Assign]]:
+        out: dict[str, list[Assign]] = {}
+        for role in self.roles:
+            found = differences(self.chart, role)
+            if found is not None:
+                out[role] = [
+                    Assign(f"delta_{role}_{k + 1}", lower(e, self.leaf))
+                    for k, e in reversed(list(enumerate(found)))
+                ]
+        return out
+
+    def _component_body(
+        self,
+        program: list[Assign],
+        leaf: Leaf,
+        unpack: Callable[..., list[str]],
+        known: Mapping[str, list[Assign]],
+    ) -> list[str]:
+        weights = [lower(w, leaf) for w in self.model.weight_expressions]
+        values = {r: [lower(v, leaf) for v in self.model.component(r)] for r in self.roles}
+        program = share([*program, *(a for rows in known.values() for a in rows)])
+        every = [*weights, *(v for row in values.values() for v in row)]
+        lines = unpack(program, every) + assignments(program)
+        like = "theta[0]" if leaf is not self.leaf else "rows[0]"
+        lines += _stacked("weights", weights, like)
+        for role, row in values.items():
+            lines += _stacked(role, row, like)
+        deltas = []
+        for role in self.roles:
+            if role in known:
+                deltas.append(f"delta_{role}")
+                count = len(self.model.component(role)) - 1
+                rows = [Var(f"delta_{role}_{k + 1}") for k in range(count)]
+                lines += _stacked(f"delta_{role}", rows, like)
+            else:
+                deltas.append(f"{role}[:-1] - {role}[-1]")
+        roles = _tuple(self.roles)
+        return [*lines, *bracketed("return Components(", ["weights", roles, _tuple(deltas)], ")")]
+
+    def to_model(self) -> list[str]:
+        """Body of ``_to_model(rows)``."""
+        program = share(self._program())
+        values = [self.leaf(p.symbol) for p in self.model.parameters]
+        lines = self._unpack(program, values) + assignments(program)
+        return lines + bracketed("return [", [infix(v) for v in values], "]")
+
+    def to_parameters(self) -> list[str]:
+        """Body of ``_to_parameters(weights, …)``: θ from component arrays."""
+        rows = [
+            f"{'weights' if p.role == 'weight' else p.role}[{p.components[0]}]"
+            for p in self.model.parameters
+        ]
+        return bracketed("return [", rows, "]")
+
+    def pull_back(self) -> list[str]:
+        """Body of ``_pull_back(rows, d_weights, d_role …)``."""
+        known = {adjoint(p.name): self._incoming(p.role, p.symbol) for p in self.model.parameters}
+        return self._pull_back(known)
+
+    def pull_back_model(self) -> list[str]:
+        """Body of ``_pull_back_model(rows, d_theta)``."""
+        return self._pull_back(
+            {adjoint(p.name): Item("d_theta", i) for i, p in enumerate(self.model.parameters)}
+        )
+
+    def _incoming(self, role: str, symbol: Parameter) -> Node:
+        """∂L/∂θ_i from the component arrays' adjoints."""
+        expressions = (
+            self.model.weight_expressions if role == "weight" else self.model.component(role)
+        )
+        source = "d_weights" if role == "weight" else f"d_{role}"
+        last = len(expressions) - 1
+        terms: list[Node] = []
+        for k, e in enumerate(expressions):
+            slope = sp.diff(e, symbol)
+            if slope == 0 or (role == "weight" and k == last):
+                continue  # d_weights is relative to the last component: its own share is zero
+            item = Item(source, k)
+            terms.append(item if slope == 1 else Op("neg", (item,)))
+        return terms[0] if len(terms) == 1 else Op("add", tuple(terms))
+
+    def _pull_back(self, known: Mapping[sp.Symbol, Node]) -> list[str]:
+        bars = dict(known)
+        coordinates = set(self.chart.symbols)
+
+        def leaf(symbol: sp.Symbol) -> Node:
+            return bars[symbol] if symbol in bars else self.leaf(symbol)
+
+        program: list[Assign] = []
+        out: list[str] = []
+        for target, rule in pull_back(self.chart):
+            value = lower(rule.xreplace(self.chart.unrolled), leaf)
+            if target in coordinates and not target.name.startswith("d_"):
+                out.append(f"g_{self.of_coordinate[target]}")
+                program.append(Assign(out[-1], value))
+            else:
+                program.append(Assign(target.name, value))
+                bars[target] = Var(target.name)
+        inline = {a.target: a.value for a in program if not isinstance(a.value, Op)}
+        program = share([a for a in program if a.target not in inline])
+        wanted = [n for t in out for n in ([t] if t not in inline else names(inline[t]))]
+        program = prune(program, wanted)
+        lines = self._unpack(program) + assignments(program)
+        results = [infix(inline[t]) if t in inline else t for t in out]
+        return lines + bracketed("return [", results, "]")
+
+    def from_model(self, inverse: Sequence[tuple[str, sp.Expr]]) -> list[str]:
+        """Body of ``_from_model(theta)``."""
+        index = {p.symbol: i for i, p in enumerate(self.model.parameters)}
+
+        def leaf(symbol: sp.Symbol) -> Node:
+            if isinstance(symbol, Parameter):
+                return Item("theta", index[symbol])
+            return self.leaf(symbol)
+
+        found = {sp.Symbol(n): lower(e, leaf) for n, e in inverse}
+        program = share([Assign(self.of_coordinate[s], v) for s, v in found.items()])
+        results = [self.of_coordinate[s] for s in self.chart.symbols]
+        return assignments(program) + bracketed("return [", results, "]")
+
+    def view(self, view: View) -> list[str]:
+        """Body of ``_view(rows)``."""
+        program = share(
+            [Assign(f"b_{n}", lower(e, self.leaf)) for n, e in zip(view.names, view.expressions, strict=True)]
+        )
+        lines = self._unpack(program) + assignments(program)
+        return lines + bracketed("return [", [f"b_{n}" for n in view.names], "]")
+
+    def push_view(self, view: View) -> list[str]:
+        """Body of ``_push_view(rows, d_rows)``: db/dt = Σ_j ∂b/∂λ_j dλ_j/dt."""
+        rates = {s: sp.Symbol(f"rate_of_{j}") for j, s in enumerate(self.chart.symbols)}
+
+        def leaf(symbol: sp.Symbol) -> Node:
+            if symbol.name.startswith("rate_of_"):
+                return Item("d_rows", int(symbol.name.removeprefix("rate_of_")))
+            return self.leaf(symbol)
+
+        program = []
+        for n, e in zip(view.names, view.expressions, strict=True):
+            terms = [sp.diff(e, s) * rates[s] for s in self.chart.symbols if e.has(s)]
+            program.append(Assign(f"b_{n}", lower(sp.Add(*terms), leaf)))
+        program = share(program)
+        lines = self._unpack(program) + assignments(program)
+        return lines + bracketed("return [", [f"b_{n}" for n in view.names], "]")
+
+
+def _plain(rule: sp.Expr) -> bool:
+    return isinstance(rule, sp.Symbol) and not isinstance(rule, Parameter)
+
+
+def _tuple(items: Sequence[str]) -> str:
+    return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
+
+
+def _stacked(target: str, rows: Sequence[Node], like: str) -> list[str]:
+    """``target = np.array([...])``, numbers spread to the batch."""
+    if all(isinstance(r, Num) for r in rows) and len(set(rows)) == 1:
+        text = f"{target} = np.full(({len(rows)}, *{like}.shape), {infix(rows[0])})"
+        return [text] if isinstance(rows[0], Num) else []
+    shown = [
+        f"np.full_like({like}, {infix(r)})" if isinstance(r, Num) else infix(r) for r in rows
+    ]
+    return bracketed(f"{target} = np.array([", shown, "])")
+
+
+def _bare(symbol: sp.Symbol) -> Node:
+    return Var(symbol.name)
+
+
+def component_fragments(form: ComponentForm) -> dict[str, object]:
+    """Bodies and facts of the functions that one family needs; they hold for any K."""
+    family = form.family
+    roles = [p.name for p in family.parameters]
+    buffers = {b: f"basis[{j}]" for j, b in enumerate(form.basis)}
+    prepare: list[Assign] = []
+    stages = {"x": Stage.SAMPLE}
+    block: list[str] = []
+    if form.own:
+        block += _fill_basis(form, buffers, stages, prepare)
+    else:
+        for b, buffer in buffers.items():
+            node = lower(b.subs(form.z, family.x), _bare)
+            block += filled(node, buffer, "spare")
+    coefficients = [a.target for a in prepare]
+    exponents, reference, more = _exponents(form, buffers)
+    prepare_lines = assignments([*prepare, *more]) + assignments(
+        [Assign("heights", lower(form.height, _bare))]
+    )
+    if form.height == 1:
+        prepare_lines[-1] = f"heights = np.ones_like({roles[0]})"
+    coefficients += [a.target for a in more]
+    used = [n for n in roles if any(n in names(a.value) for a in [*prepare, *more])]
+    shown = _locations(block + exponents + reference, roles)
+    arrays = [n for n in roles if n in shown] + coefficients
+    return {
+        "prepare": prepare_lines,
+        "coefficients": arrays,
+        "block": block,
+        "exponents": exponents,
+        "reference": reference,
+        "odds": _return_lines("odds", form.odds),
+        "score": _score_lines(form),
+        "common": infix(lower_common(form)) if form.common != 0 else None,
+        "quadratic": _quadratic_lines(form),
+        "used": used,
+    }
+
+
+def _locations(lines: Sequence[str], roles: Sequence[str]) -> set[str]:
+    """Family parameters that per-sample lines read directly."""
+    text = " ".join(lines).replace("(", " ").replace(")", " ").replace(",", " ").split()
+    return {r for r in roles if r in text}
+
+
+def _fill_basis(
+    form: ComponentForm,
+    buffers: Mapping[sp.Expr, str],
+    stages: Mapping[str, Stage],
+    prepare: list[Assign],
+) -> list[str]:
+    """Fill z first, then what is built from it."""
+    lines: list[str] = []
+    target = buffers.get(form.z, "spare")
+    raw = hoist(lower(form.standard, _bare), stages, "c", prepare)
+    lines += filled(raw, target, "")
+
+    def leaf(symbol: sp.Symbol) -> Node:
+        return Var(target) if symbol == form.z else _bare(symbol)
+
+    for b, buffer in buffers.items():
+        if b != form.z:
+            lines += filled(lower(b, leaf), buffer, "spare" if target != "spare" else "")
+    return lines
+
+
+def _exponents(
+    form: ComponentForm, buffers: Mapping[sp.Expr, str]
+) -> tuple[list[str], list[str], list[Assign]]:
+    """Lines that fill log f_k − log f_K and log f_K, both without heights."""
+    terms = [(c, buffers[b]) for c, b in zip(form.coefficients, form.basis, strict=True) if c != 0]
+    more: list[Assign] = []
+    odds: list[str] = []
+    reference: list[str] = []
+    if form.constant != 0:
+        more.append(Assign("constant", lower(form.constant, _bare)))
+    for n, (c, buffer) in enumerate(terms):
+        first = n == 0
+        sign = {sp.Integer(1): "add", sp.Integer(-1): "subtract"}.get(c)
+        if form.own and sign is not None:
+            left, right = (f"{buffer}[:-1]", f"{buffer}[-1]")
+            if sign == "subtract":
+                left, right = right, left
+            into = "out" if first else "spare[:-1]"
+            odds.append(f"np.subtract({left}, {right}, out={into})")
+            verb = "positive" if sign == "add" else "negative"
+            reference.append(
+                f"np.{verb}({buffer}[-1], out=out)" if first
+                else f"np.{sign}(out, {buffer}[-1], out=out)"
+            )
+        else:
+            name = f"slope{n + 1}"
+            more.append(Assign(name, lower(c, _bare)))
+            if form.own:
+                odds.append(f"np.multiply({name}, {buffer}, out=spare)")
+                into = "out" if first else "spare[:-1]"
+                odds.append(f"np.subtract(spare[:-1], spare[-1], out={into})")
+            else:
+                into = "out" if first else "spare[:-1]"
+                odds.append(f"np.multiply({name}[:-1] - {name}[-1], {buffer}, out={into})")
+            source = f"{buffer}[-1]" if form.own else f"{buffer}[0]"
+            target = "out" if first else "spare"
+            reference.append(f"np.multiply({name}[-1], {source}, out={target})")
+            if not first:
+                reference.append("np.add(out, spare, out=out)")
+        if not first:
+            odds.append("np.add(out, spare[:-1], out=out)")
+    if form.constant != 0:
+        odds.append("np.add(out, constant[:-1] - constant[-1], out=out)")
+        reference.append("np.add(out, constant[-1], out=out)")
+    return odds, reference, more
+
+
+def _return_lines(prefix: str, values: Sequence[sp.Expr]) -> list[str]:
+    program = share([Assign(f"{prefix}{j}", lower(v, _bare)) for j, v in enumerate(values)])
+    targets = [f"{prefix}{j}" for j in range(len(values))]
+    comma = "," if len(targets) == 1 else ""
+    return [*assignments(program), f"return {', '.join(targets)}{comma}"]
+
+
+def _score_lines(form: ComponentForm) -> list[str]:
+    """Body of ``_score(mu, …)``: a tuple for each parameter, None where a coefficient is zero."""
+    program: list[Assign] = []
+    rows = []
+    for p, row in zip(form.family.parameters, form.score, strict=True):
+        cells = []
+        for j, a in enumerate(row):
+            if a == 0:
+                cells.append("None")
+            elif a.is_number:
+                first = form.family.parameters[0].name
+                cells.append(f"np.full_like({first}, {infix(lower(a, _bare))})")
+            else:
+                program.append(Assign(f"{p.name}_{j}", lower(a, _bare)))
+                cells.append(f"{p.name}_{j}")
+        rows.append(f"({', '.join(cells)}{',' if len(cells) == 1 else ''})")
+    comma = "," if len(rows) == 1 else ""
+    return [*assignments(share(program)), f"return {', '.join(rows)}{comma}"]
+
+
+def lower_common(form: ComponentForm) -> Node:
+    """log g(x) as a node; log Γ is a function of the runtime."""
+    gamma = sp.Function("log_gamma")
+    expression = form.common.replace(sp.loggamma, gamma)
+    calls = {c: sp.Symbol(f"log_gamma({infix(lower(c.args[0], _bare))})") for c in expression.atoms(gamma)}
+    return lower(expression.xreplace(calls), _bare)
+
+
+def _quadratic_lines(form: ComponentForm) -> list[str] | None:
+    """Body of ``_quadratic(mu, …)``: log f as c_0 + c_1 x + c_2 x², or None."""
+    family = form.family
+    if family.support != "line" or not form.log_density.is_polynomial(family.x):
+        return None
+    expanded = sp.expand(sp.expand_log(family.log_density, force=True))
+    polynomial = sp.Poly(expanded, family.x)
+    if polynomial.degree() > 2:
+        return None
+    found = [sp.factor_terms(polynomial.coeff_monomial(family.x**j)) for j in range(3)]
+    return _return_lines("q", found)
+
+
+def m_step_lines(model: Mixture, step: MStep) -> list[str]:
+    """Body of ``_m_step(mass, means, …)``: statistics of z to those of y, then the updates."""
+    from relrep_sym.equations.component import component_form
+
+    form = component_form(model.family)
+    roles = [p.name for p in model.family.parameters]
+    functions, _ = statistics_of(model.family)
+    y = sp.Symbol("y", real=True)
+    spread = sp.Integer(1)
+    if form.own:
+        spread = sp.factor(sp.diff(model.family.x, model.family.x) / sp.diff(form.standard, model.family.x))
+    position = {b: j for j, b in enumerate(form.basis)}
+    used = {s.name for u in step.updates for e in (u.value, *(t for _, t in u.totals)) for s in e.free_symbols}
+    program: list[Assign] = []
+    for j, function in enumerate(functions, start=1):
+        in_z = sp.expand(function.subs(y, spread * form.z))
+        coefficient, b = in_z.as_independent(form.z, as_Add=False)
+        scaled = lower(coefficient, _bare)
+        mean = Item("means", position[b])
+        program.append(Assign(f"t_{j}", mean if coefficient == 1 else Op("mul", (scaled, mean))))
+    program = [a for a in program if a.target in used]
+    lines = assignments(share(program, prefix="c"))
+    lines += _weight_lines(model, step)
+    current = dict.fromkeys(roles)
+    for u in step.updates:
+        lines += _update_lines(model, u, current)
+    results = [current[r] or r for r in roles]
+    return [*lines, f"return shares, {_tuple(results)}"]
+
+
+def _weight_lines(model: Mixture, step: MStep) -> list[str]:
+    free = step.free_weights
+    if not free:
+        return _stacked("shares", [lower(w, _bare) for w in model.weight_expressions], "mass[0]")
+    if len(free) == model.components:
+        return ["shares = mass / mass.sum(axis=0)"]
+    rest = 1 - sum((w for k, w in enumerate(model.weights) if k not in free), sp.Integer(0))
+    fixed = [f"np.full_like(mass[0], {infix(lower(w, _bare))})" if k not in free else "" for k, w in enumerate(model.weights)]
+    which = [str(k) for k in free]
+    rows = [f or f"share * mass[{k}]" for k, f in enumerate(fixed)]
+    return [
+        f"share = {infix(lower(rest, _bare))} / mass[[{', '.join(which)}]].sum(axis=0)",
+        *bracketed("shares = np.array([", rows, "])"),
+    ]
+
+
+def _update_lines(model: Mixture, u: object, current: dict[str, str | None]) -> list[str]:
+    from relrep_sym.equations.em import Update
+
+    assert isinstance(u, Update)
+    lines: list[str] = []
+
+    def leaf(symbol: sp.Symbol) -> Node:
+        if symbol.name == "N":
+            return Var("mass")
+        if current.get(symbol.name):
+            return Var(str(current[symbol.name]))
+        return Var(symbol.name)
+
+    for symbol, expression in u.totals:
+        node = lower(expression, leaf)
+        lines.append(f"{symbol.name} = ({infix(node)}).sum(axis=0)")
+    value = lower(u.value, leaf)
+    if u.shift:
+        value = Op("add", (Var(u.parameter), value))
+    name = f"new_{u.parameter}"
+    whole = len(u.components) == model.components
+    if u.totals:
+        lines.append(f"{name} = np.broadcast_to({infix(value)}, {u.parameter}.shape)")
+    elif whole:
+        lines.append(f"{name} = {infix(value)}")
+    else:
+        which = f"[{', '.join(str(k) for k in u.components)}]"
+        if not current[u.parameter]:
+            lines.append(f"{name} = {u.parameter}.copy()")
+        lines.append(f"{name}[{which}] = ({infix(value)})[{which}]")
+    current[u.parameter] = name
+    return lines

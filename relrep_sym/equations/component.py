@@ -1,0 +1,205 @@
+r"""One generic component, differentiated once: what the data pass of every mixture needs.
+
+In: a :class:`~relrep_sym.declare.family.Family`. Out: a frozen :class:`ComponentForm`,
+
+.. math:: f(x \mid \varphi) = h(\varphi)\, e^{c_0(\varphi) + \sum_j c_j(\varphi)\, b_j(z)}\, g(x)
+
+with a standard variable z (for a location and scale family (x − μ)/σ, up to a constant; else x) and
+functions b_j of z alone, found by separating z from the parameters. All is derived from the family's
+log-density; no family is known by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import sympy as sp
+from sympy.codegen.cfunctions import log1p
+
+from relrep_sym.declare.family import Family
+from relrep_sym.errors import DerivationError, problem
+
+__all__ = ["ComponentForm", "component_form", "difference_symbol"]
+
+
+def difference_symbol(parameter: str) -> sp.Symbol:
+    """The symbol of a component's parameter less the reference component's."""
+    return sp.Symbol(f"delta_{parameter}", real=True)
+
+
+@dataclass(frozen=True)
+class ComponentForm:
+    """The derived form of a family; all expressions are in its parameters' symbols, ``z`` and x.
+
+    Attributes:
+        family: the family it was derived from.
+        z: the standard variable's symbol.
+        standard: z as an expression in x and the parameters.
+        own: whether z differs from component to component; if not, z is x.
+        basis: the functions b_1 … b_J of z (b_0 is the constant one).
+        height: the factor h(φ), free of exponentials.
+        constant: c_0(φ).
+        coefficients: c_1(φ) … c_J(φ).
+        common: log g(x), the term that no parameter enters.
+        score: for each parameter the coefficients (a_0, …, a_J) of ∂ log f/∂φ_i = Σ_j a_j b_j.
+        odds: the coefficients (e_0, …, e_J), in the reference's parameters and the differences to
+            them, of log f(x | φ + δ) − log f(x | φ) = Σ_j e_j b_j(z); each vanishes with δ without
+            cancellation.
+    """
+
+    family: Family
+    z: sp.Symbol
+    standard: sp.Expr
+    own: bool
+    basis: tuple[sp.Expr, ...]
+    height: sp.Expr
+    constant: sp.Expr
+    coefficients: tuple[sp.Expr, ...]
+    common: sp.Expr
+    score: tuple[tuple[sp.Expr, ...], ...]
+    odds: tuple[sp.Expr, ...]
+
+    @property
+    def log_density(self) -> sp.Expr:
+        """The family's log-density put together again from the parts (for checks)."""
+        terms = sum(
+            (c * b for c, b in zip(self.coefficients, self.basis, strict=True)), sp.Integer(0)
+        )
+        inner = terms.subs(self.z, self.standard)
+        return sp.log(self.height) + self.constant + inner + self.common
+
+
+@cache
+def component_form(family: Family) -> ComponentForm:
+    """Derive the form of a family.
+
+    Raises DerivationError where the log-density does not separate into functions of a standard
+    variable with coefficients in the parameters.
+
+    >>> from relrep_sym.declare.family import family_named
+    >>> form = component_form(family_named("normal"))
+    >>> form.basis, form.height, form.score[0]
+    ((z, z**2), sqrt(2)/(2*sqrt(pi)*sigma), (0, sqrt(2)/sigma, 0))
+    >>> component_form(family_named("poisson")).odds
+    (-delta_rate, log1p(delta_rate/rate))
+    """
+    z = sp.Symbol("z", real=True)
+    location, scale = family.location, family.scale
+    own = location is not None or scale is not None
+    centre = location.symbol if location else sp.Integer(0)
+    spread = scale.symbol if scale else sp.Integer(1)
+    unscaled = _separate(_in_z(family, centre + spread * z, family.log_density), z)
+    stretch = _stretch(unscaled, z)
+    observed = centre + spread * z * stretch
+    standard = (family.x - centre) / (spread * stretch)
+
+    density = _separate(_in_z(family, observed, family.log_density), z)
+    scores = [
+        _separate(_in_z(family, observed, sp.diff(family.log_density, s)), z)
+        for s in family.symbols
+    ]
+    moved = {s: s + difference_symbol(s.name) for s in family.symbols}
+    shifted = family.log_density.subs(moved, simultaneous=True) - family.log_density
+    odds = _separate(_in_z(family, observed, shifted), z)
+
+    common = sp.Integer(0)
+    if not own:
+        for b in [b for b, c in density.items() if b != 1 and not c.free_symbols]:
+            common += density.pop(b) * b.subs(z, family.x)
+    found = {b for part in (density, *scores, odds) for b in part} - {sp.Integer(1)}
+    basis = tuple(sorted(found, key=lambda b: (sp.count_ops(b), sp.default_sort_key(b))))
+    for b in basis:
+        _refuse_entangled(family, b)
+    height, constant = _height(density.get(sp.Integer(1), sp.Integer(0)))
+    ordered = (sp.Integer(1), *basis)
+    return ComponentForm(
+        family=family,
+        z=z,
+        standard=standard,
+        own=own,
+        basis=basis,
+        height=height,
+        constant=constant,
+        coefficients=tuple(sp.factor(density.get(b, sp.Integer(0))) for b in basis),
+        common=common,
+        score=tuple(
+            tuple(sp.factor(s.get(b, sp.Integer(0))) for b in ordered) for s in scores
+        ),
+        odds=tuple(_without_cancellation(odds.get(b, sp.Integer(0))) for b in ordered),
+    )
+
+
+def _in_z(family: Family, observed: sp.Expr, expression: sp.Expr) -> sp.Expr:
+    inner = sp.expand_log(expression.subs(family.x, observed), force=True)
+    return sp.expand(inner)
+
+
+def _separate(expression: sp.Expr, z: sp.Symbol) -> dict[sp.Expr, sp.Expr]:
+    """{function of z: coefficient} with the expression their sum of products."""
+    out: dict[sp.Expr, sp.Expr] = {}
+    for term in sp.Add.make_args(expression):
+        coefficient, function = term.as_independent(z, as_Add=False)
+        out[function] = out.get(function, sp.Integer(0)) + coefficient
+    return {b: c for b, c in out.items() if c != 0}
+
+
+def _stretch(density: dict[sp.Expr, sp.Expr], z: sp.Symbol) -> sp.Expr:
+    """The factor s that turns a lone term −|c| zᵖ of the log-density into −(z/s)ᵖ, else 1."""
+    terms = {b: c for b, c in density.items() if b != 1}
+    if len(terms) != 1:
+        return sp.Integer(1)
+    ((function, c),) = terms.items()
+    base, power = function.as_base_exp()
+    if base != z or not (c.is_Rational and c < 0 and power.is_Integer and power % 2 == 0):
+        return sp.Integer(1)
+    return (-c) ** (-sp.Integer(1) / power)
+
+
+def _height(c0: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """(h, c): e^{c0} = h e^c with h free of exponentials, the logarithms gone into it."""
+    logs = [t for t in sp.Add.make_args(c0) if t.has(sp.log)]
+    height = sp.exp(sp.Add(*logs))
+    if height.has(sp.exp):
+        return sp.Integer(1), c0
+    return height, sp.expand(c0 - sp.Add(*logs))
+
+
+def _refuse_entangled(family: Family, function: sp.Expr) -> None:
+    tangled = [s.name for s in family.symbols if function.has(s)]
+    if tangled:
+        raise DerivationError(
+            problem(
+                f"the {family.name} log-density does not separate: {', '.join(tangled)} stays "
+                "inside a function of x",
+                str(function),
+                "a sum of products of a function of x (standardised) and one of the parameters",
+            )
+        )
+
+
+def _without_cancellation(coefficient: sp.Expr) -> sp.Expr:
+    """A coefficient that vanishes with the differences, with the vanishing factor explicit.
+
+    Logarithms log a − log b become log1p((a − b)/b), what is rational is brought together and
+    factored. Differences are then factors, not small results of large subtractions.
+    """
+    logs: dict[sp.Expr, sp.Expr] = {}
+    rational = sp.Integer(0)
+    for term in sp.Add.make_args(sp.expand(coefficient)):
+        inside = [f for f in sp.Mul.make_args(term) if isinstance(f, sp.log)]
+        if len(inside) == 1:
+            logs[inside[0].args[0]] = logs.get(inside[0].args[0], 0) + term / inside[0]
+        else:
+            rational += term
+    out = sp.factor(sp.together(rational))
+    arguments = sorted(logs, key=lambda a: (-sp.count_ops(a), sp.default_sort_key(a)))
+    while arguments:
+        a = arguments.pop(0)
+        partner = next((b for b in arguments if sp.expand(logs[b] + logs[a]) == 0), None)
+        if partner is None:
+            out += logs[a] * sp.log(a)
+            continue
+        arguments.remove(partner)
+        out += logs[a] * log1p(sp.factor((a - partner) / partner))
+    return out

@@ -1,0 +1,250 @@
+r"""The M-step of a mixture, from ∂Q/∂θ = 0.
+
+In: a model. Out: a frozen :class:`MStep`: for each family parameter that is learned, its closed form
+in the responsibilities' statistics. With r_k held,
+
+.. math:: Q = \sum_k N_k \log\pi_k + \sum_k \mathbb{E}[r_k \log f(x \mid \varphi_k)]
+
+is a sum of statistics N_k = E[r_k] and N_k t_{jk}, t_{jk} = E[r_k T_j(y)]/N_k, times functions of φ,
+where y is x less the component's present location (proven to be a location) or x itself. The stationarity equations are
+solved one unknown at a time; tied parameters sum their equation over the components first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import sympy as sp
+
+from relrep_sym.declare.family import Family
+from relrep_sym.declare.model import Mixture
+from relrep_sym.equations.component import component_form
+from relrep_sym.errors import DerivationError, problem
+
+__all__ = ["MStep", "Update", "derive_m_step", "statistic_symbol", "statistics_of"]
+
+
+def statistic_symbol(index: int) -> sp.Symbol:
+    """N for index 0, else t_index, the responsibility-weighted mean of the statistic T_index."""
+    return sp.Symbol("N", positive=True) if index == 0 else sp.Symbol(f"t_{index}", real=True)
+
+
+@dataclass(frozen=True)
+class Update:
+    """The new value of one family parameter for some components.
+
+    ``value`` is in N, t_j, in the family's symbols for what is fixed or already updated, and in
+    ``totals``: symbols that stand for sums over the components of the paired expression. A location's
+    value is added to the present one (``shift``). ``components`` all share the formula.
+    """
+
+    parameter: str
+    components: tuple[int, ...]
+    value: sp.Expr
+    totals: tuple[tuple[sp.Symbol, sp.Expr], ...]
+    shift: bool
+
+
+@dataclass(frozen=True)
+class MStep:
+    """Updates in order of computation; weights are N_k over what the free ones sum to."""
+
+    free_weights: tuple[int, ...]
+    updates: tuple[Update, ...]
+
+
+@cache
+def statistics_of(family: Family) -> tuple[tuple[sp.Expr, ...], dict[sp.Expr, sp.Expr]]:
+    """(T_1 … T_J as functions of y, the log-density's coefficient of each, and of 1).
+
+    The new parameters are the family's symbols, a location replaced by the shift from the present.
+
+    >>> from relrep_sym.declare.family import family_named
+    >>> statistics_of(family_named("normal"))[0]
+    (y, y**2)
+    """
+    component_form(family)  # refuses a family whose log-density does not separate
+    y = sp.Symbol("y", real=True)
+    moved = {family.x: y}
+    expression = sp.expand(sp.expand_log(family.log_density.subs(moved), force=True))
+    parts: dict[sp.Expr, sp.Expr] = {}
+    for term in sp.Add.make_args(expression):
+        coefficient, function = term.as_independent(y, as_Add=False)
+        parts[function] = parts.get(function, sp.Integer(0)) + coefficient
+    functions = [
+        b for b, c in parts.items() if b != 1 and c.free_symbols & set(family.symbols)
+    ]
+    functions.sort(key=lambda b: (sp.count_ops(b), sp.default_sort_key(b)))
+    return tuple(functions), parts
+
+
+def derive_m_step(model: Mixture) -> MStep:
+    """The joint maximiser of Q over the model's θ.
+
+    Raises DerivationError where an equation has no closed form in the unknowns' order, and says
+    which.
+
+    >>> from relrep_sym.declare.model import mixture
+    >>> step = derive_m_step(mixture("normal", components=3))
+    >>> [(u.parameter, u.value) for u in step.updates]
+    [('mu', t_1), ('sigma', sqrt(-t_1**2 + t_2))]
+    """
+    family = model.family
+    kinds = [_kinds(model, k) for k in range(model.components)]
+    updates: list[Update] = []
+    for kind in dict.fromkeys(kinds):
+        members = tuple(k for k, other in enumerate(kinds) if other == kind)
+        updates += _solve_own(family, kind, members)
+    tied = [p.name for p, q in zip(family.parameters, model.patterns, strict=True) if q == "tied"]
+    if tied:
+        updates = _solve_tied(model, updates, tied, kinds)
+    return MStep(model.free_weights, tuple(updates))
+
+
+def _kinds(model: Mixture, k: int) -> tuple[str, ...]:
+    """For component k, each family parameter's kind: own, tied or fixed."""
+    out = []
+    for p, pattern in zip(model.family.parameters, model.patterns, strict=True):
+        if pattern == "tied":
+            out.append("tied")
+        elif any(k in q.components for q in model.of_role(p.name)):
+            out.append("own")
+        else:
+            out.append("fixed")
+    return tuple(out)
+
+
+def _objective(family: Family) -> sp.Expr:
+    """Q of one component, a location's symbol standing for the shift from the present one."""
+    functions, parts = statistics_of(family)
+    q = parts.get(sp.Integer(1), sp.Integer(0))
+    for j, function in enumerate(functions, start=1):
+        q += statistic_symbol(j) * parts[function]
+    return statistic_symbol(0) * q
+
+
+def _solve_own(family: Family, kind: tuple[str, ...], members: tuple[int, ...]) -> list[Update]:
+    q = _objective(family)
+    location = family.location
+    if location is not None:  # a location that is fixed has not moved from the present one
+        index = family.parameters.index(location)
+        if kind[index] == "fixed":
+            q = q.subs(location.symbol, 0)
+    unknown = [p for p, how in zip(family.parameters, kind, strict=True) if how == "own"]
+    out: list[Update] = []
+    while unknown:
+        for p in unknown:
+            others = {o.symbol for o in unknown if o is not p}
+            value = _root(sp.diff(q, p.symbol), p.symbol, p.domain.name)
+            if value is not None and not value.free_symbols & others:
+                q = q.subs(p.symbol, value)
+                out.append(Update(p.name, members, value, (), p is location))
+                unknown.remove(p)
+                break
+        else:
+            raise DerivationError(
+                problem(
+                    "the M-step has no closed form",
+                    f"the equations for {', '.join(p.name for p in unknown)} of the "
+                    f"{family.name} family",
+                    "equations that can be solved one unknown at a time",
+                )
+            )
+    return out
+
+
+def _root(equation: sp.Expr, unknown: sp.Symbol, domain_name: str) -> sp.Expr | None:
+    """The one root that lies in the domain for every sample, or None."""
+    numerator = sp.numer(sp.together(equation))
+    if not numerator.has(unknown):
+        return None
+    plain = sp.Dummy("u")  # assumptions of the unknown would hide roots
+    try:
+        roots = sp.solve(numerator.subs(unknown, plain), plain)
+    except NotImplementedError:
+        return None
+    if domain_name == "positive":
+        roots = [r for r in roots if not _negative_at_probe(r)]
+    return sp.simplify(roots[0]) if len(roots) == 1 else None
+
+
+def _negative_at_probe(root: sp.Expr) -> bool:
+    """Sign of a root at statistics that a real sample could have (t_2 > t_1²)."""
+    probe = {s: sp.Rational(7, 4) for s in root.free_symbols}
+    probe |= {statistic_symbol(0): sp.Rational(1, 2), statistic_symbol(1): sp.Rational(1, 3)}
+    return not sp.N(root.subs(probe)) > 0
+
+
+def _solve_tied(
+    model: Mixture, own: list[Update], tied: list[str], kinds: list[tuple[str, ...]]
+) -> list[Update]:
+    family = model.family
+    if len(tied) > 1:
+        raise DerivationError(
+            problem(
+                "the M-step with several tied parameters is not solved in closed form",
+                ", ".join(tied),
+                "one tied parameter",
+            )
+        )
+    (name,) = tied
+    symbol = family.parameter(name).symbol
+    blocked = [u.parameter for u in own if u.value.has(symbol)]
+    if blocked:
+        raise DerivationError(
+            problem(
+                f"no closed form: the update of {', '.join(blocked)} depends on the tied {name}",
+                model.describe(),
+                f"{family.parameter(blocked[0]).plural} fixed or tied otherwise",
+            )
+        )
+    totals: dict[sp.Expr, tuple[sp.Symbol, sp.Expr]] = {}
+    for kind in dict.fromkeys(kinds):
+        q = _objective(family)
+        location = family.location
+        if location is not None and kind[family.parameters.index(location)] == "fixed":
+            q = q.subs(location.symbol, 0)
+        members = next(k for k, other in enumerate(kinds) if other == kind)
+        for u in own:
+            if members in u.components:
+                q = q.subs(family.parameter(u.parameter).symbol, u.value)
+        equation = sp.expand(sp.diff(q, symbol))
+        found: dict[sp.Expr, sp.Expr] = {}
+        for term in sp.Add.make_args(equation):
+            c, g = term.as_independent(symbol, as_Add=False)
+            found[g] = found.get(g, sp.Integer(0)) + c
+        for power, share in found.items():
+            negative = share.could_extract_minus_sign()
+            g, c = (-power, -share) if negative else (power, share)
+            known = totals.setdefault(g, (sp.Symbol(f"total_{len(totals) + 1}", real=True), c))
+            if sp.expand(known[1] - c) != 0:
+                raise DerivationError(
+                    problem(
+                        f"no closed form for the tied {name}",
+                        model.describe(),
+                        "the same pattern of free and fixed parameters in every component",
+                    )
+                )
+    equation = sum((s * g for g, (s, _) in totals.items()), sp.Integer(0))
+    numerator = sp.numer(sp.together(equation))
+    plain = sp.Dummy("u")
+    roots = sp.solve(numerator.subs(symbol, plain), plain)
+    if family.parameter(name).domain.name == "positive":
+        probe = {s: e.subs(_PROBE) for s, e in totals.values()}
+        roots = [r for r in roots if sp.N(r.subs(probe)) > 0]
+    if len(roots) != 1:
+        raise DerivationError(
+            problem(f"the tied {name} has no single root", str(equation), "one root")
+        )
+    every = tuple(range(model.components))
+    shift = family.location is not None and family.location.name == name
+    update = Update(name, every, sp.simplify(roots[0]), tuple(totals.values()), shift)
+    return [*own, update]
+
+
+_PROBE = {
+    statistic_symbol(0): sp.Rational(1, 2),
+    statistic_symbol(1): sp.Rational(1, 3),
+    statistic_symbol(2): sp.Rational(7, 4),
+}

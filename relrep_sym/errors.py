@@ -1,0 +1,68 @@
+"""The errors of the package: one small family under :class:`RelrepError`.
+
+Stands below every other floor. Each message says what was wrong, what was given, and what would
+be right; :func:`problem` puts the three in that order, so that no floor words them differently.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CertificateError",
+    "DataError",
+    "DeclarationError",
+    "DerivationError",
+    "DomainError",
+    "GenerationError",
+    "NoInverseError",
+    "ParseError",
+    "RelrepError",
+    "problem",
+]
+
+
+class RelrepError(Exception):
+    """Base of every error that relrep_sym raises on purpose."""
+
+
+class DeclarationError(RelrepError, ValueError):
+    """A model, chart, view, truth or request that cannot be what was meant."""
+
+
+class ParseError(DeclarationError):
+    """A text that is not an expression of the small language users write maps in."""
+
+
+class DomainError(RelrepError, ValueError):
+    """Coordinates or parameters outside the domain on which the map or model is defined."""
+
+
+class DataError(RelrepError, ValueError):
+    """A sample, its weights, or an array of the wrong shape, empty, or not finite."""
+
+
+class NoInverseError(RelrepError):
+    """``from_model`` was asked of a chart whose inverse is neither given nor found."""
+
+
+class DerivationError(RelrepError):
+    """The engine cannot derive what was asked for; the text says which step has no closed form."""
+
+
+class CertificateError(RelrepError):
+    """A kernel missed its yardstick against the oracle; the text names the worst point."""
+
+
+class GenerationError(RelrepError):
+    """A generated file is stale, edited, missing or untracked, or could not be written."""
+
+
+def problem(wrong: str, given: object, right: str) -> str:
+    """The text of an error: what was wrong, what was given, what would be right.
+
+    >>> problem("a weight is negative", -0.5, "weights >= 0 that sum to one")
+    'a weight is negative; given: -0.5; expected: weights >= 0 that sum to one'
+    """
+    shown = given if isinstance(given, str) else repr(given)
+    if len(shown) > 200:
+        shown = f"{shown[:160]}… ({len(shown)} characters)"
+    return f"{wrong}; given: {shown}; expected: {right}"

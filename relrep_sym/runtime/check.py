@@ -1,0 +1,119 @@
+"""What enters a kernel, checked once: samples, sample weights, coordinates.
+
+In: whatever a user passes. Out: float64 arrays of the shapes the kernels work on, or an error that
+names what was wrong. NumPy only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from relrep_sym.errors import DataError, DomainError, problem
+
+__all__ = ["Array", "Coords", "coordinates", "numbers", "sample", "sample_weights"]
+
+Array = NDArray[np.float64]
+
+
+class Coords(NamedTuple):
+    """Coordinates as rows, (P, B), with the leading shape they came in."""
+
+    rows: Array
+    shape: tuple[int, ...]
+
+
+def numbers(value: ArrayLike, what: str) -> Array:
+    """``value`` as a float64 array of finite numbers.
+
+    >>> numbers([1, 2], "coords")
+    array([1., 2.])
+    """
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiub":
+            raise TypeError
+        array = array.astype(np.float64, copy=False)
+    except (TypeError, ValueError):
+        raise DataError(problem(f"{what} is not numeric", _kind(value), "real numbers")) from None
+    if array.size and not np.isfinite(array.min() + array.max()) and not np.isfinite(array).all():
+        bad = array[~np.isfinite(array)][0]
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise DataError(problem(f"{what}{list(where)} is not finite", f"{bad}", "finite numbers"))
+    return array
+
+
+def _kind(value: object) -> str:
+    dtype = getattr(value, "dtype", None)
+    return f"{type(value).__name__}" + (f" of {dtype}" if dtype is not None else "")
+
+
+def sample(x: ArrayLike, support: str) -> Array:
+    """A sample as an (N,) array, N ≥ 1, within the support; a scalar is a sample of one."""
+    array = numbers(x, "x")
+    if array.ndim > 1:
+        raise DataError(problem("x has too many dimensions", f"shape {array.shape}", "shape (N,)"))
+    array = np.atleast_1d(array)
+    if array.size == 0:
+        raise DataError(problem("the sample x is empty", "shape (0,)", "at least one point"))
+    if support == "integers" and ((array < 0) | (array != np.floor(array))).any():
+        bad = array[(array < 0) | (array != np.floor(array))][0]
+        raise DataError(problem("x is not a count", f"{bad}", "integers 0, 1, 2, …"))
+    if support == "half-line" and (array < 0).any():
+        raise DataError(problem("x is negative", f"{array.min()}", "numbers >= 0"))
+    return np.ascontiguousarray(array)
+
+
+def sample_weights(weights: ArrayLike | None, count: int) -> Array | None:
+    """Sample weights normalised to sum one, or None for equal ones."""
+    if weights is None:
+        return None
+    array = numbers(weights, "weights")
+    if array.shape != (count,):
+        raise DataError(
+            problem("weights and x differ in shape", f"weights {array.shape}", f"shape ({count},)")
+        )
+    if (array < 0).any():
+        raise DataError(problem("a weight is negative", f"{array.min()}", "weights >= 0"))
+    top = array.max()
+    if not top > 0:
+        raise DataError(problem("the weights are all zero", "0", "weights with a positive sum"))
+    scaled = array / top  # the sum of huge weights must not overflow
+    return scaled / scaled.sum()
+
+
+def coordinates(
+    coords: ArrayLike, names: Sequence[str], lower: Sequence[float], upper: Sequence[float],
+    positive: Sequence[bool],
+) -> Coords:
+    """Coordinates (…, P) as rows (P, B), each inside its domain.
+
+    ``lower`` and ``upper`` are the ends, which belong to the domain but where ``positive``.
+    """
+    array = numbers(coords, "coords")
+    if array.ndim == 0 or array.shape[-1] != len(names):
+        raise DataError(
+            problem(
+                "coords has the wrong shape",
+                f"shape {array.shape}",
+                f"shape (…, {len(names)}) for ({', '.join(names)})",
+            )
+        )
+    shape = array.shape[:-1]
+    rows = np.ascontiguousarray(array.reshape(-1, len(names)).T)
+    if rows.shape[1] == 0:
+        raise DataError(problem("coords is empty", f"shape {array.shape}", "at least one point"))
+    least, most = rows.min(axis=1).tolist(), rows.max(axis=1).tolist()
+    for name, low, high, floor, ceiling, strict in zip(
+        names, least, most, lower, upper, positive, strict=True
+    ):
+        if low < floor or high > ceiling or (strict and low <= floor):
+            bad = low if (low < floor or strict and low <= floor) else high
+            opening = "(" if strict else "["
+            raise DomainError(
+                problem(f"{name} is outside its domain", repr(bad), f"{opening}{floor}, {ceiling}]")
+            )
+    return Coords(rows, shape)

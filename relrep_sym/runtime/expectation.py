@@ -1,0 +1,213 @@
+"""Expectations under a truth: its nodes and weights, by the support of the family.
+
+In: model points and a truth. Out: for groups of the batch, nodes with weights that the data pass
+takes like a weighted sample; and the Kullback–Leibler divergence, whose summands are nonnegative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from relrep_sym.errors import DataError, DomainError, problem
+from relrep_sym.runtime import check, kernel
+from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.kernel import Components, Form, Point
+from relrep_sym.runtime.quadrature import Rule, integers, line
+
+__all__ = ["Nodes", "Truth", "divergence", "weighted_nodes"]
+
+
+class Nodes(NamedTuple):
+    """A truth given by points and weights, (N,) each: a weighted sample, or a rule of one's own."""
+
+    nodes: Array
+    weights: Array
+
+
+class Truth(NamedTuple):
+    """A truth given as a mixture, its component arrays (K′, 1)."""
+
+    point: Point
+
+    @staticmethod
+    def of_components(components: Components, form: Form) -> Truth:
+        """The truth that is the model itself."""
+        return Truth(Point(replace(form, components=len(components.weights)), components))
+
+    @staticmethod
+    def of(value: object, form: Form) -> Truth | Nodes:
+        """What a user passed as ``truth``: (weights, parameters …), a Nodes pair, or a declaration.
+
+        A pair is (nodes, weights), unless the family has a single parameter: then it is (weights,
+        parameter), and nodes are passed as :class:`Nodes`.
+        """
+        if hasattr(value, "arrays"):
+            value = value.arrays()
+        wanted = "(weights, " + ", ".join(form.names) + "), or (nodes, weights)"
+        if not isinstance(value, tuple | list):
+            raise DataError(problem("this is no truth", type(value).__name__, wanted))
+        if isinstance(value, Nodes) or (len(value) == 2 and len(form.names) != 1):
+            points = check.sample(value[0], form.support)
+            weights = check.sample_weights(value[1], points.size)
+            return Nodes(points, np.full(points.size, 1 / points.size) if weights is None else weights)
+        if len(value) != 1 + len(form.names):
+            raise DataError(problem("this is no truth", f"{len(value)} arrays", wanted))
+        names = ("weights", *form.names)
+        rows = [
+            np.atleast_1d(check.numbers(v, f"truth {n}")) for n, v in zip(names, value, strict=True)
+        ]
+        if any(r.shape != rows[0].shape or r.ndim != 1 for r in rows) or not rows[0].size:
+            shapes = ", ".join(f"{n} {r.shape}" for n, r in zip(names, rows, strict=True))
+            raise DataError(problem("the truth's arrays differ in shape", shapes, "(K′,) each"))
+        weights = rows[0]
+        if (weights < 0).any() or abs(weights.sum() - 1) > 1e-9:
+            right = "weights >= 0 that sum to one"
+            raise DomainError(problem("the truth's weights are no weights", f"{weights}", right))
+        for name, positive, row in zip(form.names, form.positive, rows[1:], strict=True):
+            if positive and not (row > 0).all():
+                raise DomainError(problem(f"truth {name} is not positive", f"{row}", f"{name} > 0"))
+        kept = weights > 0
+        columns = tuple(r[kept, None] for r in rows[1:])
+        shares = (weights[kept] / weights.sum())[:, None]
+        found = Components(shares, columns, tuple(c[:-1] - c[-1] for c in columns))
+        return Truth.of_components(found, form)
+
+
+def weighted_nodes(point: Point, truth: Truth) -> Iterator[tuple[Array, Array, Array]]:
+    """(members of the batch, nodes, weights) with E_q[g] the sum over all that serve a member.
+
+    Nodes are (n,), shared by the members, or (members, n).
+    """
+    for rule in _rules(point, truth):
+        nodes, steps = rule.nodes.T, rule.steps.T
+        weights = steps * _density(truth.point, nodes, rule.component)
+        yield rule.members, np.ascontiguousarray(nodes), np.ascontiguousarray(weights)
+
+
+def _rules(point: Point, truth: Truth) -> tuple[Rule, ...]:
+    form, q = point.form, truth.point.components
+    batch = point.heights.shape[1]
+    if form.support == "integers":
+        return _windows(truth.point, batch)
+    centres, scales = _place(form, q)
+    origin = float(centres[np.argmax(q.weights), 0])
+    return line(
+        _log_polynomials(point, origin), centres[:, 0], scales[:, 0], q.weights[:, 0], origin=origin
+    )
+
+
+def _place(form: Form, components: Components) -> tuple[Array, Array]:
+    """Centres and scales of components, by the family's proven location and scale."""
+    if form.support != "line" or form.location is None or form.quadratic is None:
+        raise DomainError(
+            problem("no quadrature is known for this support", form.support, "the line or integers")
+        )
+    centres = components.parameters[form.location]
+    if form.scale is None:
+        return centres, np.ones_like(centres)
+    return centres, components.parameters[form.scale]
+
+
+def _log_polynomials(point: Point, origin: float) -> Array:
+    """log π_k + log f_k as quadratics in x − origin, (3, K, B)."""
+    form, c = point.form, point.components
+    moved = tuple(p - origin if i == form.location else p for i, p in enumerate(c.parameters))
+    assert form.quadratic is not None
+    out = np.array(np.broadcast_arrays(*form.quadratic(*moved)))
+    with np.errstate(divide="ignore"):
+        out[0] += np.maximum(np.log(c.weights), -1e4)
+    return out
+
+
+def _windows(truth: Point, batch: int) -> tuple[Rule, ...]:
+    """Every integer on which a component of the truth has mass above rounding."""
+
+    def log_mass(k: int):  # type: ignore[no-untyped-def]
+        alone = _alone(truth, k)
+        return lambda x: _log_density(alone, np.atleast_1d(np.asarray(x, dtype=float)))
+
+    members = np.arange(batch)
+    return integers([log_mass(k) for k in range(len(truth.heights))], members)
+
+
+def _alone(truth: Point, k: int) -> Point:
+    """One component of a truth, as a mixture of one."""
+    c = truth.components
+    one = slice(k, k + 1)
+    parameters = tuple(p[one] for p in c.parameters)
+    empty = tuple(p[:0] for p in parameters)
+    return Point(
+        replace(truth.form, components=1), Components(np.ones_like(c.weights[one]), parameters, empty)
+    )
+
+
+def _log_density(point: Point, x: Array) -> Array:
+    """log p at points of any shape, of a single mixture (batch of one)."""
+    flat = np.ascontiguousarray(x.reshape(-1))
+    out = np.empty(flat.shape)
+    for _, i, _, block in kernel.density_blocks(point, flat):
+        assert block.log_density is not None
+        out[i] = block.log_density[0]
+    if point.form.common is not None:
+        out += point.form.common(flat)
+    return out.reshape(x.shape)
+
+
+def _density(truth: Point, x: Array, component: int | None) -> Array:
+    """π_j f_j(x) of one component, or q(x) of all."""
+    if component is None:
+        return np.exp(_log_density(truth, x))
+    return np.exp(_log_density(_alone(truth, component), x)) * truth.components.weights[component, 0]
+
+
+def divergence(point: Point, truth: Truth) -> Array:
+    """KL(q ‖ p) for each member of the batch, (B,).
+
+    The integral is of q log(q/p) − q + p, which is nowhere negative and keeps its digits where p
+    is close to q; its nodes cover both.
+    """
+    batch = point.heights.shape[1]
+    out = np.empty(batch)
+    for b in range(batch):
+        alone = point.take(slice(b, b + 1))
+        total = 0.0
+        for rule in _divergence_rules(alone, truth):
+            nodes = np.ascontiguousarray(rule.nodes.reshape(-1))
+            steps = rule.steps.reshape(-1)
+            log_q, log_p = _log_density(truth.point, nodes), _log_density(alone, nodes)
+            total += float(steps @ _bregman(log_q, log_p))
+        out[b] = total
+    return out
+
+
+def _bregman(log_q: Array, log_p: Array) -> Array:
+    """q log(q/p) − q + p, from whichever of q and p is the larger, so that nothing overflows."""
+    t = log_p - log_q
+    low, high = np.minimum(t, 0.0), np.maximum(t, 0.0)
+    below = np.exp(log_q) * (np.expm1(low) - t)
+    above = np.exp(log_p) * -(np.expm1(-high) + t * np.exp(-high))
+    return np.where(t <= 0, below, above)
+
+
+def _divergence_rules(alone: Point, truth: Truth) -> tuple[Rule, ...]:
+    form = alone.form
+    if form.support == "integers":
+        rules = _windows(truth.point, 1) + _windows(alone, 1)
+        low = min(r.nodes.min() for r in rules)
+        high = max(r.nodes.max() for r in rules)
+        nodes = np.arange(low, high + 1)
+        return (replace(rules[0], nodes=nodes, steps=np.ones_like(nodes), component=None),)
+    centres, scales = _place(form, truth.point.components)
+    more_centres, more_scales = _place(form, alone.components)
+    origin = float(centres[np.argmax(truth.point.components.weights), 0])
+    return line(
+        (_log_polynomials(alone, origin), _log_polynomials(truth.point, origin)),
+        np.concatenate([centres, more_centres])[:, 0],
+        np.concatenate([scales, more_scales])[:, 0],
+        origin=origin,
+        separate=False,
+    )

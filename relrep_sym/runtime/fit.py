@@ -1,0 +1,135 @@
+"""Expectation maximisation: the driver and its result.
+
+In: a chart's generated M-step, a model point and a weighted sample. Out: :class:`Fit`. Not converged
+is a flag with a reason, never an exception, and never silent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from relrep_sym.errors import DataError, DerivationError, DomainError, NoInverseError, problem
+from relrep_sym.runtime import kernel
+from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.kernel import Components, Point, Statistics
+
+if TYPE_CHECKING:
+    from relrep_sym.runtime.solver import Chart, Solver
+
+__all__ = ["Fit", "em_step", "fit"]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a fit found.
+
+    Attributes:
+        coords: the last coordinates, (P,).
+        parameters: θ by name.
+        history: mean log-likelihood at the start and after each iteration.
+        iterations: how many steps were taken.
+        converged: whether the last step raised the mean log-likelihood by no more than ``tol``.
+        reason: why the fit stopped, in words.
+    """
+
+    coords: Array
+    parameters: dict[str, float]
+    history: Array = field(repr=False)
+    iterations: int
+    converged: bool
+    reason: str
+
+    @property
+    def log_likelihood(self) -> float:
+        """Mean log-likelihood at :attr:`coords`."""
+        return float(self.history[-1])
+
+
+def em_step(
+    chart: Chart, point: Point, x: Array, weights: Array | None
+) -> tuple[Components, Statistics]:
+    """One E-step and the joint maximiser of Q; also the statistics, with the present log-likelihood.
+
+    Raises DerivationError where the M-step has no closed form, DomainError where it has no maximum
+    (an empty component, a scale that collapses).
+    """
+    if chart.m_step is None:
+        raise DerivationError(chart.why["m_step"])
+    found = kernel.statistics(point, x, weights, want_log=True)
+    mass = point.components.weights * found.mass
+    if not (found.mass.min() > 0 and mass.min() > 0):
+        k = int(np.argwhere(~((found.mass > 0) & (mass > 0)))[0][0])
+        raise DomainError(
+            problem(
+                f"component {k + 1} is empty: no point has a responsibility above rounding",
+                f"N_{k + 1} = {mass[k].min()}",
+                "a start in which every component claims some of the data",
+            )
+        )
+    means = found.moments / found.mass
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares, parameters = chart.m_step(mass, means, *point.components.parameters)
+    form = point.form
+    for name, positive, values in zip(form.names, form.positive, parameters, strict=True):
+        if positive and not values.min() > 0:
+            k = int(np.argwhere(~(values > 0))[0][0])
+            raise DomainError(
+                problem(
+                    f"{name} of component {k + 1} collapses, where the likelihood has no maximum",
+                    f"{name} = {values[k].min()}",
+                    "a component with two or more distinct points",
+                )
+            )
+    differences = tuple(p[:-1] - p[-1] for p in parameters)
+    return Components(shares, tuple(parameters), differences), found
+
+
+def fit(
+    solver: Solver,
+    point: Point,
+    rows: Array,
+    x: Array,
+    weights: Array | None,
+    *,
+    tol: float,
+    max_iter: int,
+) -> Fit:
+    """EM from one point until a step gains no more than ``tol`` in mean log-likelihood."""
+    if not (np.isfinite(tol) and tol >= 0):
+        raise DataError(problem("tol is not a tolerance", tol, "a number >= 0"))
+    if isinstance(max_iter, bool) or not isinstance(max_iter, int | np.integer) or max_iter < 1:
+        raise DataError(problem("max_iter is not a count", max_iter, "an integer >= 1"))
+    history: list[float] = []
+    converged, reason = False, f"max_iter = {max_iter} steps were taken"
+    coords, inverted = rows[:, 0], True
+    while True:
+        try:
+            components, found = em_step(solver.chart, point, x, weights)
+        except DomainError as stopped:
+            if not history:
+                raise
+            reason = str(stopped)
+            history.append(float(kernel.statistics(point, x, weights, want_log=True)[3][0]))
+            break
+        history.append(float(found.log_likelihood[0]))
+        if len(history) > 1 and history[-1] - history[-2] <= tol:
+            converged, reason = True, f"a step gained {history[-1] - history[-2]:.3g} <= tol"
+            break
+        if len(history) > max_iter:
+            break
+        try:
+            after = solver.coords_of(components)
+        except NoInverseError:
+            raise
+        except DomainError as stopped:
+            if len(history) == 1:
+                raise
+            reason = f"the maximiser leaves the chart: {stopped}"
+            break
+        point, coords = Point(point.form, components), after
+    theta = solver.chart.to_model(coords[:, None])
+    parameters = {n: float(v[0]) for n, v in zip(solver.chart.parameters, theta, strict=True)}
+    return Fit(coords, parameters, np.array(history), len(history) - 1, converged, reason)

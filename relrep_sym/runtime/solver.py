@@ -1,0 +1,408 @@
+"""The functions of a generated module, over the generated chart and form.
+
+In: a :class:`Chart` and a :class:`~relrep_sym.runtime.kernel.Form` (both made of generated
+functions). Out: :class:`Solver`, whose methods a generated module gives out under its own
+docstrings. Checks what comes in, broadcasts over leading axes, and leaves the work to the kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from relrep_sym.errors import DataError, DomainError, NoInverseError, problem
+from relrep_sym.runtime import check, kernel
+from relrep_sym.runtime.check import Array, Coords
+from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_nodes
+from relrep_sym.runtime.fit import Fit, em_step, fit
+from relrep_sym.runtime.kernel import Components, Form, Point
+
+__all__ = ["Chart", "Solver"]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """The generated functions of one chart; arrays are rows (…, B).
+
+    Attributes:
+        coordinates: their names, with the ends of their domains and whether the lower one is open.
+        parameters: the names of θ.
+        components: coordinates → the mixture's components.
+        to_model: coordinates → θ.
+        pull_back: (coordinates, ∂/∂π_k, ∂/∂φ_k …) → ∂/∂λ_j.
+        pull_back_model: (coordinates, ∂/∂θ_i) → ∂/∂λ_j.
+        from_model: θ → coordinates; None where there is no inverse.
+        model_components: θ → the mixture's components.
+        to_parameters: (weights, family parameters) → θ.
+        m_step: (mass, means, family parameters) → (weights, family parameters); None where there
+            is no closed form.
+        view: coordinates → the view's functions; None where no view was asked for.
+        push_view: (coordinates, dλ/dt) → db/dt.
+        why: reasons, by function, for what is None.
+    """
+
+    coordinates: tuple[str, ...]
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+    open_lower: tuple[bool, ...]
+    parameters: tuple[str, ...]
+    components: Callable[..., Components]
+    to_model: Callable[..., Sequence[Array]]
+    pull_back: Callable[..., Sequence[Array]]
+    pull_back_model: Callable[..., Sequence[Array]]
+    from_model: Callable[..., Sequence[Array]] | None
+    model_components: Callable[..., Components]
+    to_parameters: Callable[..., Sequence[Array]]
+    m_step: Callable[..., tuple[Array, tuple[Array, ...]]] | None
+    view: Callable[..., Sequence[Array]] | None
+    push_view: Callable[..., Sequence[Array]] | None
+    sampler: str | None
+    why: dict[str, str]
+
+
+class Solver:
+    """A model in a chart, ready to compute."""
+
+    def __init__(self, chart: Chart, form: Form) -> None:
+        self.chart = chart
+        self.form = form
+
+    # -------------------------------------------------------------------------- the chart's map
+
+    def _coords(self, coords: ArrayLike) -> Coords:
+        c = self.chart
+        return check.coordinates(coords, c.coordinates, c.lower, c.upper, c.open_lower)
+
+    def _components(self, rows: Array, made: Callable[..., Components] | None = None) -> Components:
+        """Components of a batch, checked against the model's own domain."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = (made or self.chart.components)(rows)
+        low = found.weights.min()
+        if not low >= 0:
+            if not low >= -4 * np.finfo(float).eps * len(found.weights):
+                k = int(np.argwhere(~(found.weights >= 0))[0][0])
+                raise DomainError(
+                    problem(
+                        f"the weight of component {k + 1} is negative",
+                        f"{low}",
+                        "weights >= 0 that sum to one",
+                    )
+                )
+            found = found._replace(weights=np.maximum(found.weights, 0.0))
+        for name, positive, values in zip(
+            self.form.names, self.form.positive, found.parameters, strict=True
+        ):
+            if not np.isfinite(values.sum()) and not np.isfinite(values).all():
+                raise DomainError(
+                    problem(f"{name} is not finite at these coordinates", "an overflow", "numbers")
+                )
+            if positive and not values.min() > 0:
+                k = int(np.argwhere(~(values > 0))[0][0])
+                right = f"{name} > 0 in every component"
+                raise DomainError(
+                    problem(f"{name} of component {k + 1} is not positive", f"{values.min()}", right)
+                )
+        return found
+
+    def _point(self, coords: ArrayLike) -> tuple[Coords, Point]:
+        given = self._coords(coords)
+        return given, Point(self.form, self._components(given.rows))
+
+    def to_model(self, coords: ArrayLike) -> Array:
+        """θ = c(λ), (…, Pθ)."""
+        given = self._coords(coords)
+        self._components(given.rows)
+        return _columns(self.chart.to_model(given.rows), given)
+
+    def from_model(self, theta: ArrayLike) -> Array:
+        """λ with c(λ) = θ, (…, P)."""
+        array = check.numbers(theta, "theta")
+        names = self.chart.parameters
+        if array.ndim == 0 or array.shape[-1] != len(names):
+            right = f"shape (…, {len(names)}) for ({', '.join(names)})"
+            raise DataError(problem("theta has the wrong shape", f"shape {array.shape}", right))
+        rows = np.ascontiguousarray(array.reshape(-1, len(names)).T)
+        self._components(rows, self.chart.model_components)
+        return self._inverted(rows, array.shape[:-1])
+
+    def _inverted(self, theta: Array, shape: tuple[int, ...]) -> Array:
+        c = self.chart
+        if c.from_model is None:
+            raise NoInverseError(c.why["from_model"])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            rows = np.array(np.broadcast_arrays(*c.from_model(theta)))
+        for name, row, low, high, strict in zip(
+            c.coordinates, rows, c.lower, c.upper, c.open_lower, strict=True
+        ):
+            if not (row.min() >= low and row.max() <= high and not (strict and row.min() <= low)):
+                bad = row[~((row >= low) & (row <= high))]
+                raise DomainError(
+                    problem(
+                        f"theta is not in the image of the chart: {name} would leave its domain",
+                        f"{name} = {bad[0] if bad.size else low}",
+                        f"{name} in {'(' if strict else '['}{low}, {high}]",
+                    )
+                )
+        return rows.T.reshape(*shape, len(rows))
+
+    def jacobian(self, coords: ArrayLike) -> Array:
+        """∂θ/∂λ, (…, Pθ, P)."""
+        given = self._coords(coords)
+        self._components(given.rows)
+        count, batch = len(self.chart.parameters), given.rows.shape[1]
+        seeds = np.broadcast_to(np.eye(count)[:, :, None], (count, count, batch))
+        rows = self.chart.pull_back_model(given.rows, seeds)
+        out = np.array([np.broadcast_to(r, (count, batch)) for r in rows])
+        return np.moveaxis(out, (2, 1, 0), (0, 1, 2)).reshape(*given.shape, count, len(rows))
+
+    def components(self, coords: ArrayLike) -> tuple[Array, ...]:
+        """(weights, then the family's parameters), (…, K) each: usable as a truth."""
+        given = self._coords(coords)
+        found = self._components(given.rows)
+        shape = (*given.shape, self.form.components)
+        return tuple(a.T.reshape(shape).copy() for a in (found.weights, *found.parameters))
+
+    # -------------------------------------------------------------------------- point by point
+
+    def _samplewise(self, x: ArrayLike, coords: ArrayLike) -> tuple[Array, Coords, Point, tuple]:
+        points = check.sample(x, self.form.support)
+        given, point = self._point(coords)
+        return points, given, point, (*given.shape, *np.shape(x))
+
+    def log_density(self, x: ArrayLike, coords: ArrayLike, out: Array | None = None) -> Array:
+        """log p(x | c(λ)), (…, N)."""
+        points, given, point, shape = self._samplewise(x, coords)
+        found = np.empty((given.rows.shape[1], points.size))
+        for b, i, _, block in kernel.density_blocks(point, points):
+            found[b, i] = block.log_density
+        if self.form.common is not None:
+            found += self.form.common(points)
+        return _filled(found.reshape(shape), out)
+
+    def responsibilities(self, x: ArrayLike, coords: ArrayLike, out: Array | None = None) -> Array:
+        """r_k(x), (…, N, K)."""
+        points, given, point, shape = self._samplewise(x, coords)
+        found = np.empty((self.form.components, given.rows.shape[1], points.size))
+        for b, i, part, block in kernel.density_blocks(point, points):
+            share = part.components.weights * part.heights
+            np.multiply(block.ratios, share[..., None], out=found[:, b, i])
+        return _filled(np.moveaxis(found, 0, -1).reshape(*shape, self.form.components), out)
+
+    def score_samples(self, x: ArrayLike, coords: ArrayLike, out: Array | None = None) -> Array:
+        """∂ log p(x | c(λ))/∂λ, (…, N, P)."""
+        points, given, point, shape = self._samplewise(x, coords)
+        names = self.chart.coordinates
+        found = np.empty((len(names), given.rows.shape[1], points.size))
+        for b, i, weights, family in kernel.score_blocks(point, points):
+            rows = self.chart.pull_back(given.rows[:, b, None], weights, *family)
+            for target, row in zip(found, rows, strict=True):
+                target[b, i] = row
+        return _filled(np.moveaxis(found, 0, -1).reshape(*shape, len(names)), out)
+
+    # -------------------------------------------------------------------------- means
+
+    def statistics(
+        self, x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None
+    ) -> tuple[Array, ...]:
+        """(N_k, then Σ_n w_n r_k(x_n) b_j(x_n) for each basis function), (…, K) each."""
+        points = check.sample(x, self.form.support)
+        given, point = self._point(coords)
+        found = kernel.statistics(point, points, check.sample_weights(weights, points.size))
+        share = point.components.weights
+        return tuple(
+            (share * a).T.reshape(*given.shape, self.form.components)
+            for a in (found.mass, *found.moments)
+        )
+
+    def log_likelihood(
+        self, x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None
+    ) -> Array:
+        """The mean of log p over the sample, (…,)."""
+        points = check.sample(x, self.form.support)
+        given, point = self._point(coords)
+        share = check.sample_weights(weights, points.size)
+        found = kernel.statistics(point, points, share, want_log=True)
+        return _scalars(found.log_likelihood, given)
+
+    def score(self, x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None) -> Array:
+        """∇_λ of the mean log-likelihood, (…, P)."""
+        points = check.sample(x, self.form.support)
+        given, point = self._point(coords)
+        share = check.sample_weights(weights, points.size)
+        return _columns(self._gradient(given.rows, point, points, share), given)
+
+    def _gradient(
+        self, rows: Array, point: Point, x: Array, weights: Array | None
+    ) -> Sequence[Array]:
+        found = kernel.statistics(point, x, weights)
+        by_weight, by_family = kernel.gradient(point, found)
+        return self.chart.pull_back(rows, by_weight, *by_family)
+
+    # -------------------------------------------------------------------------- expectations
+
+    def _truth(self, truth: object) -> Truth | Nodes:
+        return Truth.of(truth, self.form)
+
+    def averaged_field(self, coords: ArrayLike, truth: object) -> Array:
+        """∇_λ E_q[log p(X | c(λ))], (…, P)."""
+        given, point = self._point(coords)
+        return _columns(self._field(given.rows, point, self._truth(truth)), given)
+
+    def _field(self, rows: Array, point: Point, truth: Truth | Nodes) -> Array:
+        if isinstance(truth, Nodes):
+            nodes, weights = truth
+            return np.array(
+                np.broadcast_arrays(*self._gradient(rows, point, nodes, weights), rows[0])[:-1]
+            )
+        out = np.zeros_like(rows)
+        for members, nodes, weights in weighted_nodes(point, truth):
+            part = point.take(members)
+            found = self._gradient(rows[:, members], part, nodes, weights)
+            for target, row in zip(out, found, strict=True):
+                target[members] += row
+        return out
+
+    def kl(self, coords: ArrayLike, truth: object) -> Array:
+        """KL(truth ‖ model), (…,)."""
+        given, point = self._point(coords)
+        density = self._truth(truth)
+        if isinstance(density, Nodes):
+            raise DataError(
+                problem(
+                    "a weighted sample has no density",
+                    "(nodes, weights)",
+                    "a mixture truth: (weights, " + ", ".join(self.form.names) + ")",
+                )
+            )
+        return _scalars(divergence(point, density), given)
+
+    def fisher(self, coords: ArrayLike) -> Array:
+        """E_p[∂ log p ∂ log pᵀ] in the chart, exactly symmetric, (…, P, P)."""
+        given, point = self._point(coords)
+        count, batch = given.rows.shape
+        out = np.zeros((batch, count, count))
+        for b in range(batch):
+            alone = point.take(slice(b, b + 1))
+            truth = Truth.of_components(alone.components, self.form)
+            for _, nodes, weights in weighted_nodes(alone, truth):
+                out[b] += self._gram(given.rows[:, b : b + 1], alone, nodes, weights)
+        return out.reshape(*given.shape, count, count)
+
+    def _gram(self, rows: Array, point: Point, nodes: Array, weights: Array) -> Array:
+        """Σ w s sᵀ over the nodes, s the score in the chart."""
+        out = np.zeros((len(rows), len(rows)))
+        for _, i, by_weight, by_family in kernel.score_blocks(point, nodes):
+            pulled = self.chart.pull_back(rows[..., None], by_weight, *by_family)
+            root = np.sqrt(weights[..., i])
+            scores = np.array([np.broadcast_to(r, by_family[0].shape[1:])[0] for r in pulled])
+            scores *= root.reshape(-1)
+            out += scores @ scores.T
+        return np.tril(out) + np.tril(out, -1).T
+
+    # -------------------------------------------------------------------------- views
+
+    def to_view(self, coords: ArrayLike) -> Array:
+        """b(λ), (…, Pb)."""
+        given = self._coords(coords)
+        self._components(given.rows)
+        if self.chart.view is None:
+            raise NoInverseError(self.chart.why["view"])
+        return _columns(self.chart.view(given.rows), given)
+
+    def view_field(self, coords: ArrayLike, truth: object) -> Array:
+        """db/dt = J ∇_λ E_q[log p], (…, Pb)."""
+        given, point = self._point(coords)
+        if self.chart.push_view is None:
+            raise NoInverseError(self.chart.why["view"])
+        field = self._field(given.rows, point, self._truth(truth))
+        return _columns(self.chart.push_view(given.rows, field), given)
+
+    # -------------------------------------------------------------------------- learning
+
+    def em_step(self, x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None) -> Array:
+        """One E-step, then the joint maximiser, (…, P)."""
+        points = check.sample(x, self.form.support)
+        given, point = self._point(coords)
+        share = check.sample_weights(weights, points.size)
+        found, _ = em_step(self.chart, point, points, share)
+        theta = self._theta(found)
+        return self._inverted(theta, given.shape)
+
+    def _theta(self, components: Components) -> Array:
+        rows = self.chart.to_parameters(components.weights, *components.parameters)
+        return np.array(np.broadcast_arrays(*rows))
+
+    def coords_of(self, components: Components) -> Array:
+        """The coordinates (P,) of one mixture; DomainError where it is not in the chart's image."""
+        return self._inverted(self._theta(components), ())
+
+    def fit(
+        self,
+        x: ArrayLike,
+        start: ArrayLike,
+        method: str = "em",
+        *,
+        weights: ArrayLike | None = None,
+        tol: float = 1e-10,
+        max_iter: int = 1000,
+    ) -> Fit:
+        """Maximise the mean log-likelihood from one start."""
+        if method != "em":
+            raise DataError(problem("unknown method", method, '"em"'))
+        points = check.sample(x, self.form.support)
+        given, point = self._point(start)
+        if given.shape:
+            raise DataError(
+                problem("start has leading axes", f"shape {np.shape(start)}", "one start, (P,)")
+            )
+        share = check.sample_weights(weights, points.size)
+        return fit(self, point, given.rows, points, share, tol=tol, max_iter=max_iter)
+
+    def sample(self, rng: np.random.Generator, n: int, coords: ArrayLike) -> Array:
+        """n draws from the model, (…, n)."""
+        given = self._coords(coords)
+        found = self._components(given.rows)
+        if self.chart.sampler is None:
+            raise DomainError(self.chart.why["sample"])
+        if not isinstance(rng, np.random.Generator):
+            right = "a numpy.random.Generator, such as numpy.random.default_rng(0)"
+            raise DataError(problem("rng is not a generator", type(rng).__name__, right))
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+            raise DataError(problem("n is not a number of draws", n, "an integer >= 1"))
+        draw = getattr(rng, self.chart.sampler)
+        out = np.empty((given.rows.shape[1], int(n)))
+        for b, row in enumerate(out):
+            edges = np.cumsum(found.weights[:, b])
+            which = np.searchsorted(edges[:-1], rng.random(int(n)) * edges[-1], side="right")
+            row[:] = draw(*(p[which, b] for p in found.parameters))
+        return out.reshape(*given.shape, int(n))
+
+
+def _columns(rows: Sequence[Array], given: Coords) -> Array:
+    batch = given.rows.shape[1]
+    out = np.empty((batch, len(rows)))
+    for j, row in enumerate(rows):
+        out[:, j] = row
+    return out.reshape(*given.shape, len(rows))
+
+
+def _scalars(values: Array, given: Coords) -> Array:
+    return values.reshape(given.shape)[()]
+
+
+def _filled(found: Array, out: Array | None) -> Array:
+    if out is None:
+        return found
+    if not isinstance(out, np.ndarray) or out.shape != found.shape or out.dtype != np.float64:
+        raise DataError(
+            problem(
+                "out does not fit",
+                f"{getattr(out, 'dtype', type(out).__name__)} {np.shape(out)}",
+                f"float64 {found.shape}",
+            )
+        )
+    np.copyto(out, found)
+    return out

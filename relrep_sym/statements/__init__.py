@@ -1,0 +1,1 @@
+"""The small language between the equations and a backend; no SymPy."""

@@ -1,0 +1,333 @@
+"""Integrals and sums of vector-valued functions to a stated number of digits.
+
+In: an integrand ``f(xs) -> [vector, …]`` that contains its density, and where the density and the
+model's features lie, found from log-densities alone by :func:`landmarks`. Out: an
+:class:`Integral`: values, mean absolute values, the measured error, and a coarse rule that is good
+to a few digits, for sensitivities.
+
+Two rules that share nothing but the map of the nodes. Gauss–Legendre panels, bisected until a panel
+agrees with its halves, are the rule of the oracle: complex zeros of the model's density close to
+the real axis cost them little. The trapezoidal rule, halved until two steps agree, is the second
+opinion. On the half-line the variable is log x, on an interval its logit; integers are summed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import mpmath
+from mpmath import mp
+
+from relrep_sym.errors import CertificateError, problem
+from relrep_sym.verify.jets import WORKING, Number
+
+__all__ = ["Budget", "Integral", "Mark", "Rule", "Support", "integrate", "landmarks"]
+
+Vector = list[Number]
+Integrand = Callable[[list[Number]], list[Vector]]
+Support = str | tuple[str, float, float]
+Mark = tuple[Number, Number]
+"""A point t and its spacing."""
+
+PANEL_NODES = 28
+COARSE_NODES = 6
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A deadline, and what to say when it has passed."""
+
+    deadline: float | None
+    where: str
+
+    def check(self) -> None:
+        """Raise :class:`CertificateError` if the deadline has passed."""
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            text = problem("the oracle ran out of time", self.where, "a larger time budget")
+            raise CertificateError(text)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Nodes x and weights, the map's derivative included."""
+
+    nodes: list[Number]
+    weights: list[Number]
+
+
+@dataclass(frozen=True)
+class Integral:
+    """∫ f, ∫ |f| (two digits or better), the error relative to ∫ |f|, and a coarse rule."""
+
+    values: Vector
+    absolutes: Vector
+    error: Number
+    coarse: Rule
+    method: str
+
+
+def _map(support: Support, t: Number) -> tuple[Number, Number]:
+    """x(t) and dx/dt."""
+    if support == "line":
+        return t, mp.one
+    if support == "half-line":
+        x = mpmath.exp(t)
+        return x, x
+    low, high = mpmath.mpf(support[1]), mpmath.mpf(support[2])
+    up, down = 1 / (1 + mpmath.exp(-t)), 1 / (1 + mpmath.exp(t))
+    x = low + (high - low) * up if t < 0 else high - (high - low) * down
+    return x, (high - low) * up * down
+
+
+def _climb(g: Callable[[Number], Number], smallest: Number) -> tuple[Number, Number]:
+    """The highest point of a unimodal g, and a step there that loses less than one half."""
+    t, step, value = mp.zero, mp.one, g(mp.zero)
+    for _ in range(4000):
+        options = [(g(t + s), t + s) for s in (step, -step)]
+        best, there = max(options, key=lambda o: o[0])
+        if best > value:
+            t, value, step = there, best, 2 * step
+        elif step <= smallest or value - min(o[0] for o in options) < mpmath.mpf("0.5"):
+            while all(value - g(t + s) < mpmath.mpf("0.5") for s in (2 * step, -2 * step)):
+                step *= 2
+            return t, step
+        else:
+            step /= 2
+    raise CertificateError(problem("no mode was found", "4000 steps", "a unimodal log-density"))
+
+
+def _cut(g: Callable[[Number], Number], outer: Number, inner: Number, level: Number) -> Number:
+    """A point between, nearer the inner end, where g is still below the level."""
+    for _ in range(5):
+        middle = (outer + inner) / 2
+        outer, inner = (middle, inner) if g(middle) < level else (outer, middle)
+    return outer
+
+
+def landmarks(log_density: Callable[[Number], Number], support: Support, digits: int) -> list[Mark]:
+    """Points t with their spacing: the mode, and dyadic steps from it until nothing is left.
+
+    Outermost, the density times the step has lost ``digits`` + 20 digits against the mode.
+    """
+    depth = (digits + 20) * mpmath.log(10)
+    discrete = support == "integers"
+    # at the ends of an interval x must still differ from the end in the working precision
+    limit = mp.inf if isinstance(support, str) else mpmath.mpf((WORKING - 10) * 2.3)
+
+    def g(t: Number) -> Number:
+        if discrete:
+            return log_density(t) if t >= 0 else -mp.inf
+        if abs(t) > limit:
+            return -mp.inf
+        x, slope = _map(support, t)
+        return log_density(x) + mpmath.log(slope)
+
+    mode, step = _climb(g, mp.one if discrete else mpmath.mpf(10) ** -WORKING)
+    peak = g(mode)
+    points = [(mode, step)]
+    for sign in (-1, 1):
+        reach = step
+        while True:
+            t = mode + sign * reach
+            if discrete and t < 0:
+                points.append((mp.zero, reach))
+                break
+            if abs(t) > limit:
+                points.append((sign * limit, reach))
+                break
+            if g(t) + mpmath.log(reach / step) < peak - depth:
+                inner = mode if reach == step else t - sign * reach / 2
+                points.append((t if discrete else _cut(g, t, inner, peak - depth), reach))
+                break
+            points.append((t, reach))
+            reach *= 2
+    return sorted(points)
+
+
+def _breaks(inner: list[Mark], features: list[Mark], low: Number, high: Number) -> list[Number]:
+    """Panel ends in [low, high], no closer than twice the spacing that asked for them."""
+    marks = sorted(m for m in inner + features if low < m[0] < high)
+    kept = [(low, mp.inf)]
+    for t, spacing in [*marks, (high, mp.inf)]:
+        last, width = kept[-1]
+        if t - last >= 2 * min(spacing, width):
+            kept.append((t, spacing))
+        elif t == high or spacing < width:
+            kept[-1] = (t if len(kept) > 1 else last, min(spacing, width))
+    return [t for t, _ in kept]
+
+
+@lru_cache(maxsize=8)
+def _legendre(n: int, digits: int) -> tuple[tuple[Number, ...], tuple[Number, ...]]:
+    """Nodes and weights on [−1, 1]: Newton's method on the three-term recurrence."""
+    nodes, weights = [], []
+    for i in range(n):
+        x = mpmath.cos(mp.pi * (4 * i + 3) / (4 * n + 2))
+        for _ in range(20):
+            before, value = mp.one, x
+            for m in range(1, n):
+                before, value = value, ((2 * m + 1) * x * value - m * before) / (m + 1)
+            slope = n * (before - x * value) / (1 - x * x)
+            step = value / slope
+            x -= step
+            if abs(step) < mpmath.mpf(10) ** -(digits // 2 + 5):
+                break
+        # the slope still belongs to the last but one x: evaluate once more at the root
+        before, value = mp.one, x
+        for m in range(1, n):
+            before, value = value, ((2 * m + 1) * x * value - m * before) / (m + 1)
+        slope = n * (before - x * value) / (1 - x * x)
+        nodes.append(x)
+        weights.append(2 / ((1 - x * x) * slope * slope))
+    return tuple(nodes), tuple(weights)
+
+
+def _panel(support: Support, low: Number, high: Number, n: int) -> Rule:
+    nodes, weights = _legendre(n, WORKING)
+    middle, half = (low + high) / 2, (high - low) / 2
+    mapped = [_map(support, middle + half * u) for u in nodes]
+    slopes = zip(weights, mapped, strict=True)
+    return Rule([x for x, _ in mapped], [w * half * slope for w, (_, slope) in slopes])
+
+
+def _apply(f: Integrand, rule: Rule) -> tuple[Vector, Vector]:
+    """The rule's ∫ f and ∫ |f|."""
+    columns = list(zip(*f(rule.nodes), strict=True))
+    values = [mp.fdot(rule.weights, column) for column in columns]
+    return values, [mp.fdot(rule.weights, map(abs, column)) for column in columns]
+
+
+def _add(vectors: Sequence[Vector]) -> Vector:
+    return [mpmath.fsum(column) for column in zip(*vectors, strict=True)]
+
+
+def _largest(differences: Vector, scales: Vector) -> Number:
+    """The largest difference in units of its scale; a scale of zero is an identical zero."""
+    parts = [abs(d) / s for d, s in zip(differences, scales, strict=True) if s]
+    return max(parts, default=mp.zero)
+
+
+def _panels(
+    f: Integrand, support: Support, ends: list[Number], tol: Number, budget: Budget
+) -> Integral:
+    """Gauss–Legendre panels, each bisected until it agrees with its two halves."""
+    done: list[tuple[Vector, Vector, Vector]] = []
+    coarse = Rule([], [])
+    pending = [
+        (a, b, _apply(f, _panel(support, a, b, PANEL_NODES))) for a, b in itertools.pairwise(ends)
+    ]
+    while pending:
+        scales = _add([p[2][1] for p in pending] + [d[1] for d in done])
+        waiting = []
+        for a, b, (whole, _) in pending:
+            budget.check()
+            middle = (a + b) / 2
+            left = _apply(f, _panel(support, a, middle, PANEL_NODES))
+            right = _apply(f, _panel(support, middle, b, PANEL_NODES))
+            values = _add([left[0], right[0]])
+            difference = [v - w for v, w in zip(values, whole, strict=True)]
+            if _largest(difference, scales) <= tol / 10:
+                done.append((values, _add([left[1], right[1]]), difference))
+                rule = _panel(support, a, b, COARSE_NODES)
+                coarse.nodes.extend(rule.nodes)
+                coarse.weights.extend(rule.weights)
+            else:
+                waiting += [(a, middle, left), (middle, b, right)]
+        pending = waiting
+    values, absolutes = _add([d[0] for d in done]), _add([d[1] for d in done])
+    error = _largest(_add([list(map(abs, d[2])) for d in done]), absolutes)
+    method = f"{2 * len(done)} Gauss–Legendre panels of {PANEL_NODES} nodes"
+    return Integral(values, absolutes, error, coarse, method)
+
+
+def _trapezoid(
+    f: Integrand, support: Support, ends: list[Number], step: Number, tol: Number, budget: Budget
+) -> Integral:
+    """The trapezoidal rule, its step halved until two agree."""
+    low, high = ends[0], ends[-1]
+    count = int(mpmath.ceil((high - low) / step))
+    old, coarse = None, None
+    everything = Rule([], [])
+    parts: list[tuple[Vector, Vector]] = []
+    for level in itertools.count():
+        step = (high - low) / (count << level)
+        grid = range(1, count << level, 2) if level else range(count + 1)
+        for start in range(0, len(grid), 64):
+            budget.check()
+            mapped = [_map(support, low + i * step) for i in grid[start : start + 64]]
+            block = Rule([x for x, _ in mapped], [slope for _, slope in mapped])
+            parts.append(_apply(f, block))
+            everything.nodes.extend(block.nodes)
+            everything.weights.extend(block.weights)
+        parts = [(_add([p[0] for p in parts]), _add([p[1] for p in parts]))]
+        values, absolutes = ([step * v for v in part] for part in parts[0])
+        if old is not None:
+            error = _largest([v - w for v, w in zip(values, old, strict=True)], absolutes)
+            if coarse is None and error < mpmath.mpf("1e-3"):
+                coarse = Rule(everything.nodes[:], [step * w for w in everything.weights])
+            if error <= tol and coarse is not None:
+                method = f"trapezoidal rule of {len(everything.nodes)} nodes"
+                return Integral(values, absolutes, error, coarse, method)
+        old = values
+    raise AssertionError("itertools.count ended")
+
+
+def _sum(f: Integrand, low: int, high: int, width: int, budget: Budget) -> Integral:
+    """The plain sum over low … high."""
+    sums = []
+    for start in range(low, high + 1, 64):
+        budget.check()
+        nodes = [mpmath.mpf(n) for n in range(start, min(start + 64, high + 1))]
+        sums.append(_apply(f, Rule(nodes, [mp.one] * len(nodes))))
+    values, absolutes = _add([s[0] for s in sums]), _add([s[1] for s in sums])
+    stride = max(1, width // 8)
+    few = [mpmath.mpf(n) for n in range(low, high + 1, stride)]
+    coarse = Rule(few, [mpmath.mpf(stride)] * len(few))
+    return Integral(values, absolutes, mp.zero, coarse, f"sum of {high + 1 - low} terms")
+
+
+def integrate(
+    f: Integrand,
+    support: Support,
+    truth: list[list[Mark]],
+    features: list[list[Mark]],
+    digits: int,
+    budget: Budget,
+    rule: str = "panels",
+) -> Integral:
+    """∫ f over the support, each value to ``digits`` digits of ∫ |f|.
+
+    ``truth`` and ``features`` are lists of :func:`landmarks`, of the density's components and of
+    the model's; ``rule`` is ``"panels"`` or ``"trapezoid"``. Raises :class:`CertificateError` if
+    the integrand has not died out at the ends.
+    """
+    tol = mpmath.mpf(10) ** -digits
+    low, high = min(m[0][0] for m in truth), max(m[-1][0] for m in truth)
+    inner = [mark for marks in truth for mark in marks]
+    extra = [mark for marks in features for mark in marks]
+    if support == "integers":
+        narrowest = min(int(spacing) for _, spacing in inner)
+        result = _sum(f, int(low), int(high), narrowest, budget)
+        edges = Rule([high], [mp.one]) if low == 0 else Rule([low, high], [mp.one] * 2)
+        scale = mp.one
+    else:
+        ends = _breaks(inner, extra, low, high)
+        step = min(spacing for t, spacing in inner + extra if low <= t <= high)
+        if rule == "trapezoid":
+            result = _trapezoid(f, support, ends, step, tol, budget)
+        else:
+            result = _panels(f, support, ends, tol, budget)
+        mapped = [_map(support, t) for t in (low, high)]
+        edges = Rule([x for x, _ in mapped], [slope for _, slope in mapped])
+        scale = high - low
+    rows = zip(edges.weights, f(edges.nodes), strict=True)
+    left = max(_largest([scale * w * v for v in row], result.absolutes) for w, row in rows)
+    if left > tol:
+        given = f"{mpmath.nstr(left, 3)} of the whole is left at an end"
+        right = f"less than {mpmath.nstr(tol, 1)}, so a truth with lighter tails"
+        raise CertificateError(problem("the integrand does not die out", given, right))
+    return result
