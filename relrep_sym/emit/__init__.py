@@ -1,0 +1,1 @@
+"""Out of the equations: lowering, LaTeX, and a folder for each backend."""

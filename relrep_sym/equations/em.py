@@ -125,6 +125,16 @@ def _objective(family: Family) -> sp.Expr:
 
 
 def _solve_own(family: Family, kind: tuple[str, ...], members: tuple[int, ...]) -> list[Update]:
+    location = family.location
+    return [
+        Update(name, members, value, (), location is not None and name == location.name)
+        for name, value in _solutions(family, kind)
+    ]
+
+
+@cache
+def _solutions(family: Family, kind: tuple[str, ...]) -> tuple[tuple[str, sp.Expr], ...]:
+    """One generic component's own parameters, solved one at a time: (name, value) in order."""
     q = _objective(family)
     location = family.location
     if location is not None:  # a location that is fixed has not moved from the present one
@@ -132,14 +142,14 @@ def _solve_own(family: Family, kind: tuple[str, ...], members: tuple[int, ...]) 
         if kind[index] == "fixed":
             q = q.subs(location.symbol, 0)
     unknown = [p for p, how in zip(family.parameters, kind, strict=True) if how == "own"]
-    out: list[Update] = []
+    out: list[tuple[str, sp.Expr]] = []
     while unknown:
         for p in unknown:
             others = {o.symbol for o in unknown if o is not p}
             value = _root(sp.diff(q, p.symbol), p.symbol, p.domain.name)
             if value is not None and not value.free_symbols & others:
                 q = q.subs(p.symbol, value)
-                out.append(Update(p.name, members, value, (), p is location))
+                out.append((p.name, value))
                 unknown.remove(p)
                 break
         else:
@@ -151,7 +161,7 @@ def _solve_own(family: Family, kind: tuple[str, ...], members: tuple[int, ...]) 
                     "equations that can be solved one unknown at a time",
                 )
             )
-    return out
+    return tuple(out)
 
 
 def _root(equation: sp.Expr, unknown: sp.Symbol, domain_name: str) -> sp.Expr | None:

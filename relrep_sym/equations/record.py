@@ -350,6 +350,11 @@ class Record:
             return str(why)
 
     @property
+    def has_m_step(self) -> bool:
+        """Whether the joint M-step has a closed form."""
+        return isinstance(self.m_step_or_reason, MStep)
+
+    @property
     def m_step(self) -> MStep:
         """The joint M-step of the model; DerivationError where there is no closed form."""
         if isinstance(self.m_step_or_reason, str):

@@ -1,0 +1,1 @@
+"""NumPy only: what generated modules import."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from relrep_sym.errors import DataError, DomainError, problem
 from relrep_sym.runtime import check, kernel
@@ -18,7 +19,10 @@ from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.kernel import Components, Form, Point
 from relrep_sym.runtime.quadrature import Rule, integers, line
 
-__all__ = ["Nodes", "Truth", "divergence", "weighted_nodes"]
+if TYPE_CHECKING:
+    from relrep_sym.runtime.solver import Solver
+
+__all__ = ["Nodes", "Truth", "divergence", "nodes_for", "weighted_nodes"]
 
 
 class Nodes(NamedTuple):
@@ -29,9 +33,14 @@ class Nodes(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """A truth given as a mixture, its component arrays (K′, 1)."""
+    """A truth given as a mixture, its component arrays (K′, 1), or one for each of a batch (K′, B)."""
 
     point: Point
+
+    @property
+    def single(self) -> bool:
+        """Whether one truth stands for the whole batch."""
+        return self.point.heights.shape[1] == 1
 
     @staticmethod
     def of_components(components: Components, form: Form) -> Truth:
@@ -80,24 +89,28 @@ class Truth(NamedTuple):
 def weighted_nodes(point: Point, truth: Truth) -> Iterator[tuple[Array, Array, Array]]:
     """(members of the batch, nodes, weights) with E_q[g] the sum over all that serve a member.
 
-    Nodes are (n,), shared by the members, or (members, n).
+    The truth is one for the batch or has the batch's own size. Nodes are (n,), shared by the
+    members, or (members, n); weights are (members, n).
     """
     for rule in _rules(point, truth):
-        nodes, steps = rule.nodes.T, rule.steps.T
-        weights = steps * _density(truth.point, nodes, rule.component)
-        yield rule.members, np.ascontiguousarray(nodes), np.ascontiguousarray(weights)
+        nodes = np.ascontiguousarray(rule.nodes.T)
+        density = truth.point if truth.single else truth.point.take(rule.members)
+        weights = rule.steps.T * _density(density, nodes, rule.component)
+        shape = (len(rule.members), nodes.shape[-1])
+        yield rule.members, nodes, np.broadcast_to(weights, shape)
 
 
 def _rules(point: Point, truth: Truth) -> tuple[Rule, ...]:
     form, q = point.form, truth.point.components
-    batch = point.heights.shape[1]
     if form.support == "integers":
-        return _windows(truth.point, batch)
+        return _windows(point, truth.point)
     centres, scales = _place(form, q)
-    origin = float(centres[np.argmax(q.weights), 0])
-    return line(
-        _log_polynomials(point, origin), centres[:, 0], scales[:, 0], q.weights[:, 0], origin=origin
-    )
+    heaviest = np.argmax(q.weights, axis=0)
+    origin = np.take_along_axis(centres, heaviest[None], axis=0)[0]
+    if truth.single:
+        centres, scales, weights = centres[:, 0], scales[:, 0], q.weights[:, 0]
+        return tuple(line(_log_polynomials(point, origin), centres, scales, weights, origin=origin))
+    return tuple(line(_log_polynomials(point, origin), centres, scales, q.weights, origin=origin))
 
 
 def _place(form: Form, components: Components) -> tuple[Array, Array]:
@@ -112,7 +125,7 @@ def _place(form: Form, components: Components) -> tuple[Array, Array]:
     return centres, components.parameters[form.scale]
 
 
-def _log_polynomials(point: Point, origin: float) -> Array:
+def _log_polynomials(point: Point, origin: Array) -> Array:
     """log π_k + log f_k as quadratics in x − origin, (3, K, B)."""
     form, c = point.form, point.components
     moved = tuple(p - origin if i == form.location else p for i, p in enumerate(c.parameters))
@@ -123,14 +136,21 @@ def _log_polynomials(point: Point, origin: float) -> Array:
     return out
 
 
-def _windows(truth: Point, batch: int) -> tuple[Rule, ...]:
+def _windows(point: Point, truth: Point) -> tuple[Rule, ...]:
     """Every integer on which a component of the truth has mass above rounding."""
+    batch = point.heights.shape[1]
+    if truth.heights.shape[1] == 1:
+        return (_window(truth, np.arange(batch)),)
+    return tuple(_window(truth.take(np.array([b])), np.array([b])) for b in range(batch))
+
+
+def _window(truth: Point, members: Array) -> Rule:
+    """The integers that hold the mass of a single truth's components, for some members."""
 
     def log_mass(k: int):  # type: ignore[no-untyped-def]
         alone = _alone(truth, k)
         return lambda x: _log_density(alone, np.atleast_1d(np.asarray(x, dtype=float)))
 
-    members = np.arange(batch)
     return integers([log_mass(k) for k in range(len(truth.heights))], members)
 
 
@@ -146,22 +166,38 @@ def _alone(truth: Point, k: int) -> Point:
 
 
 def _log_density(point: Point, x: Array) -> Array:
-    """log p at points of any shape, of a single mixture (batch of one)."""
-    flat = np.ascontiguousarray(x.reshape(-1))
-    out = np.empty(flat.shape)
-    for _, i, _, block in kernel.density_blocks(point, flat):
-        assert block.log_density is not None
-        out[i] = block.log_density[0]
+    """log p: of a single mixture at points of any shape, or (B, n) of a batch at (n,) or (B, n)."""
+    batch = point.heights.shape[1]
+    flat = np.ascontiguousarray(x.reshape(-1)) if batch == 1 else x
+    out = np.empty((batch, flat.shape[-1]))
+    for b, i, _, block in kernel.density_blocks(point, flat):
+        out[b, i] = block.log_density
     if point.form.common is not None:
         out += point.form.common(flat)
-    return out.reshape(x.shape)
+    return out.reshape(x.shape) if batch == 1 else out
 
 
 def _density(truth: Point, x: Array, component: int | None) -> Array:
     """π_j f_j(x) of one component, or q(x) of all."""
     if component is None:
         return np.exp(_log_density(truth, x))
-    return np.exp(_log_density(_alone(truth, component), x)) * truth.components.weights[component, 0]
+    weight = truth.components.weights[component]
+    return np.exp(_log_density(_alone(truth, component), x)) * (
+        weight[0] if len(weight) == 1 else weight[:, None]
+    )
+
+
+def nodes_for(solver: Solver, truth: object, coords: ArrayLike) -> Nodes:
+    """One weighted sample that stands for the truth at one point of a solver's chart."""
+    given, point = solver.point(coords)
+    if given.shape:
+        right = "one point, shape (P,)"
+        raise DataError(problem("coords has leading axes", f"shape {np.shape(coords)}", right))
+    density = Truth.of(truth, solver.form)
+    if isinstance(density, Nodes):
+        return density
+    parts = [(n.reshape(-1), w.reshape(-1)) for _, n, w in weighted_nodes(point, density)]
+    return Nodes(np.concatenate([n for n, _ in parts]), np.concatenate([w for _, w in parts]))
 
 
 def divergence(point: Point, truth: Truth) -> Array:
@@ -196,18 +232,19 @@ def _bregman(log_q: Array, log_p: Array) -> Array:
 def _divergence_rules(alone: Point, truth: Truth) -> tuple[Rule, ...]:
     form = alone.form
     if form.support == "integers":
-        rules = _windows(truth.point, 1) + _windows(alone, 1)
+        rules = (_window(truth.point, np.arange(1)), _window(alone, np.arange(1)))
         low = min(r.nodes.min() for r in rules)
         high = max(r.nodes.max() for r in rules)
         nodes = np.arange(low, high + 1)
         return (replace(rules[0], nodes=nodes, steps=np.ones_like(nodes), component=None),)
     centres, scales = _place(form, truth.point.components)
     more_centres, more_scales = _place(form, alone.components)
-    origin = float(centres[np.argmax(truth.point.components.weights), 0])
-    return line(
+    origin = centres[np.argmax(truth.point.components.weights)]
+    rules = line(
         (_log_polynomials(alone, origin), _log_polynomials(truth.point, origin)),
         np.concatenate([centres, more_centres])[:, 0],
         np.concatenate([scales, more_scales])[:, 0],
         origin=origin,
         separate=False,
     )
+    return tuple(rules)

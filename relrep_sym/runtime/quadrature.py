@@ -17,12 +17,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from relrep_sym.errors import DomainError, problem
+from relrep_sym.runtime.panels import PANEL_ERROR, RISE, panel_edges, panel_nodes
 from relrep_sym.runtime.zeros import landmarks, nearest_zero
 
 __all__ = ["Rule", "integers", "line", "reach", "window"]
@@ -34,14 +34,9 @@ _SLACK = 64.0  # double poles of r_j r_k cost 2 pi d / h = 37, measured 62
 _DIGITS = math.log(1e16 * _SLACK)
 _SQUARE = 92.0  # reach**2 at which z**4 exp(-z**2 / 2) has lost all but 1e-17 of its integral
 _FARTHEST = 38.0  # beyond, exp(-z**2 / 2) is below the smallest double
-_POINTS = 16
-_RHO = 3.6  # zeros are outside the Bernstein ellipse with this sum of half-axes about each panel
-_KAPPA = 0.5 * (_RHO + 1.0 / _RHO)
-_PANEL_ERROR = _SLACK * _RHO ** (-2.0 * _POINTS)
-_WIDEST = 2.5  # panel length over scale up to which the weight itself is integrated to 1e-16
-_MOST = 4096  # panels of one member
 _BLOCK = 256  # members whose panels are laid at once
 _SURVEY = 4096  # members that are surveyed at once, in cache
+_LONGEST = 1e7  # integers in one window
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +61,7 @@ class Rule:
     bound: float
 
 
+@np.errstate(all="ignore")  # an overflow loses its member, and no other
 def line(
     polynomials: Array | tuple[Array, ...],
     centres: Array,
@@ -75,10 +71,12 @@ def line(
     origin: Array | float = 0.0,
     separate: bool = True,
     limit: float = 2000.0,
-) -> list[Rule]:
+) -> tuple[Rule, ...]:
     """Rules for expectations over the real line.
 
     A member of the batch is served by one rule for all of q, or by one rule for each component.
+    One for which there is no rule (a number overflowed, or a zero lies as near the line as
+    doubles lie together) is served a node that is not a number, so that it alone is lost.
 
     Args:
         polynomials: (3, K, B) quadratics in x - `origin` of the log-densities whose zeros limit
@@ -97,8 +95,8 @@ def line(
 
     >>> halves = np.array([[-0.125, -0.125], [-0.5, 0.5], [-0.5, -0.5]])[:, :, None]
     >>> (rule,) = line(halves, np.array([0.0]), np.array([1.0]), np.array([1.0]))
-    >>> rule.method, rule.nodes.shape, float(rule.steps[0]), rule.bound < 1e-15
-    ('trapezoid', (47,), 0.421875, True)
+    >>> rule.method, rule.nodes.shape, float(rule.steps[0]), rule.bound < 1e-16
+    ('trapezoid', (53,), 0.3828125, True)
     >>> density = np.exp(-0.5 * rule.nodes**2) / np.sqrt(2.0 * np.pi)
     >>> error = rule.steps * density @ rule.nodes**4 - 3.0
     >>> bool(abs(error) < 2e-15)
@@ -107,19 +105,23 @@ def line(
     models = polynomials if isinstance(polynomials, tuple) else (polynomials,)
     batch = max(model.shape[2] for model in models)
     x0 = np.asarray(origin, dtype=float).reshape(1, -1)
-    m, s, pi = (
-        None if v is None else v[:, None] if v.ndim == 1 else v for v in (centres, scales, weights)
-    )
+    m, s = _columns(centres), _columns(scales)
+    pi = None if weights is None else _columns(weights)
     if batch <= _SURVEY:
         step, half, growth, low, high = _survey(models, m, s, pi, x0)
     else:
-        found = []
-        for i in range(0, batch, _SURVEY):
-            block = slice(i, i + _SURVEY)
-            inputs = (None if v is None else _members(v, block) for v in (m, s, pi, x0))
-            found.append(_survey(tuple(_members(v, block) for v in models), *inputs))
-        step, half, growth, low, high = (np.concatenate(v, axis=1) for v in zip(*found))
-
+        found = [
+            _survey(
+                tuple(_members(model, block) for model in models),
+                _members(m, block),
+                _members(s, block),
+                None if pi is None else _members(pi, block),
+                _members(x0, block),
+            )
+            for block in (slice(i, i + _SURVEY) for i in range(0, batch, _SURVEY))
+        ]
+        joined = (np.concatenate(v, axis=1) for v in zip(*found, strict=True))
+        step, half, growth, low, high = joined
     least, most, finest = low.min(axis=0), high.max(axis=0), step.min(axis=0)
     together = (most - least) / finest
     whole = together <= limit
@@ -135,15 +137,24 @@ def line(
         ends = least[chosen], most[chosen]
         rules += _trapezoids(finest[chosen], *ends, half, growth, chosen, None)
     if len(chosen) == batch:
-        return rules
+        return tuple(rules)
     chosen = parts.nonzero()[0]
     for j in range(len(step) if len(chosen) else 0):
         ends = low[j, chosen], high[j, chosen]
         rules += _trapezoids(step[j, chosen], *ends, half[j : j + 1], growth[j : j + 1], chosen, j)
-    chosen = (~(whole | parts)).nonzero()[0]
+    rest = ~(whole | parts)
+    lost = (rest & ~np.isfinite(together)).nonzero()[0]
+    if len(lost):
+        rest[lost] = False
+        rules.append(Rule(np.full(1, np.nan), np.full(1, np.nan), lost, None, "none", np.nan))
+    chosen = rest.nonzero()[0]
     for i in range(0, len(chosen), _BLOCK):
         rules += _panels(models, s, low, high, x0, chosen[i : i + _BLOCK])
-    return rules
+    return tuple(rules)
+
+
+def _columns(values: Array) -> Array:
+    return values[:, None] if values.ndim == 1 else values
 
 
 def _members(values: Array, chosen: slice | Indices) -> Array:
@@ -184,20 +195,20 @@ def reach(
     lower bound of that is its value at the truth's centres, and where this is below e**-16
     also its value where the two tails meet. `weights`, `centres`, `scales` are (J, 1) or (J, B).
 
-    >>> halves = np.array([[-0.125, -0.125], [-0.5, 0.5], [-0.5, -0.5]])[:, :, None]
+    >>> means = np.array([0.0, 20.0])
+    >>> apart = np.array([-0.5 * means**2, means, [-0.5, -0.5]])[:, :, None]
     >>> one = np.ones((1, 1))
-    >>> reach(halves, one, 0 * one, one).round(1), reach(halves * 8, one, -one, one).round(1)
-    (array([9.7]), array([9.9]))
+    >>> reach(apart, one, 0 * one, one).round(1)
+    array([13.9])
     """
     c0, c1, c2 = coefficients
     m, s, log_pi = (centres - origin)[:, None], scales[:, None], np.log(weights)[:, None]
     value = c0 + m * (c1 + m * c2)  # (J, K, B)
     best = (2.0 * (value - value.max(axis=1, keepdims=True)) + log_pi).max(axis=0)  # (K, B)
-    best[np.isneginf(c0)] = 0.0
     lowest = best.min(axis=0)
     far = (lowest < -16.0).nonzero()[0]  # above, the range is at most a seventh too long
     if len(far):
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # two components that do not meet
             tail = _meeting(*(_members(v, far) for v in (coefficients, m, s, value)))
         tail = (tail + _members(log_pi, far)).max(axis=0)
         lowest[far] = np.maximum(best[:, far], tail).min(axis=0)
@@ -271,36 +282,17 @@ def _grid(
     return Rule(h * index, np.full(len(index), h), members, component, "trapezoid", float(bound))
 
 
-@lru_cache(maxsize=1)
-def _gauss() -> tuple[Array, Array, Array]:
-    """Nodes and weights (16, 1) of Gauss-Legendre on [-1, 1], and D^T: D differentiates there."""
-    nodes, weights = np.polynomial.legendre.leggauss(_POINTS)
-    gaps = nodes[:, None] - nodes + np.eye(_POINTS)
-    pole = gaps.prod(axis=1)
-    matrix = pole[:, None] / pole / gaps
-    np.fill_diagonal(matrix, 0.0)
-    np.fill_diagonal(matrix, -matrix.sum(axis=1))
-    return nodes[:, None], weights[:, None], matrix.T
-
-
 def _panels(
     models: Sequence[Array], s: Array, low: Array, high: Array, x0: Array, members: Indices
 ) -> Iterator[Rule]:
     """Gauss-Legendre panels over the union of the ranges, for each member its own.
 
-    Panels follow one another from the left, each as long as the zeros, and the scales where the
-    truth lives, let it be. The truth's components enter as zeros of the same kind, at a height
-    that makes a panel `_WIDEST` scales long, that move along with the panel within their range.
+    Members with a similar number of panels make one rule, in which the shorter columns are padded.
     """
     s, low, high, x0 = (_members(v, members) for v in (s, low, high, x0))
-    rise = 0.5 * _WIDEST * (_KAPPA - 1.0 / _KAPPA)
-    ceiling = rise * s
+    ceiling = np.broadcast_to(RISE * s, low.shape)
     start, end, above = low.min(axis=0), high.max(axis=0), ceiling.max(axis=0)
-    ceiling = np.broadcast_to(ceiling, low.shape)
-    found = [
-        landmarks(_members(model, members), float(s.max()), rise)
-        for model in models
-    ]
+    found = [landmarks(_members(model, members), float(s.max()), RISE) for model in models]
     left, right, height = (
         np.concatenate([np.broadcast_to(v[i], (len(v[i]), len(members))) for v in found])
         for i in range(3)
@@ -312,60 +304,93 @@ def _panels(
         np.concatenate([np.take_along_axis(v, kept, axis=0), w])
         for v, w in ((left, low), (right, high), (height, ceiling))
     )
-    edges = _march(start, end, left, right, height)
-    count = (edges[1:] > edges[:-1]).sum(axis=0)
-    rounded = -(-count // 8)
-    for group in np.unique(rounded):
-        chosen = np.flatnonzero(rounded == group)
-        nodes, steps = _nodes(edges[: count[chosen].max() + 1, chosen])
-        yield Rule(nodes, steps, members[chosen], None, "panels", _PANEL_ERROR)
+    edges = panel_edges(start, end, left, right, height)
+    count = np.maximum((edges[1:] > edges[:-1]).sum(axis=0), 1)
+    alike = -(-count // 8)
+    for number in np.unique(alike):
+        chosen = (alike == number).nonzero()[0]
+        nodes, steps = panel_nodes(edges[: count[chosen].max() + 1, chosen])
+        yield Rule(nodes, steps, members[chosen], None, "panels", _SLACK * PANEL_ERROR)
 
 
-def _march(start: Array, end: Array, left: Array, right: Array, height: Array) -> Array:
-    """Panel edges (n + 1, m) from `start` to `end`, the last repeated where a member has fewer.
+def integers(
+    log_masses: Sequence[Callable[[Array], Array]], members: Indices, depth: float = 46.0
+) -> tuple[Rule, ...]:
+    """The rule on {0, 1, 2, …}, one for all members: every integer that some window holds.
 
-    A panel [x, x + l] keeps clear of z where |z - x| + |z - x - l| >= kappa l, which is linear in
-    l: l (kappa**2 - 1) <= 2 (kappa |z - x| - Re(z - x)). A landmark from `left` to `right` stands
-    where it is nearest to x.
+    `log_masses` are unimodal: the components of the truth, and for a divergence of the model too.
+    `depth`: how far below its maximum a component is left out. 46 keeps z**4 to 1e-17 in
+    Gaussian and Poisson tails; a geometric tail keeps 1e-15.
+
+    >>> poisson = lambda x: x * np.log(3.0) - 3.0 - np.array([math.lgamma(t + 1.0) for t in x])
+    >>> (rule,) = integers([poisson], np.arange(1))
+    >>> rule.nodes[0], rule.nodes[-1], rule.bound < 1e-17
+    (np.float64(0.0), np.float64(31.0), True)
+    >>> bool(abs(np.exp(poisson(rule.nodes)) @ rule.nodes - 3.0) < 1e-15)
+    True
     """
-    edges, x = [start], start
-    square, scale = height * height, 2.0 / (_KAPPA**2 - 1.0)
-    while (x < end).any():
-        if len(edges) > _MOST:
-            raise DomainError(
-                problem(
-                    "zeros of the density lie too near the line for quadrature",
-                    f"more than {_MOST} panels from {start.min()} to {end.max()}",
-                    "scales of model and truth within a ratio of 1e6",
-                )
+    windows = [window(log_mass, depth) for log_mass in log_masses]
+    nodes = np.unique(np.concatenate([np.arange(low, high + 1.0) for low, high in windows]))
+    bound = max(
+        _left_out(log_mass, *ends) for log_mass, ends in zip(log_masses, windows, strict=True)
+    )
+    return (Rule(nodes, np.ones_like(nodes), members, None, "integers", bound),)
+
+
+def window(log_mass: Callable[[Array], Array], depth: float) -> tuple[float, float]:
+    """First and last integer at which a unimodal log mass is within `depth` of its maximum.
+
+    >>> window(lambda x: -0.5 * (x - 1000.0) ** 2, 32.0)
+    (992.0, 1008.0)
+    """
+    powers = np.concatenate([[0.0], np.ldexp(1.0, np.arange(41))])
+    x = powers
+    while True:
+        values = log_mass(x)
+        i = int(values.argmax())
+        mode, low, high = x[i], x[max(i - 1, 0)], x[min(i + 1, len(x) - 1)]
+        if high - low <= 2.0:
+            break
+        x = _between(low, high)
+    least = values[i] - depth
+    ends = []
+    for x in (np.maximum(mode - powers, 0.0), mode + powers):
+        while True:
+            inside = log_mass(x) >= least
+            i = int(inside.argmin())  # the first outside
+            if inside[i]:
+                ends.append(float(x[-1]))
+                break
+            if abs(x[i] - x[i - 1]) == 1.0:
+                ends.append(float(x[i - 1]))
+                break
+            x = _between(x[i - 1], x[i])
+    if ends[1] - ends[0] > _LONGEST:
+        raise DomainError(
+            problem(
+                "a component is too wide to be summed over",
+                f"mass from {ends[0]:.0f} to {ends[1]:.0f}",
+                f"at most {_LONGEST:.0f} integers",
             )
-        ahead = np.clip(x, left, right) - x
-        length = (_KAPPA * np.sqrt(ahead * ahead + square) - ahead).min(axis=0)
-        x = np.minimum(x + scale * length, end)
-        edges.append(x)
-    return np.array(edges)
+        )
+    return ends[0], ends[1]
 
 
-def _nodes(edges: Array) -> tuple[Array, Array]:
-    """Nodes and steps (16 n, m) of panels with `edges` (n + 1, m).
-
-    A node x rounds by delta: the steps lose D^T (steps delta), so that the rule stays exact for
-    polynomials of degree 15 at the nodes as they are.
-    """
-    nodes, weights, transposed = _gauss()
-    low = edges[:-1, None]
-    half = 0.5 * (edges[1:, None] - low)
-    offset = half * (1.0 + nodes)
-    x = low + offset
-    steps = half * weights - transposed @ (weights * ((x - low) - offset))
-    return x.reshape(-1, edges.shape[1]), steps.reshape(-1, edges.shape[1])
+def _between(first: float, last: float) -> Array:
+    """65 integers, fewer where there are no more, from `first` to `last` in this order."""
+    x = np.round(np.linspace(first, last, 65))
+    return x[np.concatenate([[True], np.diff(x) != 0.0])]
 
 
-def integers(log_masses: Sequence[Callable[[Array], Array]], starts: Sequence[float]) -> Rule:
-    """The rule on {0, 1, 2, …}: every integer that any of the densities' windows holds."""
-    spans = [window(f, start) for f, start in zip(log_masses, starts, strict=True)]
-    raise NotImplementedError(spans)
-
-
-def window(log_mass: Callable[[Array], Array], start: float, depth: float = 45.0) -> tuple[int, int]:
-    raise NotImplementedError
+def _left_out(log_mass: Callable[[Array], Array], low: float, high: float) -> float:
+    """Mass outside [low, high] over the mass inside: tails fall at least geometrically."""
+    values = log_mass(np.arange(low, high + 1.0))
+    top, out = values.max(), 0.0
+    for first, step in ((low - 1.0, -1.0), (high + 1.0, 1.0)):
+        tail = np.array([first, first + step])
+        mass = np.exp(log_mass(tail[tail >= 0.0]) - top) if first >= 0.0 else np.zeros(0)
+        if len(mass) == 2 and mass[0] > mass[1]:
+            out += mass[0] / (1.0 - mass[1] / mass[0])
+        else:
+            out += mass.sum()
+    return float(out / np.exp(values - top).sum())

@@ -107,7 +107,8 @@ class Solver:
                 )
         return found
 
-    def _point(self, coords: ArrayLike) -> tuple[Coords, Point]:
+    def point(self, coords: ArrayLike) -> tuple[Coords, Point]:
+        """Checked coordinates, and their mixtures made ready for the data pass."""
         given = self._coords(coords)
         return given, Point(self.form, self._components(given.rows))
 
@@ -169,7 +170,7 @@ class Solver:
 
     def _samplewise(self, x: ArrayLike, coords: ArrayLike) -> tuple[Array, Coords, Point, tuple]:
         points = check.sample(x, self.form.support)
-        given, point = self._point(coords)
+        given, point = self.point(coords)
         return points, given, point, (*given.shape, *np.shape(x))
 
     def log_density(self, x: ArrayLike, coords: ArrayLike, out: Array | None = None) -> Array:
@@ -209,7 +210,7 @@ class Solver:
     ) -> tuple[Array, ...]:
         """(N_k, then Σ_n w_n r_k(x_n) b_j(x_n) for each basis function), (…, K) each."""
         points = check.sample(x, self.form.support)
-        given, point = self._point(coords)
+        given, point = self.point(coords)
         found = kernel.statistics(point, points, check.sample_weights(weights, points.size))
         share = point.components.weights
         return tuple(
@@ -222,7 +223,7 @@ class Solver:
     ) -> Array:
         """The mean of log p over the sample, (…,)."""
         points = check.sample(x, self.form.support)
-        given, point = self._point(coords)
+        given, point = self.point(coords)
         share = check.sample_weights(weights, points.size)
         found = kernel.statistics(point, points, share, want_log=True)
         return _scalars(found.log_likelihood, given)
@@ -230,7 +231,7 @@ class Solver:
     def score(self, x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None) -> Array:
         """∇_λ of the mean log-likelihood, (…, P)."""
         points = check.sample(x, self.form.support)
-        given, point = self._point(coords)
+        given, point = self.point(coords)
         share = check.sample_weights(weights, points.size)
         return _columns(self._gradient(given.rows, point, points, share), given)
 
@@ -248,7 +249,7 @@ class Solver:
 
     def averaged_field(self, coords: ArrayLike, truth: object) -> Array:
         """∇_λ E_q[log p(X | c(λ))], (…, P)."""
-        given, point = self._point(coords)
+        given, point = self.point(coords)
         return _columns(self._field(given.rows, point, self._truth(truth)), given)
 
     def _field(self, rows: Array, point: Point, truth: Truth | Nodes) -> Array:
@@ -267,7 +268,7 @@ class Solver:
 
     def kl(self, coords: ArrayLike, truth: object) -> Array:
         """KL(truth ‖ model), (…,)."""
-        given, point = self._point(coords)
+        given, point = self.point(coords)
         density = self._truth(truth)
         if isinstance(density, Nodes):
             raise DataError(
@@ -281,26 +282,40 @@ class Solver:
 
     def fisher(self, coords: ArrayLike) -> Array:
         """E_p[∂ log p ∂ log pᵀ] in the chart, exactly symmetric, (…, P, P)."""
-        given, point = self._point(coords)
+        given, point = self.point(coords)
         count, batch = given.rows.shape
         out = np.zeros((batch, count, count))
-        for b in range(batch):
-            alone = point.take(slice(b, b + 1))
-            truth = Truth.of_components(alone.components, self.form)
-            for _, nodes, weights in weighted_nodes(alone, truth):
-                out[b] += self._gram(given.rows[:, b : b + 1], alone, nodes, weights)
-        return out.reshape(*given.shape, count, count)
+        centred = self._centred(point)
+        truth = Truth.of_components(centred.components, self.form)
+        for members, nodes, weights in weighted_nodes(centred, truth):
+            rows = given.rows[:, members]
+            out[members] += self._gram(rows, centred.take(members), nodes, weights)
+        lower = np.tril(out)
+        whole = lower + np.tril(lower, -1).swapaxes(1, 2)
+        return whole.reshape(*given.shape, count, count)
+
+    def _centred(self, point: Point) -> Point:
+        """The same mixtures moved so that the last location is zero: nothing is lost to the origin.
+
+        The score's moments under the model itself do not change under translation, and the chart
+        knows the locations' differences better than their values.
+        """
+        i, c = self.form.location, point.components
+        if i is None:
+            return point
+        moved = np.concatenate([c.differences[i], np.zeros_like(c.weights[:1])])
+        parameters = tuple(moved if j == i else p for j, p in enumerate(c.parameters))
+        return Point(self.form, c._replace(parameters=parameters))
 
     def _gram(self, rows: Array, point: Point, nodes: Array, weights: Array) -> Array:
-        """Σ w s sᵀ over the nodes, s the score in the chart."""
-        out = np.zeros((len(rows), len(rows)))
-        for _, i, by_weight, by_family in kernel.score_blocks(point, nodes):
-            pulled = self.chart.pull_back(rows[..., None], by_weight, *by_family)
-            root = np.sqrt(weights[..., i])
-            scores = np.array([np.broadcast_to(r, by_family[0].shape[1:])[0] for r in pulled])
-            scores *= root.reshape(-1)
-            out += scores @ scores.T
-        return np.tril(out) + np.tril(out, -1).T
+        """Σ w s sᵀ over the nodes for each member, s the score in the chart, (members, P, P)."""
+        out = np.zeros((rows.shape[1], len(rows), len(rows)))
+        for b, i, by_weight, by_family in kernel.score_blocks(point, nodes):
+            pulled = self.chart.pull_back(rows[:, b, None], by_weight, *by_family)
+            root = np.sqrt(weights[b, i])
+            scores = np.stack([row * root for row in pulled], axis=1)
+            out[b] += scores @ scores.swapaxes(1, 2)
+        return out
 
     # -------------------------------------------------------------------------- views
 
@@ -314,7 +329,7 @@ class Solver:
 
     def view_field(self, coords: ArrayLike, truth: object) -> Array:
         """db/dt = J ∇_λ E_q[log p], (…, Pb)."""
-        given, point = self._point(coords)
+        given, point = self.point(coords)
         if self.chart.push_view is None:
             raise NoInverseError(self.chart.why["view"])
         field = self._field(given.rows, point, self._truth(truth))
@@ -325,7 +340,7 @@ class Solver:
     def em_step(self, x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None) -> Array:
         """One E-step, then the joint maximiser, (…, P)."""
         points = check.sample(x, self.form.support)
-        given, point = self._point(coords)
+        given, point = self.point(coords)
         share = check.sample_weights(weights, points.size)
         found, _ = em_step(self.chart, point, points, share)
         theta = self._theta(found)
@@ -353,7 +368,7 @@ class Solver:
         if method != "em":
             raise DataError(problem("unknown method", method, '"em"'))
         points = check.sample(x, self.form.support)
-        given, point = self._point(start)
+        given, point = self.point(start)
         if given.shape:
             raise DataError(
                 problem("start has leading axes", f"shape {np.shape(start)}", "one start, (P,)")

@@ -57,13 +57,13 @@ def nearest_zero(coefficients: Array) -> Array:
     if components < 2:
         return np.full(coefficients.shape[2], np.inf)
     first, second = _pairs(components)
-    c, b, a = coefficients[:, first] - coefficients[:, second]
-    discriminant = b * b - 4.0 * a * c
-    size, twice_a = np.abs(discriminant), 2.0 * np.abs(a)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
+        c, b, a = coefficients[:, first] - coefficients[:, second]
+        discriminant = b * b - 4.0 * a * c
+        size, twice_a = np.abs(discriminant), 2.0 * np.abs(a)
         t = np.sqrt(0.5 * (size + np.hypot(size, (2.0 * np.pi) * twice_a)))
         height = np.where(discriminant >= 0.0, np.pi / t, t / twice_a)
-    height[~np.isfinite(c)] = np.inf  # a weight of zero: the component takes part in no zero
+    height[np.isinf(c)] = np.inf  # a weight of zero: the component takes part in no zero
     nearest: Array = height.min(axis=0)
     return nearest * zero_margin(components)
 

@@ -14,8 +14,9 @@ its own means (``jets.py``) and integrates with its own rules (``quadrature.py``
 >>> here = oracle.at([0.25, -1.0, 1.5, 0.5])
 >>> [mpmath.nstr(r.value, 20) for r in here.responsibilities(0.5)]
 ['0.011277408866936061646', '0.98872259113306393835']
->>> field = here.averaged_field(([1.0], [0.25], [1.0]))
+>>> field = here.averaged_field(([1.0], [0.25], [1.0]))  # data from one normal, N(1/4, 1)
 >>> [mpmath.nstr(v.value, 12) for v in field]
+['0.82289531664', '-0.36136415317', '-2.59028782018', '2.14472477126']
 """
 
 from __future__ import annotations

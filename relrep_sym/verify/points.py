@@ -163,14 +163,16 @@ class _Maker:
         return (phis[0], tuple(map(near, phis[0], self.roles, self.fixed)), *phis[2:])
 
     def spread(self, phis: Phis, by: float) -> Phis:
-        """The last component's scale or rate is ``by`` times the first's, which shrinks."""
+        """The last component's scale or rate is ``by`` times the first's, and still the largest."""
 
-        def scaled(phi: Sequence[float], factor: float) -> tuple[float, ...]:
-            rows = zip(phi, phis[0], self.roles, self.fixed, strict=True)
-            grows = ("scale", "rate")
-            return tuple(f * factor if r in grows and h is None else v for v, f, r, h in rows)
+        def ends(low: float, high: float, role: str, held: float | None) -> tuple[float, float]:
+            if held is not None or role not in ("scale", "rate"):
+                return low, high
+            top = max(low * by**0.5, high)
+            return top / by, top
 
-        return (scaled(phis[0], by**-0.5), *phis[1:-1], scaled(phis[-1], by**0.5))
+        first, last = zip(*map(ends, phis[0], phis[-1], self.roles, self.fixed), strict=True)
+        return (first, *phis[1:-1], last)
 
     def moved(self, phi: Sequence[float]) -> tuple[float, ...]:
         """Locations plus 1e5, rates times 1e5."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import sympy as sp
 
 from relrep_sym.declare.chart import Chart
-from relrep_sym.declare.model import Mixture
+from relrep_sym.declare.model import Mixture, ModelParameter
 from relrep_sym.declare.symbols import Parameter
 from relrep_sym.declare.view import View
 from relrep_sym.emit.lowering import lower
@@ -126,7 +126,9 @@ class ChartFragments:
 
     def components(self) -> list[str]:
         """Body of ``_components(rows)``."""
-        return self._component_body(self._program(), self.leaf, self._unpack, self._differences())
+        return self._component_body(
+            self._program(), self.leaf, self._unpack, self._differences(), "rows[0]"
+        )
 
     def model_components(self) -> list[str]:
         """Body of ``_model_components(theta)``."""
@@ -135,7 +137,7 @@ class ChartFragments:
         def leaf(symbol: sp.Symbol) -> Node:
             return Item("theta", index[symbol])
 
-        return self._component_body([], leaf, lambda *_: [], {})
+        return self._component_body([], leaf, lambda *_: [], {}, "theta[0]")
 
     def _differences(self) -> dict[str, list[Assign]]:
         out: dict[str, list[Assign]] = {}
@@ -154,13 +156,13 @@ class ChartFragments:
         leaf: Leaf,
         unpack: Callable[..., list[str]],
         known: Mapping[str, list[Assign]],
+        like: str,
     ) -> list[str]:
         weights = [lower(w, leaf) for w in self.model.weight_expressions]
         values = {r: [lower(v, leaf) for v in self.model.component(r)] for r in self.roles}
         program = share([*program, *(a for rows in known.values() for a in rows)])
         every = [*weights, *(v for row in values.values() for v in row)]
         lines = unpack(program, every) + assignments(program)
-        like = "theta[0]" if leaf is not self.leaf else "rows[0]"
         lines += _stacked("weights", weights, like)
         for role, row in values.items():
             lines += _stacked(role, row, like)
@@ -193,7 +195,7 @@ class ChartFragments:
 
     def pull_back(self) -> list[str]:
         """Body of ``_pull_back(rows, d_weights, d_role …)``."""
-        known = {adjoint(p.name): self._incoming(p.role, p.symbol) for p in self.model.parameters}
+        known = {adjoint(p.name): self._incoming(p) for p in self.model.parameters}
         return self._pull_back(known)
 
     def pull_back_model(self) -> list[str]:
@@ -202,21 +204,16 @@ class ChartFragments:
             {adjoint(p.name): Item("d_theta", i) for i, p in enumerate(self.model.parameters)}
         )
 
-    def _incoming(self, role: str, symbol: Parameter) -> Node:
+    def _incoming(self, parameter: ModelParameter) -> Node:
         """∂L/∂θ_i from the component arrays' adjoints."""
-        expressions = (
-            self.model.weight_expressions if role == "weight" else self.model.component(role)
-        )
-        source = "d_weights" if role == "weight" else f"d_{role}"
-        last = len(expressions) - 1
-        terms: list[Node] = []
-        for k, e in enumerate(expressions):
-            slope = sp.diff(e, symbol)
-            if slope == 0 or (role == "weight" and k == last):
-                continue  # d_weights is relative to the last component: its own share is zero
-            item = Item(source, k)
-            terms.append(item if slope == 1 else Op("neg", (item,)))
-        return terms[0] if len(terms) == 1 else Op("add", tuple(terms))
+        if parameter.role != "weight":
+            items = tuple(Item(f"d_{parameter.role}", k) for k in parameter.components)
+            return items[0] if len(items) == 1 else Op("add", items)
+        # d_weights is relative to the last component, whose own share is zero
+        item, rest = Item("d_weights", parameter.components[0]), self.model.free_weights[-1]
+        if rest == self.model.components - 1:
+            return item
+        return Op("sub", (item, Item("d_weights", rest)))
 
     def _pull_back(self, known: Mapping[sp.Symbol, Node]) -> list[str]:
         bars = dict(known)

@@ -30,7 +30,7 @@ __all__ = ["render", "specification"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _DOC_LINES = 12
-"""An equation with more lines than this is only named in a docstring."""
+"""With more coordinates than this, docstrings name an equation's label and do not print it."""
 
 
 @dataclass(frozen=True)
@@ -276,13 +276,16 @@ def _functions(record: Record, invertible: bool) -> list[dict[str, str]]:
         if f.name in ("to_view", "view_field") and record.view is None:
             continue
         says = f.says.format(**facts)
-        equation = record[f.equation] if f.equation in record.names else None
-        doc = _docstring(says, equation, f.returns.format(**facts))
+        named = f.equation if f.equation in record.names else None
+        short = named is not None and max(len(chart.coordinates), len(model.parameters)) <= _DOC_LINES
+        equation = record[named] if named is not None and short else None
+        label = record.label(named) if named is not None else None
+        doc = _docstring(says, label, equation, f.returns.format(**facts))
         out.append({"name": f.name, "signature": f.signature, "call": f.call, "docstring": doc})
     return out
 
 
-def _docstring(says: str, equation: Equation | None, returns: str) -> str:
+def _docstring(says: str, label: str | None, equation: Equation | None, returns: str) -> str:
     sentence, _, rest = says.partition(". ")
     head = sentence if not rest else sentence + "."
     lines = _fill(head, 92)
@@ -290,15 +293,14 @@ def _docstring(says: str, equation: Equation | None, returns: str) -> str:
     if rest:
         lines += ["", *_fill(rest, 94)]
     lines += ["", f"Returns: {returns}."]
+    if label is not None and equation is None:
+        lines += ["", f"Equation {label}."]
     if equation is not None:
-        lines += ["", f"Equation {equation.label}:", ""]
-        if len(equation.lines) > _DOC_LINES:
-            lines.append(f"    {len(equation.lines)} lines; see the LaTeX.")
-        else:
-            for line in equation.lines:
-                shown = f"{tex(line.left)} = {tex(line.right)}"
-                first, *more = _fill(shown, 90)
-                lines += [f"    {first}", *(f"        {m}" for m in more)]
+        lines += ["", f"Equation {label}:", ""]
+        for line in equation.lines:
+            shown = f"{tex(line.left)} = {tex(line.right)}"
+            first, *more = _fill(shown, 90)
+            lines += [f"    {first}", *(f"        {m}" for m in more)]
     if len(lines) == 1:
         return f'    {lines[0]}"""'
     lines.append('"""')

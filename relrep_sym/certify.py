@@ -1,0 +1,304 @@
+"""Certification of a derivation: its compiled functions against the oracle, point by point.
+
+In: a :class:`~relrep_sym.api.Derivation`. Out: a certificate, and tables of certificates. This is the
+one place where the engine meets the oracle: the oracle gets the family's log-density and the chart's
+map as they were declared, turned into mpmath callables, and nothing that was derived from them.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import mpmath
+import sympy as sp
+
+from relrep_sym.declare.chart import Chart
+from relrep_sym.declare.family import Family
+from relrep_sym.declare.model import Mixture
+from relrep_sym.declare.view import View
+from relrep_sym.errors import CertificateError, DomainError, NoInverseError, problem
+from relrep_sym.verify.certificate import Case, Certificate, Entry, certify
+from relrep_sym.verify.jets import Density
+from relrep_sym.verify.oracle import Oracle, OracleAt
+from relrep_sym.verify.points import Point, points
+from relrep_sym.verify.yardstick import Measured
+
+if TYPE_CHECKING:
+    from relrep_sym.api import Derivation
+
+__all__ = ["certify_derivation", "oracle_of", "table"]
+
+QUICK = ("ordinary", "merging 1e-6")
+"""The points of a quick certificate; a full one takes all."""
+
+
+def certify_derivation(
+    derivation: Derivation,
+    *,
+    digits: int = 30,
+    full: bool = False,
+    seconds: float = 300.0,
+    module: types.ModuleType | None = None,
+    progress: Callable[[Entry], None] | None = None,
+) -> Certificate:
+    """The measured errors of a derivation's functions, at hard points when ``full``.
+
+    ``module`` is the module to judge, by default the derivation compiled in memory. ``seconds``
+    bounds each call of the oracle. Points that the chart cannot reach are left out. Raises
+    CertificateError where no point is left, or the oracle cannot keep its digits or its time; a miss
+    is in the certificate, whose ``check()`` raises.
+    """
+    judged = module if module is not None else derivation.compile()
+    oracle = replace(oracle_of(derivation.chart), digits=digits, seconds=seconds)
+    return certify(derivation.name, _cases(derivation, judged, oracle, full), progress)
+
+
+def table(certificates: Iterable[Certificate]) -> str:
+    """The committed table: worst ratio of every function over its points, in Markdown."""
+    lines = [
+        "# Certificates",
+        "",
+        "Measured by `relrep verify --all --full --update`. Each row is the worst of a function's",
+        "values over all points, in units of the yardstick u (|v| + E|s| + Σ_j |λ_j ∂_j v|) with",
+        "u = 2⁻⁵³; 64 is the limit. The reference is an independent mpmath computation.",
+        "",
+    ]
+    for certificate in certificates:
+        lines += [f"## {certificate.name}", "", "| function | points | worst at | ratio | relative |"]
+        lines += ["|---|---|---|---|---|"]
+        for function in dict.fromkeys(e.function for e in certificate.entries):
+            own = [e for e in certificate.entries if e.function == function]
+            worst = max(own, key=lambda e: e.ratio)
+            shown = f"{worst.ratio:.2g} | {worst.relative:.1e}"
+            lines.append(f"| {function} | {len(own)} | {worst.point} | {shown} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+# ----------------------------------------------------------------------------- the oracle's input
+
+
+def oracle_of(chart: Chart) -> Oracle:
+    """The oracle of a chart's model: the declared density and the declared map, as callables.
+
+    >>> import relrep_sym as rs
+    >>> chart = rs.identity(rs.mixture("poisson", components=1))
+    >>> float(oracle_of(chart).at([2.0]).log_density(0.0).value)
+    -2.0
+    """
+    return Oracle(_density(chart.model.family), _components(chart), chart.names)
+
+
+def _callable(arguments: Sequence[sp.Symbol], expression: sp.Expr) -> Callable[..., Any]:
+    return sp.lambdify(list(arguments), expression, modules="mpmath", dummify=True)
+
+
+def _density(family: Family) -> Density:
+    log_density = _callable((family.x, *family.symbols), family.log_density)
+    return Density(log_density, family.support, analytic=not family.log_density.has(sp.Abs))
+
+
+def _components(chart: Chart) -> Callable[[Sequence[Any]], Any]:
+    """Coordinates → (weights, [φ_1 …]), by the declared program, one assignment after another."""
+    model: Mixture = chart.model
+    inputs = list(chart.symbols)
+    steps = []
+    for target, rule in chart.program:
+        steps.append(_callable(inputs, rule))
+        inputs.append(target)
+    outputs = [model.weight_expressions]
+    outputs += [model.component(p.name) for p in model.family.parameters]
+    rows = [[_callable(inputs, e) for e in row] for row in outputs]
+
+    def components(coords: Sequence[Any]) -> Any:
+        values = list(coords)
+        for step in steps:
+            values.append(step(*values))
+        weights, *families = [[mpmath.mpmathify(f(*values)) for f in row] for row in rows]
+        return weights, [tuple(phi) for phi in zip(*families, strict=True)]
+
+    return components
+
+
+# ----------------------------------------------------------------------------- points and cases
+
+
+def _roles(family: Family) -> tuple[str, ...]:
+    out = []
+    for p in family.parameters:
+        if p == family.location:
+            out.append("location")
+        elif p == family.scale:
+            out.append("scale")
+        else:
+            out.append("rate" if family.support == "integers" else "shape")
+    return tuple(out)
+
+
+def _held(model: Mixture) -> tuple[float | None, ...]:
+    """A family parameter that is one number in every component."""
+    out: list[float | None] = []
+    for pattern in model.patterns:
+        fixed = not isinstance(pattern, str) and None not in pattern and len(set(pattern)) == 1
+        out.append(float(pattern[0]) if fixed else None)  # type: ignore[arg-type]
+    return tuple(out)
+
+
+def _theta(model: Mixture, point: Point) -> list[float]:
+    """The model's θ at a point of component space."""
+    names = [p.name for p in model.family.parameters]
+    out = []
+    for p in model.parameters:
+        k = p.components[0]
+        value = point.weights[k] if p.role == "weight" else point.parameters[k][names.index(p.role)]
+        out.append(value)
+    return out
+
+
+def _located(
+    derivation: Derivation, module: types.ModuleType, full: bool
+) -> Iterator[tuple[Point, list[float]]]:
+    """The points that the chart reaches, with their coordinates."""
+    model = derivation.model
+    roles, held = _roles(model.family), _held(model)
+    found = points(model.components, roles, model.family.support, held)
+    reached = 0
+    for point in found:
+        if not full and point.name not in QUICK:
+            continue
+        try:
+            coords = module.from_model(_theta(model, point))
+        except (DomainError, NoInverseError):
+            continue
+        reached += 1
+        yield point, [float(c) for c in coords]
+    if not reached:
+        raise CertificateError(
+            problem(
+                f"no certificate point of {derivation.name} lies in the chart",
+                derivation.chart.title,
+                "a chart with an inverse that reaches an ordinary mixture",
+            )
+        )
+
+
+def _cases(
+    derivation: Derivation, module: types.ModuleType, oracle: Oracle, full: bool
+) -> Iterator[Case]:
+    for point, coords in _located(derivation, module, full):
+        at = oracle.at(coords)
+        for name, kernel, reference in _functions(derivation, module, at, point, coords):
+            yield Case(name, point.name, kernel, reference, str(at), oracle.digits)
+
+
+Pair = tuple[str, Callable[[], Any], Callable[[], Any]]
+
+
+def _functions(
+    derivation: Derivation,
+    module: types.ModuleType,
+    at: OracleAt,
+    point: Point,
+    coords: list[float],
+) -> Iterator[Pair]:
+    """(function, what it gives, what the oracle says) at one point."""
+    x, w, some = point.sample, point.sample_weights, point.sample[::6]
+    yield (
+        "log_density",
+        lambda: module.log_density(some, coords),
+        lambda: tuple(at.log_density(v) for v in some),
+    )
+    yield (
+        "responsibilities",
+        lambda: module.responsibilities(some, coords),
+        lambda: tuple(at.responsibilities(v) for v in some),
+    )
+    yield (
+        "score_samples",
+        lambda: module.score_samples(some, coords),
+        lambda: tuple(at.score_sample(v) for v in some),
+    )
+    yield (
+        "log_likelihood",
+        lambda: module.log_likelihood(x, coords, w),
+        lambda: at.log_likelihood(x, w),
+    )
+    yield "score", lambda: module.score(x, coords, w), lambda: at.score(x, w)
+    if point.name in ("ordinary", "last weight 1e-12") and derivation.record.has_m_step:
+        yield from _em(module, at, x, w, coords)
+    if point.truth is None:
+        return
+    truth = point.truth
+    yield (
+        "averaged_field",
+        lambda: module.averaged_field(coords, truth),
+        lambda: at.averaged_field(truth),
+    )
+    if derivation.record.view is not None:
+        view = derivation.record.view
+        yield (
+            "view_field",
+            lambda: module.view_field(coords, truth),
+            lambda: _view_field(view, at.averaged_field(truth), coords),
+        )
+    yield "kl", lambda: module.kl(coords, truth), lambda: at.kl(truth)
+    yield "fisher", lambda: module.fisher(coords), lambda: at.fisher()
+
+
+def _em(
+    module: types.ModuleType, at: OracleAt, x: Any, w: Any, coords: list[float]
+) -> Iterator[Pair]:
+    try:
+        found = [float(c) for c in module.em_step(x, coords, w)]
+    except DomainError:
+        return  # the unconstrained maximiser leaves the chart: nothing to judge
+    yield (
+        "em_step",
+        lambda: module.em_step(x, coords, w),
+        lambda: at.em_objective(x, w).maximise(found),
+    )
+
+
+def _view_field(
+    view: View, field: Sequence[Measured], coords: Sequence[float]
+) -> tuple[Measured, ...]:
+    """J ∇L by mpmath's own differentiation of the view's functions."""
+    out = []
+    exact = [mpmath.mpf(c) for c in coords]
+    for expression in view.expressions:
+        f = _callable(view.chart.symbols, expression)
+        row = [_slope(f, exact, j) for j in range(len(exact))]
+        bends = [
+            sum(
+                abs(exact[m] * (b - a) / mpmath.mpf("1e-20") * s.value)
+                for a, b, s in zip(row, _moved_row(f, exact, m), field, strict=True)
+            )
+            for m in range(len(exact))
+        ]
+        parts = list(zip(row, field, strict=True))
+        out.append(
+            Measured(
+                sum((j * s.value for j, s in parts), mpmath.mpf(0)),
+                sum((abs(j) * s.scale for j, s in parts), mpmath.mpf(0)),
+                sum((abs(j) * s.sensitivity for j, s in parts), mpmath.mpf(0)) + sum(bends),
+                sum((abs(j) * s.error for j, s in parts), mpmath.mpf(0)),
+                field[0].method,
+            )
+        )
+    return tuple(out)
+
+
+def _slope(f: Callable[..., Any], at: Sequence[Any], j: int) -> Any:
+    """∂f/∂λ_j by a complex step."""
+    step = mpmath.mpf("1e-40")
+    moved = [v + (mpmath.mpc(0, step) if i == j else 0) for i, v in enumerate(at)]
+    return mpmath.im(f(*moved)) / step
+
+
+def _moved_row(f: Callable[..., Any], at: Sequence[Any], m: int) -> list[Any]:
+    """The row of slopes with the m-th coordinate moved by 1e-20."""
+    moved = [v + (mpmath.mpf("1e-20") if i == m else 0) for i, v in enumerate(at)]
+    return [_slope(f, moved, j) for j in range(len(at))]
