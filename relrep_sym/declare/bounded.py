@@ -8,11 +8,16 @@ SymPy computes eagerly: ``9**9**9**9``, ``gamma(10**9)`` and ``exp(x + 10**9*log
 for a number that no memory holds, and so does ``2**(x + 10**9) * 2**(-x)``, where the exponent
 becomes a number only when factors meet. So each value carries a bound on the bits that a later
 step could bring to light (:func:`_bits`), and no step is taken past the limits below.
+
+What SymPy asks itself about signs can grow tenfold with each level of nested roots and hyperbolic
+functions, and no count of nodes tells when. For that alone there is a limit on processor time; an
+expression that meets it is beyond all use downstream.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
@@ -31,6 +36,7 @@ MAX_EXPONENT = 1000  # |n| in x**n
 MAX_EXP = 2839.0  # |x| in exp(x): MAX_BITS * log(2)
 MAX_GAMMA = 500.0  # |x| in gamma(x): SymPy computes factorials exactly
 MAX_WORK = 16_384  # in one expression: bits of numbers beyond 128, and 64 per irrational constant
+MAX_SECONDS = 0.5  # of processor time, in one expression; a common one takes a thousandth
 
 #: The functions of the language, by the name that they have in a text.
 FUNCTIONS: Mapping[str, Callable[[Expr], Expr]] = {
@@ -101,7 +107,7 @@ class Formula:
             if exact is None:
                 raise self.error("a float too large or too small", f"at most {MAX_BITS} bits")
             return Step("leaf", value=exact)
-        if node.is_Rational or node in _CONSTANTS:
+        if node.is_Rational or node is S.Pi or node is S.Exp1:
             return Step("leaf", value=node)
         if node.is_Add:
             return Step("sum", node.args, (False,) * len(node.args))
@@ -147,11 +153,13 @@ def build(source: Source, root: Any) -> Expr:
             raise source.error("an expression too large", f"at most {MAX_NODES} nodes", node)
         stack.extend([(operand, depth + 1) for operand in step.operands])
     values: dict[int, Expr] = {}
-    work = 0
+    work, started = 0, time.thread_time()
     for node, step in reversed(order):
         value = step.value
         if step.what != "leaf":
             value = _apply(source, node, step, [values[id(operand)] for operand in step.operands])
+            if time.thread_time() - started > MAX_SECONDS:
+                raise source.error("an expression too hard for SymPy", "less nesting", node)
         if value.is_number:
             work += _constant_work(source, node, value)
             if work > MAX_WORK:
@@ -169,7 +177,7 @@ def _apply(source: Source, node: Any, step: Step, values: list[Expr]) -> Expr:
         ]
         denominators = {_denominator(part) for term in terms for part in Add.make_args(term)}
         if sum(map(int.bit_length, denominators)) > MAX_BITS:
-            raise source.error("a common denominator too large", f"{MAX_BITS} bits", node)
+            raise source.error("a common denominator too large", f"at most {MAX_BITS} bits", node)
         return Add(*terms)
     if step.what == "product":
         factors = [
@@ -177,10 +185,10 @@ def _apply(source: Source, node: Any, step: Step, values: list[Expr]) -> Expr:
             for operand, value, divides in zip(step.operands, values, step.inverted, strict=True)
         ]
         if sum(map(_bits, factors)) > MAX_BITS:
-            raise source.error("a product too large", f"numbers of {MAX_BITS} bits", node)
+            raise source.error("a product too large", f"numbers of at most {MAX_BITS} bits", node)
         product = Mul(*factors)
         if product.is_Add and max(map(_bits, product.args)) > MAX_BITS:
-            raise source.error("a product too large", f"numbers of {MAX_BITS} bits", node)
+            raise source.error("a product too large", f"numbers of at most {MAX_BITS} bits", node)
         return product
     if step.what == "power":
         return _power(source, node, values[0], values[1])
@@ -215,7 +223,7 @@ def _power(source: Source, node: Any, base: Expr, exponent: Expr) -> Expr:
         wrong = "a power of zero or of a negative number, with an exponent that varies"
         raise source.error(wrong, "a positive base, or a number as exponent", node)
     if _bits(base) * max(1.0, _constant_part(exponent)) > MAX_BITS:
-        raise source.error("a power too large", f"numbers of {MAX_BITS} bits", node)
+        raise source.error("a power too large", f"numbers of at most {MAX_BITS} bits", node)
     return Pow(base, exponent)
 
 
@@ -300,7 +308,7 @@ def _real(constant: Expr) -> float:
         try:
             return int(constant.p) / int(constant.q)
         except OverflowError:
-            return math.copysign(math.inf, constant.p)
+            return math.inf if constant.p > 0 else -math.inf
     digits = _digits(constant)
     return float(digits) if digits.is_Float else math.inf
 

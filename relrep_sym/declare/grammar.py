@@ -68,8 +68,8 @@ _REFUSED = {
     "\n": ("a line break", "one line"),
     "\r": ("a line break", "one line"),
     "\0": ("a NUL character", "printable ASCII"),
-    "'": ("a string (')", "names and numbers without quotation marks"),
-    '"': ('a string (")', "names and numbers without quotation marks"),
+    "'": ("a string", "names and numbers without quotation marks"),
+    '"': ("a string", "names and numbers without quotation marks"),
     **dict.fromkeys("[]", ("a subscript or list ('[')", "round brackets, and names like mu_1")),
     **dict.fromkeys("{}", ("a set or dictionary ('{')", "round brackets")),
     **dict.fromkeys(["<", ">", "<=", ">=", "==", "!="], ("a comparison", "an expression")),
@@ -132,11 +132,11 @@ class Text:
                     raise self.error("')' without '('", "matching brackets", at)
                 nesting.close()
             else:
-                nesting.operator(nests=token == "**" or not complete)
+                nesting.operator(token, nests=token == "**" or not complete)
                 complete = False
             if nesting.depth > MAX_DEPTH:
                 raise self.error("nested too deeply", f"a depth of at most {MAX_DEPTH}", at)
-            if nesting.length > MAX_CHAIN:
+            if nesting.height > MAX_CHAIN:
                 raise self.error("too many operators", f"at most {MAX_CHAIN} in a row", at)
             shape.append(token)
         if nesting.outer and complete:
@@ -167,6 +167,8 @@ class Text:
             if exact is None:
                 raise self.error("a number too large", f"at most {MAX_BITS} bits", at)
             return _Token(token, at, exact)
+        if self.text[end : end + 1] in ("'", '"'):
+            raise self.error(*_REFUSED["'"], at)
         called = _CALLED.match(self.text, end) is not None
         if token in FUNCTIONS:
             if not called:
@@ -192,7 +194,7 @@ class Text:
         else:
             wrong = f"unknown name {shown}{' (a keyword of Python)' * keyword.iskeyword(token)}"
             right = right if known else "a number: no names are known here"
-        close = _INSTEAD.get(token) or next(iter(get_close_matches(shown, known, n=1)), None)
+        close = _INSTEAD.get(token) or next(iter(get_close_matches(token[:64], known, n=1)), None)
         return self.error(wrong, right + f" (did you mean {close}?)" * (close is not None), at)
 
     def _first(self, node: ast.expr) -> _Token:
@@ -234,27 +236,40 @@ class Text:
 
 
 class _Nesting:
-    """How deep the tree will be, known before there is one.
+    """How deep and how high the tree will be, known before there is one.
 
-    Brackets nest, and so do signs and powers, to the right; the other operators of one bracket
-    form a chain, to the left.
+    Brackets nest, and so do signs and powers, to the right. Sums and products make chains, to the
+    left, on top of the highest of their operands.
     """
 
     def __init__(self) -> None:
-        self.depth = self.length = 0  # of everything open: nesting, and chains
-        self._nested = self._chain = 0  # of the innermost bracket
-        self.outer: list[tuple[int, int, int]] = []  # position of each '(', and the two above
+        self.outer: list[tuple[int, int, int, int]] = []  # position of each '(', what it stands in
+        self.depth = 0  # of everything open
+        self._nested = self._sum = self._product = self._operand = 0  # of the innermost bracket
+
+    @property
+    def height(self) -> int:
+        """Of the part of the innermost bracket that has been read."""
+        return max(self._sum, self._product, self._operand)
 
     def open(self, at: int) -> None:
-        self.outer.append((at, self._nested, self._chain))
-        self.depth, self._nested, self._chain = self.depth + 1, 0, 0
+        self.outer.append((at, self._nested, self._sum, self._product))
+        self.depth += 1
+        self._nested = self._sum = self._product = self._operand = 0
 
     def close(self) -> None:
-        self.depth, self.length = self.depth - self._nested - 1, self.length - self._chain
-        _, self._nested, self._chain = self.outer.pop()
+        self.depth -= self._nested + 1
+        self._operand = self.height
+        _, self._nested, self._sum, self._product = self.outer.pop()
 
-    def operator(self, *, nests: bool) -> None:
-        self.depth, self._nested = (
-            (self.depth + 1, self._nested + 1) if nests else (self.depth - self._nested, 0)
-        )
-        self._chain, self.length = self._chain + 1, self.length + 1
+    def operator(self, token: str, *, nests: bool) -> None:
+        if nests:
+            self._nested += 1
+            self.depth += 1
+            return
+        self.depth -= self._nested
+        if token in "+-":
+            self._sum, self._product = self.height + 1, 0
+        else:
+            self._product = max(self._product, self._operand) + 1
+        self._nested = self._operand = 0

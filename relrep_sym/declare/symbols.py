@@ -1,14 +1,16 @@
-"""The two kinds of names: coordinates are plain symbols, model parameters are :class:`Parameter`.
+r"""The two kinds of names: coordinates are plain symbols, model parameters are :class:`Parameter`.
 
-A coordinate may be spelled like a parameter (``mu_1`` in a map for ``mu_1``); the two kinds keep
-them apart, and print alike.
+In: a name such as ``Delta_sigma_1``. Out: how it is set in LaTeX. A coordinate may be spelled like a
+parameter (``mu_1`` in a map for ``mu_1``); the two kinds keep them apart, and print alike.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import sympy as sp
 
-__all__ = ["Parameter", "latex_name"]
+__all__ = ["GREEK", "Parameter", "latex_name", "script", "split_index"]
 
 
 class Parameter(sp.Symbol):
@@ -17,40 +19,69 @@ class Parameter(sp.Symbol):
     __slots__ = ()
 
 
-_GREEK = frozenset(
+GREEK = frozenset(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau "
     "upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega pi".split()
 )
+"""Words that LaTeX sets as a Greek letter by a command of the same name."""
+
+_OTHER = {"lam": r"\lambda", "lamda": r"\lambda"}
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-def latex_name(name: str) -> str:
-    r"""How a name is set in LaTeX: Greek spelled out, the last number as a subscript.
+def split_index(name: str) -> tuple[str, int | None]:
+    """A name's stem and its last number, or None where it ends in none.
 
-    >>> latex_name("Delta_sigma_1"), latex_name("mu_12"), latex_name("u"), latex_name("log_sigma_1")
-    ('\\Delta^{\\sigma}_{1}', '\\mu_{12}', 'u', '\\log\\sigma_{1}')
+    >>> split_index("Delta_sigma_12"), split_index("mu_01"), split_index("w")
+    (('Delta_sigma', 12), ('mu_01', None), ('w', None))
     """
-    words = name.split("_")
-    index = words.pop() if len(words) > 1 and words[-1].isdigit() else ""
-    if len(words) > 1 and words[0] == "log":
-        head = r"\log" + latex_name("_".join(words[1:]))
-        if not head.startswith(r"\log" + "\\"):
-            head = r"\log " + head[4:]
-        return head + (f"_{{{index}}}" if index else "")
-    shown = [_word(w) for w in words if w]
-    head = shown[0] if shown else r"\_"
-    upper = ",".join(shown[1:])
-    return head + (f"^{{{upper}}}" if upper else "") + (f"_{{{index}}}" if index else "")
+    stem, mark, last = name.rpartition("_")
+    if mark and stem and last.isascii() and last.isdigit() and (last == "0" or last[0] != "0"):
+        return stem, int(last)
+    return name, None
 
 
-def _word(word: str) -> str:
-    if word in _GREEK:
-        return "\\" + word
-    if word in ("lam", "lamda"):
-        return r"\lambda"
-    if word.startswith("d") and word[1:] in _GREEK:
-        return r"d\\" + word[1:]
-    digits = word.lstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-    stem = word[: len(word) - len(digits)]
-    if digits.isdigit() and stem:
-        return f"{_word(stem)}_{{{digits}}}"
-    return word if len(word) == 1 else rf"\mathrm{{{word}}}"
+def script(text: str) -> str:
+    """A subscript or superscript: braces only where there is more than one sign.
+
+    >>> script("k"), script("k-1")
+    ('k', '{k-1}')
+    """
+    return text if len(text) == 1 else f"{{{text}}}"
+
+
+@lru_cache(maxsize=4096)
+def latex_name(name: str, index: str | None = None) -> str:
+    r"""How a name is set in LaTeX: Greek spelled out, what follows the first word as subscripts.
+
+    ``index``, where given, is a last subscript in LaTeX, such as ``k-1``. A name that opens with
+    ``~`` is set with a tilde: a coordinate spelled like a parameter that it is not.
+
+    >>> latex_name("mu_12"), latex_name("rate_1"), latex_name("~u"), latex_name("lam")
+    ('\\mu_{12}', '\\mathrm{rate}_1', '\\tilde{u}', '\\lambda')
+    >>> latex_name("Delta_sigma_1"), latex_name("Delta", "k-1"), latex_name("log_sigma_1")
+    ('\\Delta_{\\sigma,1}', '\\Delta_{k-1}', '\\log\\sigma_1')
+    """
+    if name.startswith("~"):
+        head, mark, rest = latex_name(name[1:], index).partition("_")
+        return rf"\tilde{{{head}}}{mark}{rest}"
+    words = [w for w in name.split("_") if w]
+    if len(words) > 1 and words[0] == "log" and not words[1].isdigit():
+        inner = latex_name(name[name.index("_") + 1 :], index)
+        return r"\log" + (inner if inner.startswith("\\") else " " + inner)
+    head, *below = [piece for word in words for piece in _pieces(word)]
+    if index is not None:
+        below.append(index)
+    return head + (f"_{script(','.join(below))}" if below else "")
+
+
+def _pieces(word: str) -> list[str]:
+    """A word set in LaTeX; letters that end in a number are a symbol and its subscript."""
+    if word in GREEK:
+        return ["\\" + word]
+    if word in _OTHER:
+        return [_OTHER[word]]
+    stem = word.rstrip("0123456789")
+    if stem and stem != word and not stem.strip(_LETTERS):
+        return [*_pieces(stem), word[len(stem) :]]
+    return [word if len(word) == 1 or word.isdigit() else rf"\mathrm{{{word}}}"]

@@ -1,8 +1,8 @@
 """Writing files so that each is whole, old or new, whatever happens.
 
-In: a path and a text. Out: the file, replaced in one step and only if it changes. Two writers at once
-end with one of the texts; a writer that is killed leaves the old file, and a hidden scrap that the
-next writer removes.
+In: a path and a text. Out: the file, replaced in one step and only if it changes. Two writers at
+once end with one of the texts; a writer that is killed leaves the old file, and a hidden scrap that
+the next writer removes.
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
+import time
 from pathlib import Path
 
 from relrep_sym.errors import GenerationError, problem
 
-__all__ = ["clear_scraps", "write"]
+__all__ = ["clear_scraps", "remove", "write"]
 
-_SCRAP = re.compile(r"\.relrep-(\d+)-.*\.tmp$")
+_SCRAP = re.compile(r"\.relrep-(\d+)-[0-9a-f]+\.tmp$")
+_ABANDONED = 600.0  # seconds after which no writer is still at work on its scrap
 
 
 def write(path: Path, text: str) -> bool:
-    """Put ``text`` into ``path`` (UTF-8, \\n); True if the file changed.
+    """Put ``text`` into ``path`` as UTF-8, with its line ends; True if the file changed.
 
     Raises GenerationError where the folder is missing or the file cannot be written.
     """
@@ -28,36 +31,53 @@ def write(path: Path, text: str) -> bool:
     with contextlib.suppress(OSError):
         if path.read_bytes() == data:
             return False
-    scrap = path.with_name(f".relrep-{os.getpid()}-{path.name}.tmp")
+    scrap = path.with_name(f".relrep-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         clear_scraps(path.parent)
-        with scrap.open("wb") as stream:
+        with scrap.open("xb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(scrap, path)
-    except OSError as why:
+    except BaseException as why:
         with contextlib.suppress(OSError):
             scrap.unlink()
-        right = "a writable file in an existing folder"
-        raise GenerationError(problem(f"cannot write {path}", why.strerror or str(why), right)) from why
+        if isinstance(why, OSError):
+            raise _refused("write", path, why, "a writable file in an existing folder") from why
+        raise
     return True
 
 
+def remove(path: Path) -> None:
+    """Remove a file, if it is still there. Raises GenerationError where it cannot be removed."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as why:
+        raise _refused("remove", path, why, "a file that may be removed") from why
+
+
+def _refused(what: str, path: Path, why: OSError, right: str) -> GenerationError:
+    return GenerationError(problem(f"cannot {what} {path}", why.strerror or str(why), right))
+
+
 def clear_scraps(folder: Path) -> None:
-    """Remove what writers that are no longer alive left in ``folder``."""
+    """Remove what writers that are no longer at work left in ``folder``."""
     for entry in folder.glob(".relrep-*.tmp"):
         found = _SCRAP.search(entry.name)
-        if found and not _alive(int(found[1])):
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            old = time.time() - entry.stat().st_mtime > _ABANDONED
+            if found and (old or not _may_live(int(found[1]))):
                 entry.unlink()
 
 
-def _alive(pid: int) -> bool:
+def _may_live(pid: int) -> bool:
+    """Whether a process of this number may be running here."""
+    if os.name == "nt":  # there, signal 0 is no question: it is Ctrl-C
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except OSError:
+    except (OSError, OverflowError):
         return True
     return True

@@ -1,7 +1,10 @@
-r"""Opaque, stable nodes: log-sum-exp, responsibilities, expectations.
+r"""Opaque, stable nodes: log-sum-exp, responsibilities, expectations; and what generic lines need.
 
-Each has its own derivative and its own LaTeX. Equations are differentiated *through* them and never
-expand them, so that no rewriting rule of SymPy ever sees a sum of exponentials.
+In: SymPy expressions. Out: SymPy nodes of two kinds. :class:`LogSumExp`, :class:`Responsibility` and
+:class:`Expectation` have their own derivative and their own LaTeX; equations are differentiated
+*through* them and never expand them, so that no rewriting rule of SymPy ever sees a sum of
+exponentials. :class:`Entry`, :class:`Posterior`, :class:`ComponentSum` and :class:`Terms` only show:
+they are what an equation's lines say of every component k at once, and are never differentiated.
 """
 
 from __future__ import annotations
@@ -9,7 +12,19 @@ from __future__ import annotations
 import sympy as sp
 from sympy.core.function import ArgumentIndexError
 
-__all__ = ["Expectation", "LogSumExp", "Responsibility"]
+__all__ = [
+    "ComponentSum",
+    "Entry",
+    "Expectation",
+    "Index",
+    "LogSumExp",
+    "Posterior",
+    "Responsibility",
+    "Terms",
+]
+
+Index = int | str
+"""A component's number, from one; or a letter, with an offset in a text such as ``k-1``."""
 
 
 class LogSumExp(sp.Function):
@@ -111,7 +126,66 @@ class Expectation(sp.Function):
     def _latex(self, printer, exp: str | None = None) -> str:  # type: ignore[no-untyped-def]
         density = printer._print(self.args[2])
         power = f"^{{{exp}}}" if exp else ""
-        return rf"\mathbb{{E}}_{{{density}}}\!\left[{printer._print(self.args[0])}\right]{power}"
+        inner = printer._print(self.args[0])
+        return rf"\operatorname{{E}}_{{{density}}}{power}\!\left[{inner}\right]"
+
+
+class Entry(sp.Symbol):
+    """One component's entry, for display: a stem and an index, which may be generic.
+
+    >>> Entry.of("Delta", "k-1"), Entry.of("Delta", "k-1").index
+    (Delta[k-1], 'k-1')
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, stem: str, index: Index) -> Entry:
+        """The entry of a stem at an index."""
+        return cls(f"{stem}[{index}]")
+
+    @property
+    def stem(self) -> str:
+        """The name without its index."""
+        return str(self.name.partition("[")[0])
+
+    @property
+    def index(self) -> str:
+        """The index as a text."""
+        return str(self.name.partition("[")[2][:-1])
+
+
+class Posterior(Entry):
+    """r_k(x) for display, k maybe generic.
+
+    >>> Posterior.of("r", "k")
+    r[k]
+    """
+
+    __slots__ = ()
+
+
+class ComponentSum(sp.Function):
+    """Σ over components of a body in generic entries: (body, letter, first, last).
+
+    ``first`` and ``last`` are symbols spelled like an index, so that a body stays as it was stated.
+
+    >>> ComponentSum.over(Entry.of("mu", "j"), "j", "k+1", 3)
+    ComponentSum(mu[j], j, k+1, 3)
+    """
+
+    @classmethod
+    def over(cls, body: sp.Expr, letter: str, first: Index, last: Index) -> ComponentSum:
+        """The sum of ``body`` for ``letter`` from ``first`` to ``last``."""
+        return cls(body, *(sp.Symbol(str(i)) for i in (letter, first, last)))
+
+
+class Terms(sp.Function):
+    """A sum whose terms stay in the order in which they were given.
+
+    >>> Terms(*sp.symbols("b a"))
+    Terms(b, a)
+    """
 
 
 def _weighted(printer, logarithm: sp.Expr) -> str:  # type: ignore[no-untyped-def]

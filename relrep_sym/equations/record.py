@@ -7,30 +7,33 @@ same record.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 
 import sympy as sp
 from sympy.core.sympify import _sympify
 
 from relrep_sym.declare.chart import Chart
 from relrep_sym.declare.model import Mixture
-from relrep_sym.declare.symbols import Parameter
+from relrep_sym.declare.symbols import Parameter, latex_name
 from relrep_sym.declare.view import View
+from relrep_sym.equations import lines as show
 from relrep_sym.equations.component import ComponentForm, component_form
 from relrep_sym.equations.em import (
     MStep,
-    Update,
     derive_m_step,
     statistic_symbol,
     statistics_of,
 )
+from relrep_sym.equations.em_lines import m_step_lines
+from relrep_sym.equations.generic import Generic
+from relrep_sym.equations.lines import Line
 from relrep_sym.equations.nodes import Expectation, LogSumExp, Responsibility
 from relrep_sym.equations.program import invert_view, jacobian, pull_back
 from relrep_sym.errors import DerivationError, problem
 
-__all__ = ["Equation", "Line", "Record"]
+__all__ = ["PAPERS", "Equation", "Line", "Record"]
 
 PAPERS = {
     "000": "On the Influence of Enforcing Model Identifiability on Learning dynamics of Gaussian "
@@ -45,42 +48,38 @@ PAPERS = {
 
 
 @dataclass(frozen=True)
-class Line:
-    """One line of an equation: left side and right side in SymPy (or ready LaTeX for symbols)."""
-
-    left: sp.Basic | str
-    right: sp.Basic | str
-
-
-@dataclass(frozen=True)
 class Equation:
-    """A named, labelled, cited equation.
+    """A named, labelled, cited equation, its parts derived when they are first asked for.
 
     Attributes:
         name: what it is called in ``relrep show`` and in the record.
         title: in words.
         label: its LaTeX label.
-        lines: its lines, left = right.
+        show: gives its lines.
+        derive: gives its value.
         cites: keys of :data:`PAPERS`, with the place.
         kernels: functions of the generated module that compute it.
-        symmetric: whether the right side is a symmetric matrix.
-        value: the right sides as one SymPy object.
+        symmetric: whether the value is a symmetric matrix.
     """
 
     name: str
     title: str
     label: str
-    lines: tuple[Line, ...]
+    show: Callable[[], tuple[Line, ...]] = field(repr=False, compare=False)
+    derive: Callable[[], sp.Basic] = field(repr=False, compare=False)
     cites: tuple[str, ...] = ()
     kernels: tuple[str, ...] = ()
     symmetric: bool = False
 
-    @property
+    @cached_property
+    def lines(self) -> tuple[Line, ...]:
+        """What is printed: left = right, one line for all components that share a formula."""
+        return self.show()
+
+    @cached_property
     def value(self) -> sp.Basic:
-        """The right side: an expression, or a column of them."""
-        if len(self.lines) == 1:
-            return _sympify(self.lines[0].right)
-        return sp.ImmutableMatrix([_sympify(line.right) for line in self.lines])
+        """The right side in SymPy, entry by entry: an expression, a column or a matrix."""
+        return self.derive()
 
 
 @dataclass(frozen=True)

@@ -170,8 +170,11 @@ def _log_density(point: Point, x: Array) -> Array:
     batch = point.heights.shape[1]
     flat = np.ascontiguousarray(x.reshape(-1)) if batch == 1 else x
     out = np.empty((batch, flat.shape[-1]))
-    for b, i, _, block in kernel.density_blocks(point, flat):
-        out[b, i] = block.log_density
+
+    def use(b, i, part, _, block, work):  # type: ignore[no-untyped-def]
+        out[b, i] = kernel.log_density(part, block, work.spare[0])
+
+    kernel.over_blocks(point, flat, None, use)
     if point.form.common is not None:
         out += point.form.common(flat)
     return out.reshape(x.shape) if batch == 1 else out

@@ -13,21 +13,37 @@ parameters' differences; elsewhere it is a difference of numbers that differ.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from relrep_sym.errors import DomainError, problem
 from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.threads import in_threads
 
-__all__ = ["Components", "Form", "Point", "Statistics", "blocks", "gradient", "score_blocks"]
+__all__ = [
+    "Components",
+    "Evaluated",
+    "Form",
+    "Point",
+    "Statistics",
+    "Workspace",
+    "gradient",
+    "log_density",
+    "over_blocks",
+    "score_rows",
+    "statistics",
+]
 
-BLOCK = 8192
-"""Sample points times model points that are worked on at once (some 0.5 MB of workspace at K = 3)."""
+T = TypeVar("T")
 
+BLOCK = 32768
+"""Sample points times model points that are worked on at once (some 3 MB of workspace at K = 3)."""
+
+_STRETCH = 4096
 _TOP = 600.0
 _BOTTOM = -700.0
 
@@ -94,6 +110,7 @@ class Point:
         self.coefficients = tuple(c[..., None] for c in coefficients)
         self.log_height = np.log(heights[-1])
         self.heights = heights / heights[-1]  # C_k: heights relative to the last component's
+        self.log_ratio = np.log(self.heights[:-1])[..., None]
 
     def take(self, members: slice | Array) -> Point:
         """The point restricted to some of its batch."""
@@ -117,6 +134,11 @@ class Point:
         return tuple(np.broadcast_to(e, self.heights[:-1].shape)[..., None] for e in found)
 
     @cached_property
+    def shares(self) -> Array:
+        """C_k π_k, (K, B, 1): what exp(d_k) is multiplied with in p/f_K."""
+        return (self.components.weights * self.heights)[..., None]
+
+    @cached_property
     def score(self) -> tuple[tuple[Array | None, ...], ...]:
         """Coefficients of ∂ log f_k/∂φ_i over the basis, (K, B) each."""
         return self.form.score(*self.components.parameters)
@@ -131,7 +153,6 @@ class Workspace:
         self.ratios = np.empty((k, batch, count))
         self.basis = tuple(np.empty((rows, batch, count)) for _ in range(form.basis))
         self.total = np.empty((batch, count))
-        self.inverse = np.empty((batch, count))
         self.spare = np.empty((k, batch, count))
 
     def fits(self, batch: int, count: int) -> bool:
@@ -140,69 +161,94 @@ class Workspace:
 
 
 class Evaluated(NamedTuple):
-    """One block: C_k⁻¹ w R_k (K, B, n), differences w (R_k − R_K) where close, and log p if asked."""
+    """One block: C_k⁻¹ w R_k (K, B, n), and w (R_k − R_K) for the components close to the last.
+
+    ``total`` is p/f_K but for the factor exp(``shift``), where a shift was needed.
+    """
 
     ratios: Array
     basis: tuple[Array, ...]
     close: Array | None
     differences: Array | None
-    log_density: Array | None
+    total: Array
+    shift: Array | None
 
 
-def evaluate(
-    point: Point, x: Array, weights: Array | None, work: Workspace, want_log: bool
-) -> Evaluated:
+def evaluate(point: Point, x: Array, weights: Array | None, work: Workspace) -> Evaluated:
     """Ratios of one block of points x, (n,) or (B, n), for a batch of models."""
     form = point.form
-    ratios, total, inverse, spare = work.ratios, work.total, work.inverse, work.spare
+    ratios, total, spare = work.ratios, work.total, work.spare
+    odds, last = ratios[:-1], ratios[-1]
+    shift: Array | None = None
+    numerator = 1.0 if weights is None else weights
     form.block(x, point.coefficients, work.basis, spare)
-    odds = ratios[:-1]
-    log_reference: Array | None = None
-    if want_log:
-        log_reference = np.empty_like(total)
-        form.reference(point.coefficients, work.basis, log_reference, spare[0])
-        log_reference += point.log_height[:, None]
     if not len(odds):  # a single component
-        np.copyto(inverse, 1.0 if weights is None else weights)
-        ratios[-1] = inverse
-        return Evaluated(ratios, work.basis, None, None, log_reference)
+        total.fill(1.0)
+        np.copyto(last, numerator)
+        return Evaluated(ratios, work.basis, None, None, total, None)
     form.exponents(point.coefficients, work.basis, odds, spare)
     close = _close(point, odds)
-    shares = point.components.weights * point.heights
+    shares = point.shares
     if odds.max() <= _TOP:
         np.maximum(odds, _BOTTOM, out=odds)
         np.exp(odds, out=odds)
-        np.multiply(odds[0], shares[0, :, None], out=total)
+        np.multiply(odds[0], shares[0], out=total)
         for k in range(1, len(odds)):
-            np.multiply(odds[k], shares[k, :, None], out=spare[0])
+            np.multiply(odds[k], shares[k], out=spare[0])
             np.add(total, spare[0], out=total)
-        np.add(total, shares[-1, :, None], out=total)
-        np.divide(1.0 if weights is None else weights, total, out=inverse)
-        np.multiply(odds, inverse, out=odds)
-        ratios[-1] = inverse
-        if want_log:
-            np.log(total, out=total)
+        np.add(total, shares[-1], out=total)
+        np.divide(numerator, total, out=last)
+        np.multiply(odds, last, out=odds)
     else:
-        _shifted(odds, shares, total, inverse, spare)
-        np.divide(1.0 if weights is None else weights, total, out=total)
-        np.multiply(odds, total, out=odds)
-        np.multiply(inverse, total, out=ratios[-1])
-        if want_log:
-            np.divide(1.0 if weights is None else weights, total, out=total)
-            np.log(total, out=total)
-            np.add(total, spare[-1], out=total)
-    log_density = None if log_reference is None else np.add(log_reference, total, out=log_reference)
+        shift = spare[-1]
+        _shift(odds, shares, total, last, shift)
+        np.divide(numerator, total, out=spare[0])
+        np.multiply(ratios, spare[0], out=ratios)
     if close is None:
-        return Evaluated(ratios, work.basis, None, None, log_density)
-    return Evaluated(
-        ratios, work.basis, close, _differences(point, work.basis, ratios[-1]), log_density
-    )
+        return Evaluated(ratios, work.basis, None, None, total, shift)
+    found = _differences(point, work.basis, last)
+    return Evaluated(ratios, work.basis, close, found, total, shift)
+
+
+def log_density(point: Point, block: Evaluated, spare: Array) -> Array:
+    """log p of a block's points, (B, n), without the term that no parameter enters."""
+    out = np.empty_like(block.total)
+    point.form.reference(point.coefficients, block.basis, out, spare)
+    out += point.log_height[:, None]
+    np.log(block.total, out=block.total)
+    out += block.total
+    if block.shift is not None:
+        out += block.shift
+    return out
+
+
+def _summed_log_density(point: Point, block: Evaluated, weights: Array | None) -> Array:
+    """Σ w log p over a block's points, (B,)."""
+    spare = np.empty_like(block.total)
+    if weights is not None or block.shift is not None:
+        values = log_density(point, block, spare)
+        return values.sum(axis=1) if weights is None else dots(values, weights)
+    point.form.reference(point.coefficients, block.basis, spare, spare)
+    count = spare.shape[1]
+    return spare.sum(axis=1) + _sum_of_logs(block.total) + count * point.log_height
+
+
+def _sum_of_logs(values: Array) -> Array:
+    """Σ log over the last axis: logs of products of eight, where those neither over- nor underflow."""
+    batch, count = values.shape
+    eighth = count // 8
+    if eighth:
+        products = values[:, : 8 * eighth].reshape(batch, 8, eighth).prod(axis=1)
+        if products.min() > 1e-280 and products.max() < 1e280:
+            rest = np.log(values[:, 8 * eighth :]).sum(axis=1)
+            return np.log(products).sum(axis=1) + rest
+    return np.log(values).sum(axis=1)
 
 
 def _close(point: Point, odds: Array) -> Array | None:
     """Which (component, batch member) pairs nearly coincide with the last component here."""
-    few = odds[:, :, :: max(1, odds.shape[2] // 64)] + np.log(point.heights[:-1])[..., None]
-    flags = np.abs(few).mean(axis=2) < 0.125
+    few = odds[:, :, :: max(1, odds.shape[2] // 64)] + point.log_ratio
+    flags = np.add.reduce(np.abs(few, out=few), axis=2) < 0.125 * few.shape[2]
     return flags if flags.any() else None
 
 
@@ -219,11 +265,11 @@ def _differences(point: Point, basis: tuple[Array, ...], reference: Array) -> Ar
     return value
 
 
-def _shifted(odds: Array, shares: Array, total: Array, last: Array, spare: Array) -> None:
-    """Ratios relative to the largest term: for blocks in which an unshifted exp would overflow.
+def _shift(odds: Array, shares: Array, total: Array, last: Array, shift: Array) -> None:
+    """Ratios relative to the largest term m: for blocks in which an unshifted exp would overflow.
 
     Leaves exp(d_k − m) in ``odds``, exp(−m) in ``last``, Σ C_k π_k e^{d_k − m} in ``total`` and m in
-    ``spare[-1]``.
+    ``shift``.
     """
     if np.isnan(odds).any():
         raise DomainError(
@@ -234,8 +280,7 @@ def _shifted(odds: Array, shares: Array, total: Array, last: Array, spare: Array
             )
         )
     with np.errstate(divide="ignore"):
-        logs = np.log(shares)[..., None]
-    shift = spare[-1]
+        logs = np.log(shares)
     np.max(odds + logs[:-1], axis=0, out=shift)
     np.maximum(shift, logs[-1], out=shift)
     np.negative(shift, out=last)
@@ -244,9 +289,24 @@ def _shifted(odds: Array, shares: Array, total: Array, last: Array, spare: Array
     np.subtract(odds, shift, out=odds)
     np.clip(odds, -745.0, 709.0, out=odds)
     np.exp(odds, out=odds)
-    np.multiply(last, shares[-1, :, None], out=total)
+    np.multiply(last, shares[-1], out=total)
     for k in range(len(odds)):
-        total += odds[k] * shares[k, :, None]
+        total += odds[k] * shares[k]
+
+
+def dots(a: Array, b: Array) -> Array:
+    """Σ a b over the last axis, in stretches short enough that BLAS starts no threads of its own.
+
+    >>> dots(np.ones(10_000), np.full(10_000, 2.0))
+    np.float64(20000.0)
+    """
+    count = a.shape[-1]
+    if count <= _STRETCH:
+        return np.vecdot(a, b)
+    whole = count - count % _STRETCH
+    left = a[..., :whole].reshape(*a.shape[:-1], -1, _STRETCH)
+    right = b[..., :whole].reshape(*b.shape[:-1], -1, _STRETCH)
+    return np.vecdot(left, right).sum(axis=-1) + np.vecdot(a[..., whole:], b[..., whole:])
 
 
 class Statistics(NamedTuple):
@@ -258,32 +318,60 @@ class Statistics(NamedTuple):
     log_likelihood: Array
 
 
-def blocks(batch: int, count: int) -> Iterator[tuple[slice, slice]]:
+def blocks(batch: int, count: int) -> list[tuple[slice, slice]]:
     """Slices of model points and of sample points that make blocks of about :data:`BLOCK`."""
     wide = min(count, BLOCK)
     deep = max(1, BLOCK // wide) if batch > 1 else 1
-    for b in range(0, batch, deep):
-        for i in range(0, count, wide):
-            yield slice(b, min(b + deep, batch)), slice(i, min(i + wide, count))
+    return [
+        (slice(b, min(b + deep, batch)), slice(i, min(i + wide, count)))
+        for b in range(0, batch, deep)
+        for i in range(0, count, wide)
+    ]
 
 
-def _evaluated(
-    point: Point, x: Array, weights: Array | None, want_log: bool
-) -> Iterator[tuple[slice, slice, Point, Evaluated]]:
-    """Each block of the pass over x, (n,) or (B, n), with the point restricted to its members."""
-    batch, count = point.heights.shape[1], x.shape[-1]
-    work: Workspace | None = None
-    part, members = point, None
-    for b, i in blocks(batch, count):
-        if b != members:
-            part = point.take(b) if batch > b.stop - b.start else point
-            members = b
+class _Pass:
+    """One thread's way through its blocks: workspace and restricted point are kept between them."""
+
+    def __init__(self, point: Point, x: Array, weights: Array | None) -> None:
+        self.point, self.x, self.weights = point, x, weights
+        self.part, self.members = point, slice(None)
+        self.work: Workspace | None = None
+
+    def __call__(self, b: slice, i: slice) -> tuple[Point, Array | None, Evaluated, Workspace]:
+        """(the point restricted to the block's members, their weights, the block, its buffers)."""
+        x, weights = self.x, self.weights
+        if b != self.members:
+            whole = self.point.heights.shape[1] == b.stop - b.start
+            self.part = self.point if whole else self.point.take(b)
+            self.members = b
         inside = x[b, i] if x.ndim == 2 else x[i]
         shape = (b.stop - b.start, i.stop - i.start)
-        if work is None or not work.fits(*shape):
-            work = Workspace(point.form, *shape)
+        if self.work is None or not self.work.fits(*shape):
+            self.work = Workspace(self.point.form, *shape)
         share = None if weights is None else weights[b, i] if weights.ndim == 2 else weights[i]
-        yield b, i, part, evaluate(part, inside, share, work, want_log)
+        return self.part, share, evaluate(self.part, inside, share, self.work), self.work
+
+
+def over_blocks(
+    point: Point,
+    x: Array,
+    weights: Array | None,
+    use: Callable[[slice, slice, Point, Array | None, Evaluated, Workspace], T],
+) -> list[T]:
+    """``use`` of every block of the pass over x, (n,) or (B, n), in the blocks' order.
+
+    Several blocks are worked on at once where there are cores for it; what comes out does not
+    depend on how many.
+    """
+    todo = blocks(point.heights.shape[1], x.shape[-1])
+
+    def work(mine: Sequence[int], results: list[T | None]) -> None:
+        step = _Pass(point, x, weights)
+        for n in mine:
+            b, i = todo[n]
+            results[n] = use(b, i, *step(b, i))
+
+    return in_threads(work, len(todo))
 
 
 def statistics(
@@ -294,30 +382,32 @@ def statistics(
     ``x`` is (N,), shared by the batch, or (B, N); ``weights`` alike, or None for equal ones.
     """
     form, (k, batch) = point.form, point.heights.shape
-    mass, moments = np.zeros((k, batch)), np.zeros((form.basis, k, batch))
-    differences = np.zeros((k - 1, batch))
-    log_likelihood = np.zeros(batch)
-    scale = 1.0 if weights is not None else 1.0 / x.shape[-1]
-    for b, i, part, block in _evaluated(point, x, weights, want_log):
-        heights = part.heights
-        own = block.ratios.sum(axis=2) * heights
-        mass[:, b] += own
+
+    def reduce(
+        b: slice, _: slice, part: Point, share: Array | None, block: Evaluated, __: Workspace
+    ) -> tuple[slice, Array, Array | None]:
+        rows = np.empty((2 + form.basis, k, b.stop - b.start))
+        np.multiply(np.add.reduce(block.ratios, axis=2), part.heights, out=rows[0])
         for j, basis in enumerate(block.basis):
-            moments[j, :, b] += np.vecdot(block.ratios, basis) * heights
-        difference = own[:-1] - own[-1]
+            np.multiply(dots(block.ratios, basis), part.heights, out=rows[2 + j])
+        np.subtract(rows[0], rows[0, -1], out=rows[1])
         if block.close is not None and block.differences is not None:
-            difference = np.where(block.close, block.differences.sum(axis=2), difference)
-        differences[:, b] += difference
-        if block.log_density is not None:
-            if weights is None:
-                log_likelihood[b] += block.log_density.sum(axis=1)
-            else:
-                share = weights[b, i] if weights.ndim == 2 else weights[i]
-                log_likelihood[b] += np.vecdot(block.log_density, share)
+            exact = np.add.reduce(block.differences, axis=2)
+            rows[1, :-1] = np.where(block.close, exact, rows[1, :-1])
+        return b, rows, _summed_log_density(part, block, share) if want_log else None
+
+    total, log_likelihood = np.zeros((2 + form.basis, k, batch)), np.zeros(batch)
+    for b, rows, logs in over_blocks(point, x, weights, reduce):
+        total[..., b] += rows
+        if logs is not None:
+            log_likelihood[b] += logs
     if want_log and form.common is not None:
         value = form.common(x)
-        log_likelihood += (value.sum(axis=-1) if weights is None else np.vecdot(value, weights))
-    return Statistics(mass * scale, moments * scale, differences * scale, log_likelihood * scale)
+        log_likelihood += value.sum(axis=-1) if weights is None else np.vecdot(value, weights)
+    if weights is None:
+        total *= 1.0 / x.shape[-1]
+        log_likelihood *= 1.0 / x.shape[-1]
+    return Statistics(total[0], total[2:], total[1, :-1], log_likelihood)
 
 
 def gradient(point: Point, found: Statistics) -> tuple[Array, tuple[Array, ...]]:
@@ -332,32 +422,27 @@ def gradient(point: Point, found: Statistics) -> tuple[Array, tuple[Array, ...]]
     return found.differences, tuple(out)
 
 
-def score_blocks(
-    point: Point, x: Array
-) -> Iterator[tuple[slice, slice, Array, list[Array]]]:
-    """Per-sample ∂ log p/∂π_k (K − 1, b, n) and ∂ log p/∂φ_k, one (K, b, n) a family parameter.
+def score_rows(point: Point, block: Evaluated) -> tuple[Array, list[Array]]:
+    """∂ log p/∂π_k (K − 1, b, n) and ∂ log p/∂φ_k, one (K, b, n) a family parameter, of one block.
 
-    The arrays are overwritten by the next block.
+    The block's ratios are overwritten.
     """
-    for b, i, part, block in _evaluated(point, x, None, False):
-        heights = part.heights[..., None]
-        np.multiply(block.ratios, heights, out=block.ratios)
-        difference = block.ratios[:-1] - block.ratios[-1]
-        if block.close is not None and block.differences is not None:
-            difference = np.where(block.close[..., None], block.differences, difference)
-        np.multiply(block.ratios, part.components.weights[..., None], out=block.ratios)
-        rows = []
-        for row in part.score:
-            total: Array | None = None
-            for a, basis in zip(row, (None, *block.basis), strict=True):
-                if a is None:
-                    continue
-                term = a[..., None] if basis is None else a[..., None] * basis
-                total = term if total is None else total + term
-            rows.append(block.ratios * (0.0 if total is None else total))
-        yield b, i, difference, rows
-
-
-def density_blocks(point: Point, x: Array) -> Iterator[tuple[slice, slice, Point, Evaluated]]:
-    """Blocks with log p (without the term that no parameter enters) and unweighted ratios."""
-    yield from _evaluated(point, x, None, True)
+    ratios = block.ratios
+    np.multiply(ratios, point.heights[..., None], out=ratios)
+    difference = ratios[:-1] - ratios[-1]
+    if block.close is not None and block.differences is not None:
+        difference = np.where(block.close[..., None], block.differences, difference)
+    np.multiply(ratios, point.components.weights[..., None], out=ratios)
+    rows = []
+    for row in point.score:
+        total: Array | None = None
+        for a, basis in zip(row, (None, *block.basis), strict=True):
+            if a is None:
+                continue
+            if basis is None:
+                total = np.broadcast_to(a[..., None], ratios.shape)
+                continue
+            term = a[..., None] * basis
+            total = term if total is None else np.add(term, total, out=term)
+        rows.append(ratios * (0.0 if total is None else total))
+    return difference, rows

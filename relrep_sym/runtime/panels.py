@@ -22,11 +22,11 @@ _RHO = 3.6  # landmarks are outside the Bernstein ellipse with this sum of half-
 _KAPPA = 0.5 * (_RHO + 1.0 / _RHO)
 _MOST = 4096  # panels of one member
 
-PANEL_ERROR = _RHO ** (-2.0 * _POINTS)
-"""Error of a panel beside a simple pole of residue one, in panel lengths."""
+PANEL_ERROR = 256.0 * _RHO ** (-2.0 * _POINTS)
+"""Relative error with double poles on the ellipse, and the weight's growth there (measured)."""
 
 WIDEST = 2.5
-"""Panel length over scale at which weights, with poles on the ellipse, keep 4e-16 (measured)."""
+"""Panel length over the scale of the weight."""
 
 RISE = 0.5 * WIDEST * (_KAPPA - 1.0 / _KAPPA)
 

@@ -30,8 +30,8 @@ __all__ = ["Rule", "integers", "line", "reach", "window"]
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-_SLACK = 64.0  # double poles of r_j r_k cost 2 pi d / h = 37, measured 62
-_DIGITS = math.log(1e16 * _SLACK)
+_POLES = 128.0  # error over exp(growth - 2 pi d / h): the double poles of r_j r_k cost 2 pi d / h
+_DIGITS = math.log(0.5e16 * _POLES)
 _SQUARE = 92.0  # reach**2 at which z**4 exp(-z**2 / 2) has lost all but 1e-17 of its integral
 _FARTHEST = 38.0  # beyond, exp(-z**2 / 2) is below the smallest double
 _BLOCK = 256  # members whose panels are laid at once
@@ -50,7 +50,7 @@ class Rule:
         component: the truth's component j, whose pi_j f_j(x) is then the weight, or None: the
             weight is the whole density q(x).
         method: "trapezoid", "panels" or "integers".
-        bound: largest relative error over the members, short of rounding.
+        bound: of the error relative to E|g|, largest over the members, short of rounding.
     """
 
     nodes: Array
@@ -95,7 +95,7 @@ def line(
 
     >>> halves = np.array([[-0.125, -0.125], [-0.5, 0.5], [-0.5, -0.5]])[:, :, None]
     >>> (rule,) = line(halves, np.array([0.0]), np.array([1.0]), np.array([1.0]))
-    >>> rule.method, rule.nodes.shape, float(rule.steps[0]), rule.bound < 1e-16
+    >>> rule.method, rule.nodes.shape, float(rule.steps[0]), rule.bound < 2e-16
     ('trapezoid', (53,), 0.3828125, True)
     >>> density = np.exp(-0.5 * rule.nodes**2) / np.sqrt(2.0 * np.pi)
     >>> error = rule.steps * density @ rule.nodes**4 - 3.0
@@ -253,7 +253,7 @@ def _trapezoids(
     alone = len(members) == 1
     step = _few_bits(step, 6 if alone else 3)
     half, growth = _members(half, members), _members(growth, members)
-    error = _SLACK * np.exp((growth - 2.0 * np.pi * half / step).max(axis=0))
+    error = _POLES * np.exp((growth - 2.0 * np.pi * half / step).max(axis=0))
     if alone:
         yield _grid(step[0], low[0], high[0], members, component, error[0])
         return
@@ -310,7 +310,7 @@ def _panels(
     for number in np.unique(alike):
         chosen = (alike == number).nonzero()[0]
         nodes, steps = panel_nodes(edges[: count[chosen].max() + 1, chosen])
-        yield Rule(nodes, steps, members[chosen], None, "panels", _SLACK * PANEL_ERROR)
+        yield Rule(nodes, steps, members[chosen], None, "panels", PANEL_ERROR)
 
 
 def integers(

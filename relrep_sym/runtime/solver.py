@@ -177,8 +177,12 @@ class Solver:
         """log p(x | c(λ)), (…, N)."""
         points, given, point, shape = self._samplewise(x, coords)
         found = np.empty((given.rows.shape[1], points.size))
-        for b, i, _, block in kernel.density_blocks(point, points):
-            found[b, i] = block.log_density
+
+
+        def use(b, i, part, _, block, work):  # type: ignore[no-untyped-def]
+            found[b, i] = kernel.log_density(part, block, work.spare[0])
+
+        kernel.over_blocks(point, points, None, use)
         if self.form.common is not None:
             found += self.form.common(points)
         return _filled(found.reshape(shape), out)
@@ -187,9 +191,11 @@ class Solver:
         """r_k(x), (…, N, K)."""
         points, given, point, shape = self._samplewise(x, coords)
         found = np.empty((self.form.components, given.rows.shape[1], points.size))
-        for b, i, part, block in kernel.density_blocks(point, points):
-            share = part.components.weights * part.heights
-            np.multiply(block.ratios, share[..., None], out=found[:, b, i])
+
+        def use(b, i, part, _, block, __):  # type: ignore[no-untyped-def]
+            np.multiply(block.ratios, part.shares, out=found[:, b, i])
+
+        kernel.over_blocks(point, points, None, use)
         return _filled(np.moveaxis(found, 0, -1).reshape(*shape, self.form.components), out)
 
     def score_samples(self, x: ArrayLike, coords: ArrayLike, out: Array | None = None) -> Array:
@@ -197,10 +203,14 @@ class Solver:
         points, given, point, shape = self._samplewise(x, coords)
         names = self.chart.coordinates
         found = np.empty((len(names), given.rows.shape[1], points.size))
-        for b, i, weights, family in kernel.score_blocks(point, points):
-            rows = self.chart.pull_back(given.rows[:, b, None], weights, *family)
+
+        def use(b, i, part, _, block, __):  # type: ignore[no-untyped-def]
+            by_weight, by_family = kernel.score_rows(part, block)
+            rows = self.chart.pull_back(given.rows[:, b, None], by_weight, *by_family)
             for target, row in zip(found, rows, strict=True):
                 target[b, i] = row
+
+        kernel.over_blocks(point, points, None, use)
         return _filled(np.moveaxis(found, 0, -1).reshape(*shape, len(names)), out)
 
     # -------------------------------------------------------------------------- means
@@ -310,11 +320,16 @@ class Solver:
     def _gram(self, rows: Array, point: Point, nodes: Array, weights: Array) -> Array:
         """Σ w s sᵀ over the nodes for each member, s the score in the chart, (members, P, P)."""
         out = np.zeros((rows.shape[1], len(rows), len(rows)))
-        for b, i, by_weight, by_family in kernel.score_blocks(point, nodes):
+
+        def use(b, i, part, _, block, __):  # type: ignore[no-untyped-def]
+            by_weight, by_family = kernel.score_rows(part, block)
             pulled = self.chart.pull_back(rows[:, b, None], by_weight, *by_family)
             root = np.sqrt(weights[b, i])
             scores = np.stack([row * root for row in pulled], axis=1)
-            out[b] += scores @ scores.swapaxes(1, 2)
+            return b, scores @ scores.swapaxes(1, 2)
+
+        for b, part in kernel.over_blocks(point, nodes, None, use):
+            out[b] += part
         return out
 
     # -------------------------------------------------------------------------- views

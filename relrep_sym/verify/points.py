@@ -175,7 +175,8 @@ class _Maker:
         return (first, *phis[1:-1], last)
 
     def moved(self, phi: Sequence[float]) -> tuple[float, ...]:
-        """Locations plus 1e5, rates times 1e5."""
+        """Locations plus 1e5; without one, rates times 1e5, or 1e4 where x are counts."""
+        factor = 1e4 if self.support == "integers" else 1e5
         located = self.free("location")
 
         def away(value: float, role: str, held: float | None) -> float:
@@ -183,7 +184,7 @@ class _Maker:
                 return value
             if role == "location":
                 return value + 1e5
-            return value * 1e5 if role == "rate" and not located else value
+            return value * factor if role == "rate" and not located else value
 
         return tuple(map(away, phi, self.roles, self.fixed))
 

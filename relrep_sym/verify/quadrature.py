@@ -8,7 +8,8 @@ to a few digits, for sensitivities.
 Two rules that share nothing but the map of the nodes. Gauss–Legendre panels, bisected until a panel
 agrees with its halves, are the rule of the oracle: complex zeros of the model's density close to
 the real axis cost them little. The trapezoidal rule, halved until two steps agree, is the second
-opinion. On the half-line the variable is log x, on an interval its logit; integers are summed.
+opinion. On the half-line the variable is log x, on an interval its logit; integers are summed. A density that
+grows like (b − x)^(a − 1) towards an end is integrated for a ≥ 0.7 at thirty digits, 0.4 at twenty.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ Mark = tuple[Number, Number]
 
 PANEL_NODES = 28
 COARSE_NODES = 6
+MOST_PANELS = 500
 
 
 @dataclass(frozen=True)
@@ -115,12 +117,13 @@ def landmarks(log_density: Callable[[Number], Number], support: Support, digits:
     """
     depth = (digits + 20) * mpmath.log(10)
     discrete = support == "integers"
-    # at the ends of an interval x must still differ from the end in the working precision
-    limit = mp.inf if isinstance(support, str) else mpmath.mpf((WORKING - 10) * 2.3)
+    # near an interval's end the distance from it must keep the digits that are asked for
+    kept = max(WORKING - digits - 8, 10) * mpmath.log(10)
+    limit = mp.inf if isinstance(support, str) else kept
 
     def g(t: Number) -> Number:
         if discrete:
-            return log_density(t) if t >= 0 else -mp.inf
+            return log_density(mpmath.nint(t)) if t >= 0 else -mp.inf
         if abs(t) > limit:
             return -mp.inf
         x, slope = _map(support, t)
@@ -141,7 +144,8 @@ def landmarks(log_density: Callable[[Number], Number], support: Support, digits:
                 break
             if g(t) + mpmath.log(reach / step) < peak - depth:
                 inner = mode if reach == step else t - sign * reach / 2
-                points.append((t if discrete else _cut(g, t, inner, peak - depth), reach))
+                cut = _cut(g, t, inner, peak - depth)
+                points.append((sign * mpmath.ceil(sign * cut) if discrete else cut, reach))
                 break
             points.append((t, reach))
             reach *= 2
@@ -238,6 +242,10 @@ def _panels(
             else:
                 waiting += [(a, middle, left), (middle, b, right)]
         pending = waiting
+        if len(pending) > MOST_PANELS:
+            where = ", ".join(mpmath.nstr(p[0], 5) for p in pending[:3])
+            given = f"{len(pending)} panels do not agree with their halves, at {where}, …"
+            raise CertificateError(problem("the integrand", given, "a piecewise analytic one"))
     values, absolutes = _add([d[0] for d in done]), _add([d[1] for d in done])
     error = _largest(_add([list(map(abs, d[2])) for d in done]), absolutes)
     method = f"{2 * len(done)} Gauss–Legendre panels of {PANEL_NODES} nodes"
@@ -276,18 +284,25 @@ def _trapezoid(
     raise AssertionError("itertools.count ended")
 
 
-def _sum(f: Integrand, low: int, high: int, width: int, budget: Budget) -> Integral:
-    """The plain sum over low … high."""
+def _sum(f: Integrand, truth: list[list[Mark]], budget: Budget) -> Integral:
+    """The plain sum over the integers where some component of the truth is not negligible."""
+    runs: list[tuple[int, int]] = []
+    for low, high in sorted((int(marks[0][0]), int(marks[-1][0])) for marks in truth):
+        if runs and low <= runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], max(high, runs[-1][1]))
+        else:
+            runs.append((low, high))
+    everything = [n for low, high in runs for n in range(low, high + 1)]
     sums = []
-    for start in range(low, high + 1, 64):
+    for start in range(0, len(everything), 64):
         budget.check()
-        nodes = [mpmath.mpf(n) for n in range(start, min(start + 64, high + 1))]
+        nodes = [mpmath.mpf(n) for n in everything[start : start + 64]]
         sums.append(_apply(f, Rule(nodes, [mp.one] * len(nodes))))
     values, absolutes = _add([s[0] for s in sums]), _add([s[1] for s in sums])
-    stride = max(1, width // 8)
-    few = [mpmath.mpf(n) for n in range(low, high + 1, stride)]
+    stride = max(1, int(min(spacing for marks in truth for _, spacing in marks)) // 8)
+    few = [mpmath.mpf(n) for low, high in runs for n in range(low, high + 1, stride)]
     coarse = Rule(few, [mpmath.mpf(stride)] * len(few))
-    return Integral(values, absolutes, mp.zero, coarse, f"sum of {high + 1 - low} terms")
+    return Integral(values, absolutes, mp.zero, coarse, f"sum of {len(everything)} terms")
 
 
 def integrate(
@@ -310,8 +325,7 @@ def integrate(
     inner = [mark for marks in truth for mark in marks]
     extra = [mark for marks in features for mark in marks]
     if support == "integers":
-        narrowest = min(int(spacing) for _, spacing in inner)
-        result = _sum(f, int(low), int(high), narrowest, budget)
+        result = _sum(f, truth, budget)
         edges = Rule([high], [mp.one]) if low == 0 else Rule([low, high], [mp.one] * 2)
         scale = mp.one
     else:

@@ -61,7 +61,7 @@ def test_samples_stay_in_the_support():
     counts = by_name(3, ("rate",), "integers")
     for point in counts.values():
         assert all(x >= 0 and x == int(x) for x in point.sample)
-    assert max(counts["far away"].sample) > 1e5
+    assert max(counts["far away"].sample) > 1e4
     for point in points(3, ("rate",), "half-line"):
         assert all(x > 0 for x in point.sample)
     for point in points(3, ("shape", "shape"), ("interval", 0.0, 2.0)):

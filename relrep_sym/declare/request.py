@@ -1,0 +1,352 @@
+"""Requests: a model, a chart and a view stated in a TOML file, as data.
+
+In: a TOML text or file, from anybody. Out: a frozen :class:`Request` for :func:`relrep_sym.derive`.
+Stands at the end of the first stage: it holds the text to what may stand in a request, and hands
+each entry to the functions that a script would call. Nothing in a request is ever executed.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from relrep_sym.declare.chart import Chart, chart, identity, log, relative
+from relrep_sym.declare.domains import domain
+from relrep_sym.declare.family import family_named
+from relrep_sym.declare.model import Mixture, mixture
+from relrep_sym.declare.parser import check_name
+from relrep_sym.declare.view import View, view
+from relrep_sym.errors import DeclarationError, problem
+
+__all__ = ["Request", "parse_request", "read_request"]
+
+MAX_BYTES = 1_000_000
+MAX_LINE = 20_000  # characters; one expression may have 10 000
+MAX_LINES = 5000
+MAX_KEYS = 5000
+MAX_DOTS = 8  # in a key: tomllib's work grows with their square
+MAX_BITS = 4096  # of a whole number
+
+#: The keys of [chart] beside ``kind``, for each kind.
+CHARTS: Mapping[str, tuple[str, ...]] = {
+    "identity": (),
+    "relative": ("parameter", "gap", "clearance"),
+    "log": ("parameter",),
+    "map": ("map", "domains", "inverse", "coordinates"),
+}
+
+Table = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a request file states; the view is None where there is no ``[view]``.
+
+    >>> r = parse_request('''
+    ... name = "demo"
+    ... [model]
+    ... family = "normal"
+    ... components = 2
+    ... scales = 1
+    ... [chart]
+    ... kind = "relative"
+    ... parameter = "mu"
+    ... gap = "square"
+    ... ''')
+    >>> r.name, r.chart.names, r.view
+    ('demo', ('pi_1', 'mu_1', 'Delta_1'), None)
+    """
+
+    name: str
+    model: Mixture
+    chart: Chart
+    view: View | None
+
+
+def read_request(path: str | Path) -> Request:
+    """The request in a TOML file of at most 1 MB.
+
+    Raises DeclarationError, its text beginning with the file and the key, where the file cannot be
+    read, is no TOML, has unknown or missing keys, or states what a model, chart or view cannot be.
+    """
+    file = Path(path)
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except OSError as why:
+        reason = why.strerror or str(why)
+        raise DeclarationError(problem(f"cannot read {file}", reason, "a request file")) from None
+    if len(data) > MAX_BYTES:
+        wrong = f"{file}: the request is too large"
+        right = f"at most {MAX_BYTES} bytes"
+        raise DeclarationError(problem(wrong, f"more than {MAX_BYTES} bytes", right))
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as why:
+        given = f"byte {data[why.start]:#04x} at offset {why.start}"
+        raise DeclarationError(problem(f"{file}: this is no UTF-8", given, "UTF-8")) from None
+    return parse_request(text, place=str(file))
+
+
+def parse_request(text: str, *, place: str = "request") -> Request:
+    """The request in a TOML text; ``place`` opens the text of each error.
+
+    >>> parse_request("[model]")
+    Traceback (most recent call last):
+    ...
+    relrep_sym.errors.DeclarationError: request: 'name' is missing; given: model; expected: \
+name, model and perhaps chart, view
+    """
+    top = _Section(place, "", _toml(text.replace("\r\n", "\n"), place))
+    top.only(("name", "model"), ("chart", "view"))
+    with top.placed():
+        name = check_name(top.text("name"), kind="request's")
+    model = _model(top.section("model"))
+    used = _chart(top.section("chart"), model) if "chart" in top.table else identity(model)
+    seen = _view(top.section("view"), used) if "view" in top.table else None
+    return Request(name, model, used, seen)
+
+
+def _model(section: _Section) -> Mixture:
+    with section.placed():
+        family = family_named(section.text("family"))
+        plurals = tuple(p.plural for p in family.parameters)
+        section.only(("family", "components"), ("weights", *plurals))
+        count = section.get("components", _whole, "a whole number")
+        patterns = {
+            key: section.get(key, _pattern, '"free", "tied", one number, or a list of them')
+            for key in ("weights", *plurals)
+            if key in section.table
+        }
+        return mixture(family, count, **patterns)
+
+
+def _chart(section: _Section, model: Mixture) -> Chart:
+    kind = section.text("kind")
+    if kind not in CHARTS:
+        raise section.error("unknown kind of chart", kind, _any_of(kind, CHARTS))
+    section.only(("kind", "map") if kind == "map" else ("kind",), CHARTS[kind])
+    with section.placed():
+        if kind == "identity":
+            return identity(model)
+        if kind == "map":
+            return _map(section, model)
+        if kind == "log":
+            return log(model, section.text("parameter"))
+        options: Table = {}
+        if "parameter" in section.table:
+            options["parameter"] = section.get("parameter", _names, "a name, or a list of them")
+        if "gap" in section.table:
+            options["gap"] = section.text("gap")
+        if "clearance" in section.table:
+            options["clearance"] = section.get("clearance", _number, "a number, such as 0.1")
+        return relative(model, **options)
+
+
+def _map(section: _Section, model: Mixture) -> Chart:
+    rules = section.section("map").expressions()
+    domains: dict[str, str] = {}
+    if "domains" in section.table:
+        named = section.section("domains")
+        for key in named.table:
+            with named.placed(key):
+                domains[key] = domain(named.text(key)).name
+    order = None
+    if "coordinates" in section.table:
+        order = section.get("coordinates", _names, "a list of names")
+    inverse = section.section("inverse").expressions() if "inverse" in section.table else None
+    return chart(model, rules, domains=domains, coordinates=order, inverse=inverse)
+
+
+def _view(section: _Section, used: Chart) -> View:
+    with section.placed():
+        return view(used, section.expressions())
+
+
+# ----------------------------------------------------------------------------- one table of it
+
+
+@dataclass(frozen=True)
+class _Section:
+    """A table of the request, and where it stands."""
+
+    place: str
+    name: str  # "" for the whole file
+    table: Table
+
+    def error(self, wrong: str, given: object, right: str, key: str = "") -> DeclarationError:
+        return DeclarationError(problem(f"{self._where(key)}: {wrong}", given, right))
+
+    def _where(self, key: str = "") -> str:
+        if not self.name:
+            return f"{self.place}: {_shown(key)}" if key else self.place
+        return f"{self.place}: [{self.name}]" + (f" {_shown(key)}" if key else "")
+
+    def only(self, needed: Sequence[str], allowed: Sequence[str]) -> None:
+        """Refuse keys that are neither, and the absence of those that are needed."""
+        every = tuple(dict.fromkeys((*needed, *allowed)))
+        for key in self.table:
+            if key not in every:
+                raise self.error("unknown key", _shown(key), _any_of(key, every))
+        for key in needed:
+            if key not in self.table:
+                extra = [k for k in allowed if k not in needed]
+                right = ", ".join(needed) + (f" and perhaps {', '.join(extra)}" if extra else "")
+                raise self.error(f"'{key}' is missing", ", ".join(self.table) or "nothing", right)
+
+    def get(self, key: str, read: Callable[[Any], Any], right: str) -> Any:
+        """An entry as ``read`` takes it; an error where that is None, or where there is none."""
+        if key not in self.table:
+            raise self.error(f"'{key}' is missing", ", ".join(self.table) or "nothing", right)
+        value = read(self.table[key])
+        if value is None:
+            raise self.error("of a wrong type", _kind(self.table[key]), right, key)
+        return value
+
+    def text(self, key: str) -> str:
+        return self.get(key, lambda v: v if type(v) is str else None, "a string")
+
+    def section(self, key: str) -> _Section:
+        table = self.get(key, lambda v: v if isinstance(v, dict) else None, "a table")
+        return _Section(self.place, f"{self.name}.{key}" if self.name else key, table)
+
+    def expressions(self) -> dict[str, str | int]:
+        """Every entry, an expression in a string or a number."""
+        right = 'an expression in quotes, such as "w + (1 - v)*u"'
+        return {key: self.get(key, _number, right) for key in self.table}
+
+    @contextmanager
+    def placed(self, key: str = "") -> Iterator[None]:
+        """Errors of declare, opened with the place: the file, the table and the key it is about."""
+        try:
+            yield
+        except DeclarationError as why:
+            said = str(why)
+            if said.startswith(f"{self.place}:"):
+                raise
+            where = self._where(key) if key else self._blamed(said)
+            raise type(why)(f"{where}: {said}") from None
+
+    def _blamed(self, said: str) -> str:
+        """The place of the one entry that an error's first clause names, where it names one."""
+        clause = said.partition("; given:")[0]
+        for key, value in self.table.items():
+            if isinstance(value, dict):
+                inner = _Section(self.place, f"{self.name}.{key}", value)
+                if (found := inner._blamed(clause)) != inner._where():
+                    return found
+        named = [k for k in self.table if re.search(rf"\b{re.escape(k)}\b", clause)]
+        return self._where(named[0] if len(named) == 1 else "")
+
+
+# ----------------------------------------------------------------------------- values
+
+
+class _Decimal(str):
+    """A TOML float as it was written, so that it is read exactly."""
+
+    __slots__ = ()
+
+
+def _whole(value: object) -> int | None:
+    return value if type(value) is int else None
+
+
+def _number(value: object) -> str | int | None:
+    if type(value) is int:
+        return value
+    return str(value) if isinstance(value, str) else None
+
+
+def _pattern(value: object) -> object | None:
+    if not isinstance(value, list):
+        return _number(value)
+    row = [_number(v) for v in value]
+    return None if any(v is None for v in row) else [None if v == "free" else v for v in row]
+
+
+def _names(value: object) -> list[str] | None:
+    row: list[Any] = value if isinstance(value, list) else [value]
+    return row if row and all(type(v) is str for v in row) else None
+
+
+def _kind(value: object) -> str:
+    """What a value is called in TOML."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    names = {dict: "a table", list: "a list", _Decimal: "a float", str: "a string", int: "a number"}
+    said = names.get(type(value), "a date or time")
+    if isinstance(value, list) and value:
+        odd = sorted({_kind(v) for v in value})
+        said += f" with {', '.join(odd)}"
+    return said
+
+
+def _shown(key: str) -> str:
+    return key if re.fullmatch(r"[\w-]{1,64}", key, re.ASCII) else f"{key[:64]!r}"
+
+
+def _any_of(given: str, known: Sequence[str] | Mapping[str, object]) -> str:
+    close = get_close_matches(given[:64], list(known), n=1)
+    return ", ".join(known) + (f" (did you mean {close[0]}?)" if close else "")
+
+
+# ----------------------------------------------------------------------------- TOML
+
+
+def _toml(text: str, place: str) -> Table:
+    """The text as plain data. What would keep tomllib busy for long is refused beforehand."""
+    lines, keys = text.split("\n"), text.count("=")
+    if len(text) > MAX_BYTES or len(lines) > MAX_LINES or keys > MAX_KEYS:
+        given = f"{len(text)} characters in {len(lines)} lines with {keys} equals signs"
+        right = f"at most {MAX_BYTES} characters, {MAX_LINES} lines, {MAX_KEYS} keys"
+        raise DeclarationError(problem(f"{place}: the request is too large", given, right))
+    for number, line in enumerate(lines, start=1):
+        if len(line) > MAX_LINE:
+            given, right = f"{len(line)} characters", f"at most {MAX_LINE}"
+            raise DeclarationError(problem(f"{place}: line {number} is too long", given, right))
+        if _dots(line) > MAX_DOTS:
+            given, right = f"{line[:40]}…", "keys such as chart.map.mu_1"
+            raise DeclarationError(
+                problem(f"{place}: too many dots in a key in line {number}", given, right)
+            )
+    try:
+        table = tomllib.loads(text, parse_float=_Decimal)
+        _check_size(table, place)
+    except tomllib.TOMLDecodeError as why:
+        raise DeclarationError(problem(f"{place}: this is no TOML", str(why), "TOML 1.0")) from None
+    except RecursionError:
+        right = "tables and lists as in the examples"
+        raise DeclarationError(problem(f"{place}: nested too deeply", "TOML", right)) from None
+    except ValueError as why:
+        if isinstance(why, DeclarationError):
+            raise
+        # Python refuses to read whole numbers of more than 4300 digits
+        right = f"at most {MAX_BITS} bits"
+        raise DeclarationError(problem(f"{place}: a number too large", str(why), right)) from None
+    return table
+
+
+def _dots(line: str) -> int:
+    """The most dots in what may be a key of this line: what stands before an equals sign."""
+    bare = line.strip()
+    if bare.startswith("#"):
+        return 0
+    pieces = bare.split("=")
+    keys = pieces if bare.startswith("[") else pieces[:-1]
+    return max((k.count(".") for k in keys), default=0)
+
+
+def _check_size(value: object, place: str) -> None:
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_size(inner, place)
+    elif type(value) is int and value.bit_length() > MAX_BITS:
+        given, right = f"{value.bit_length()} bits", f"at most {MAX_BITS} bits"
+        raise DeclarationError(problem(f"{place}: a number too large", given, right))

@@ -1,0 +1,404 @@
+r"""A chart's rules, a component's slopes and their pull-back, for every component k at once.
+
+In: a chart. Out: a :class:`Generic`, whose expressions are in :class:`~.nodes.Entry` with an index
+that is a number or a letter. Rules that are one rule but for their component's number (μ_k = μ_{k−1}
++ Δ_{k−1}) are found by writing each with offsets to its own number; nothing is known of any chart by
+name. Where a run of rules is a chain, each entry the one before it plus something, the adjoint of an
+entry is the sum of the model's own slopes from there on: that is how Σ_{j>k} gets into a line.
+
+The lines of :mod:`.lines` are made of this; the kernels are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import sympy as sp
+from sympy.core.sympify import _sympify
+
+from relrep_sym.declare.chart import Chart
+from relrep_sym.declare.family import Family
+from relrep_sym.declare.model import Mixture
+from relrep_sym.declare.symbols import Parameter, split_index
+from relrep_sym.equations.nodes import ComponentSum, Entry, Expectation, Index, Posterior, Terms
+
+__all__ = ["Coordinates", "Generic", "Read", "Rule", "mean", "shifted"]
+
+def shifted(index: Index, offset: int) -> Index:
+    """An index and an offset together.
+
+    >>> shifted(2, -1), shifted("k", 1), shifted("k-1", 1), shifted("@-1", 0)
+    (1, 'k+1', 'k', '@-1')
+    """
+    if isinstance(index, int):
+        return index + offset
+    total = int(index[1:] or 0) + offset
+    return index[0] + (f"{total:+d}" if total else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A coordinate that a rule reads: its entry and the rule's derivative, relative to the rule."""
+
+    name: str
+    entry: sp.Expr
+    partial: sp.Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """θ_k = shape, its entries at indices ``@``, ``@-1``, … relative to k (None where tied)."""
+
+    target: Parameter
+    role: str
+    index: int | None
+    shape: sp.Expr
+    reads: tuple[Read, ...]
+    parents: tuple[str, ...]
+
+    @property
+    def key(self) -> tuple[str, sp.Expr]:
+        """What rules that are one generic rule share."""
+        return self.role, self.shape
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """A run of coordinates with one pull-back: their entry's stem and their numbers, if any."""
+
+    stem: str
+    names: tuple[str, ...]
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Generic:
+    """The generic expressions of a chart and its model.
+
+    >>> from relrep_sym.declare.chart import relative
+    >>> from relrep_sym.declare.model import mixture
+    >>> g = Generic(relative(mixture("normal", components=4, scales=1), "mu"))
+    >>> [c.names for c in g.runs]
+    [('pi_1', 'pi_2', 'pi_3'), ('mu_1',), ('Delta_1', 'Delta_2', 'Delta_3')]
+    >>> g.score(g.runs[2], "k")
+    ComponentSum(r[j]*(-mu[j] + x), j, k+1, 4)
+    """
+
+    chart: Chart
+
+    @property
+    def model(self) -> Mixture:
+        """The chart's model."""
+        return self.chart.model
+
+    # ------------------------------------------------------------------------- the model
+
+    @cached_property
+    def constants(self) -> Mapping[str, sp.Expr]:
+        """Roles (``weight`` too) for which every component has the same given number."""
+        model = self.model
+        patterns = [("weight", model.weights)]
+        patterns += [
+            (p.name, q) for p, q in zip(model.family.parameters, model.patterns, strict=True)
+        ]
+        out: dict[str, sp.Expr] = {}
+        for role, pattern in patterns:
+            if not isinstance(pattern, str) and len(set(pattern)) == 1 and pattern[0] is not None:
+                out[role] = pattern[0]
+        if model.components == 1:
+            out["weight"] = sp.Integer(1)
+        return out
+
+    @cached_property
+    def tied(self) -> frozenset[str]:
+        """Roles with one parameter for all components."""
+        pairs = zip(self.model.family.parameters, self.model.patterns, strict=True)
+        return frozenset(p.name for p, pattern in pairs if pattern == "tied")
+
+    def weight(self, i: Index) -> sp.Expr:
+        """π_i."""
+        return self.constants.get("weight", Entry.of("pi", i))
+
+    def phi(self, role: str, i: Index) -> sp.Expr:
+        """Component i's entry of one of the family's parameters."""
+        if role in self.constants:
+            return self.constants[role]
+        return Parameter(role) if role in self.tied else Entry.of(role, i)
+
+    def posterior(self, i: Index) -> sp.Expr:
+        """r_i(x)."""
+        return Posterior.of("r", i) if self.model.components > 1 else sp.Integer(1)
+
+    def at_component(self, expression: sp.Expr, i: Index) -> sp.Expr:
+        """An expression in the family's symbols, at component i."""
+        family = self.model.family
+        return expression.xreplace({p.symbol: _sympify(self.phi(p.name, i)) for p in family.parameters})
+
+    def term(self, role: str, i: Index) -> sp.Expr:
+        """∂ log p/∂θ_i of one role, where a tied parameter's is a sum of these."""
+        if role == "weight":
+            last = self.model.free_weights[-1] + 1
+            first = self.posterior(i) / self.weight(i)
+            return Terms(first, -self.posterior(last) / self.weight(last))
+        return self.posterior(i) * self.at_component(_slopes(self.model.family)[role], i)
+
+    # ------------------------------------------------------------------------- the chart
+
+    @cached_property
+    def clashes(self) -> Mapping[sp.Symbol, sp.Symbol]:
+        """Coordinates spelled like what they are not (an entry of θ, or x): set with a tilde."""
+        taken = {*self.model.names, *self.model.fixed, self.model.family.x.name}
+        alias = self.chart.stands_for
+        return {
+            c.symbol: Entry(f"~{c.name}")
+            for c in self.chart.coordinates
+            if c.name in taken and alias.get(c.name) != c.name
+        }
+
+    def entry(self, name: str) -> tuple[str, int | None]:
+        """A coordinate's stem and number, the stem marked by a tilde where its name clashes."""
+        stem, number = split_index(name)
+        return ("~" + stem if sp.Symbol(name) in self.clashes else stem), number
+
+    def shown(self, expression: sp.Expr) -> sp.Expr:
+        """An expression in coordinates, clashes marked."""
+        return expression.xreplace(dict(self.clashes)) if self.clashes else expression
+
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        """The chart's program, in order."""
+        places = {p.symbol: p for p in self.model.parameters}
+        shapes: dict[sp.Expr, Mapping[sp.Symbol, sp.Expr]] = {}
+        out = []
+        for target, rule in self.chart.program:
+            p = places[target]
+            number = None if p.name in self.tied else p.components[0] + 1
+            relative = {s: self._relative(s, number) for s in rule.free_symbols}
+            shape = rule.xreplace(relative)
+            if shape not in shapes:
+                shapes[shape] = {
+                    s: sp.Integer(1) if s == shape else sp.diff(shape, s) for s in shape.free_symbols
+                }
+            partials = shapes[shape]
+            symbols = sorted(relative, key=lambda s: (self._order.get(s, -1), s.name))
+            reads = tuple(
+                Read(s.name, relative[s], partials[relative[s]])
+                for s in symbols
+                if not isinstance(s, Parameter)
+            )
+            parents = tuple(
+                relative[s].name if partials[relative[s]] == 1 else "?"
+                for s in symbols
+                if isinstance(s, Parameter)
+            )
+            out.append(Rule(target, p.role, number, shape, reads, parents))
+        return tuple(out)
+
+    @cached_property
+    def _order(self) -> Mapping[sp.Symbol, int]:
+        return {s: n for n, s in enumerate(self.chart.symbols)}
+
+    def _relative(self, symbol: sp.Symbol, number: int | None) -> sp.Symbol:
+        """A rule's symbol with its number as an offset to the rule's."""
+        if isinstance(symbol, Parameter):
+            stem, own = split_index(symbol.name)
+            stem = "^" + stem  # an entry of θ; a coordinate of that name is another thing
+        else:
+            stem, own = self.entry(symbol.name)
+        if own is None or number is None:
+            return Entry(stem if own is None else f"{stem}[{own}]")
+        return Entry.of(stem, shifted("@", own - number))
+
+    def at(self, shape: sp.Expr, i: Index | None) -> sp.Expr:
+        """A shape at component i."""
+        here: dict[sp.Symbol, sp.Symbol] = {}
+        for s in shape.free_symbols:
+            stem = s.stem.removeprefix("^")
+            if s.index.startswith("@"):
+                assert i is not None
+                here[s] = Entry.of(stem, shifted(i, int(s.index[1:] or 0)))
+            else:
+                here[s] = Entry(s.name.removeprefix("^"))
+        return shape.xreplace(here)
+
+    @cached_property
+    def chains(self) -> Mapping[str, tuple[int, int]]:
+        """Roles of which a run of rules, first to last, are each the entry before plus something."""
+        found: dict[str, tuple[int, int]] = {}
+        for rule in self.rules:
+            if rule.index is not None and rule.parents == (f"^{_stem(rule.role)}[@-1]",):
+                first, last = found.get(rule.role, (rule.index, rule.index - 1))
+                if rule.index == last + 1:
+                    found[rule.role] = (first, rule.index)
+        return found
+
+    @cached_property
+    def regular(self) -> bool:
+        """Whether entries of θ are read in chains only, so that adjoints are sums of slopes."""
+        return all(
+            not rule.parents
+            or (
+                len(rule.parents) == 1
+                and rule.index is not None
+                and rule.role in self.chains
+                and self.chains[rule.role][0] <= rule.index <= self.chains[rule.role][1]
+            )
+            for rule in self.rules
+        )
+
+    def in_chain(self, role: str, index: int | None) -> bool:
+        """Whether an entry of θ starts or continues a chain."""
+        if index is None or role not in self.chains:
+            return False
+        first, last = self.chains[role]
+        return first - 1 <= index <= last
+
+    @cached_property
+    def runs(self) -> tuple[Coordinates, ...]:
+        """The coordinates in order, those with one generic pull-back together."""
+        out: list[Coordinates] = []
+        before: object = None
+        for c in self.chart.coordinates:
+            stem, number = self.entry(c.name)
+            signature = (stem, *self._signature(c.name, number))
+            if number is not None and out and signature == before and number == out[-1].numbers[-1] + 1:
+                last = out[-1]
+                out[-1] = Coordinates(stem, (*last.names, c.name), (*last.numbers, number))
+            else:
+                out.append(Coordinates(stem, (c.name,), () if number is None else (number,)))
+            before = signature
+        return tuple(out)
+
+    @cached_property
+    def readers(self) -> Mapping[str, Sequence[tuple[Rule, Read]]]:
+        """For each coordinate the rules that read it."""
+        out: dict[str, list[tuple[Rule, Read]]] = {c.name: [] for c in self.chart.coordinates}
+        for rule in self.rules:
+            for read in rule.reads:
+                out[read.name].append((rule, read))
+        return out
+
+    def _signature(self, name: str, number: int | None) -> tuple[object, ...]:
+        return tuple(
+            (
+                rule.role,
+                rule.index if rule.index is None or number is None else rule.index - number,
+                self.in_chain(rule.role, rule.index),
+                read.partial,
+                rule.shape if read.partial == rule.shape else None,
+            )
+            for rule, read in self.readers[name]
+        )
+
+    # ------------------------------------------------------------------------- the pull-back
+
+    def adjoint(self, role: str, i: Index | None, chained: bool) -> sp.Expr:
+        """∂ log p/∂θ_i, what later entries of θ take from it included."""
+        if i is None:
+            return self.total(role, 1, self.model.components)
+        return self.total(role, i, self.chains[role][1]) if chained else self.term(role, i)
+
+    def total(self, role: str, first: Index, last: int) -> sp.Expr:
+        """The sum of a role's slopes; one or two of them are written out."""
+        if isinstance(first, int) and last - first < 2:
+            terms = [self.term(role, i) for i in range(first, last + 1)]
+            return terms[0] if len(terms) == 1 else Terms(*terms)
+        letter = "j" if isinstance(first, str) else "k"
+        return ComponentSum.over(self.term(role, letter), letter, first, last)
+
+    def pulled(self, run: Coordinates, i: Index | None) -> list[tuple[sp.Expr, sp.Expr]]:
+        """Pairs (derivative of an entry of θ, its adjoint) whose products make a coordinate's."""
+        out = []
+        number = run.numbers[0] if run.numbers else None
+        for rule, read in self.readers[run.names[0]]:
+            here: Index | None = rule.index
+            if rule.index is not None and number is not None and i is not None:
+                here = shifted(i, rule.index - number)
+            if read.partial == rule.shape and not rule.shape.is_number and rule.shape != read.entry:
+                slope = self.target(rule, here)  # an exponential is its own derivative
+            else:
+                slope = self.at(read.partial, here)
+            bar = self.adjoint(rule.role, here, self.in_chain(rule.role, rule.index))
+            out.append((slope, bar))
+        return out
+
+    def target(self, rule: Rule, i: Index | None) -> sp.Expr:
+        """A rule's left side."""
+        return rule.target if i is None else Entry.of(_stem(rule.role), i)
+
+    def score(self, run: Coordinates, i: Index | None) -> sp.Expr:
+        """∂ log p(x)/∂λ_i."""
+        return _summed([slope * bar for slope, bar in self.pulled(run, i)])
+
+    def averaged(self, run: Coordinates, i: Index | None) -> sp.Expr:
+        """E_q of the score, expectations of what depends on x alone."""
+        return _summed([slope * mean(bar, self.model.family.x) for slope, bar in self.pulled(run, i)])
+
+
+def _stem(role: str) -> str:
+    return "pi" if role == "weight" else role
+
+
+def _summed(terms: Sequence[sp.Expr]) -> sp.Expr:
+    """The sum of terms in order, sums among them taken apart."""
+    flat = [t for term in terms for t in (term.args if isinstance(term, Terms) else (term,))]
+    if not flat:
+        return sp.Integer(0)
+    return flat[0] if len(flat) == 1 else Terms(*flat)
+
+
+@cache
+def _slopes(family: Family) -> Mapping[str, sp.Expr]:
+    """∂ log f/∂φ of each parameter, over one denominator where that is shorter."""
+    out = {}
+    for p in family.parameters:
+        slope = sp.diff(family.log_density, p.symbol)
+        out[p.name] = min((sp.together(slope), slope), key=sp.count_ops)
+    return out
+
+
+def mean(expression: sp.Expr, x: sp.Symbol) -> sp.Expr:
+    """E_q of an expression, by linearity: sums over components and factors without x outside.
+
+    >>> x, s = sp.Symbol("x"), Entry.of("sigma", "k")
+    >>> mean(Posterior.of("r", "k") * x / s**2, x)
+    Expectation(r[k]*x, x, q)/sigma[k]**2
+    """
+    if isinstance(expression, ComponentSum):
+        body, letter, first, last = expression.args
+        inner = mean(body, x)
+        outside, inside = [], []
+        for factor in sp.Mul.make_args(inner):
+            (inside if _varies(factor, letter.name) else outside).append(factor)
+        return sp.Mul(*outside) * ComponentSum(sp.Mul(*inside), letter, first, last)
+    terms = expression.args if isinstance(expression, Terms) else (expression,)
+    split = [_split(t, x) for t in terms]
+    shared = [f for f in split[0][0] if all(f in outside for outside, _ in split[1:])]
+    if len(terms) == 1:
+        inner = sp.Mul(*split[0][1])
+    else:
+        inner = Terms(
+            *(
+                sp.Mul(*(f for f in outside if f not in shared), *inside)
+                for outside, inside in split
+            )
+        )
+    if inner == 1:
+        return sp.Mul(*shared)
+    return sp.Mul(*shared) * Expectation(inner, x, sp.Symbol("q"))
+
+
+def _split(term: sp.Expr, x: sp.Symbol) -> tuple[list[sp.Expr], list[sp.Expr]]:
+    """A term's factors without and with the observation."""
+    outside: list[sp.Expr] = []
+    inside: list[sp.Expr] = []
+    for factor in sp.Mul.make_args(term):
+        random = any(s == x or isinstance(s, Posterior) for s in factor.free_symbols)
+        (inside if random else outside).append(factor)
+    return outside, inside
+
+
+def _varies(expression: sp.Expr, letter: str) -> bool:
+    return any(isinstance(s, Entry) and letter in s.index for s in expression.free_symbols)
