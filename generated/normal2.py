@@ -192,11 +192,8 @@ def to_model(coords):
 
     Equation eq:normal2:chart:
 
-        \pi_1 = \pi_1
-        \mu_1 = \mu_1
-        \mu_2 = \mu_2
-        \sigma_1 = \sigma_1
-        \sigma_2 = \sigma_2
+        \lambda = \theta = (\pi_1, \mu_1, \mu_2, \sigma_1, \sigma_2)
+        \mathrm{pi[2]} = \operatorname{Terms}{\left(1,- \mathrm{pi[1]} \right)}
     """
     return _SOLVER.to_model(coords)
 
@@ -255,16 +252,14 @@ def score_samples(x, coords, out=None):
 
     Equation eq:normal2:score:
 
-        \frac{\partial \log p(x)}{\partial \pi_1} = - \frac{r_{2}(x)}{1 - \pi_1} +
-            \frac{r_{1}(x)}{\pi_1}
-        \frac{\partial \log p(x)}{\partial \mu_1} = \frac{\left(- \mu_1 + x\right)
-            r_{1}(x)}{\sigma_1^{2}}
-        \frac{\partial \log p(x)}{\partial \mu_2} = \frac{\left(- \mu_2 + x\right)
-            r_{2}(x)}{\sigma_2^{2}}
-        \frac{\partial \log p(x)}{\partial \sigma_1} = \left(- \frac{1}{\sigma_1} + \frac{\left(-
-            \mu_1 + x\right)^{2}}{\sigma_1^{3}}\right) r_{1}(x)
-        \frac{\partial \log p(x)}{\partial \sigma_2} = \left(- \frac{1}{\sigma_2} + \frac{\left(-
-            \mu_2 + x\right)^{2}}{\sigma_2^{3}}\right) r_{2}(x)
+        \frac{\partial \log p(x)}{\partial \pi_1} =
+            \operatorname{Terms}{\left(\frac{\mathrm{r[1]}}{\mathrm{pi[1]}},-
+            \frac{\mathrm{r[2]}}{\mathrm{pi[2]}} \right)}
+        \frac{\partial \log p(x)}{\partial \mu_k} = \frac{\mathrm{r[k]} \left(- \mathrm{mu[k]} +
+            x\right)}{\mathrm{sigma[k]}^{2}}
+        \frac{\partial \log p(x)}{\partial \sigma_k} = \frac{\mathrm{r[k]} \left(-
+            \mathrm{sigma[k]}^{2} + \left(- \mathrm{mu[k]} +
+            x\right)^{2}\right)}{\mathrm{sigma[k]}^{3}}
     """
     return _SOLVER.score_samples(x, coords, out)
 
@@ -301,16 +296,14 @@ def averaged_field(coords, truth):
 
     Equation eq:normal2:averaged:
 
-        \frac{d\pi_1}{dt} = \eta \operatorname{E}_{q}\!\left[- \frac{r_{2}(x)}{1 - \pi_1} +
-            \frac{r_{1}(x)}{\pi_1}\right]
-        \frac{d\mu_1}{dt} = \eta \operatorname{E}_{q}\!\left[\frac{\left(- \mu_1 + x\right)
-            r_{1}(x)}{\sigma_1^{2}}\right]
-        \frac{d\mu_2}{dt} = \eta \operatorname{E}_{q}\!\left[\frac{\left(- \mu_2 + x\right)
-            r_{2}(x)}{\sigma_2^{2}}\right]
-        \frac{d\sigma_1}{dt} = \eta \operatorname{E}_{q}\!\left[\left(- \frac{1}{\sigma_1} +
-            \frac{\left(- \mu_1 + x\right)^{2}}{\sigma_1^{3}}\right) r_{1}(x)\right]
-        \frac{d\sigma_2}{dt} = \eta \operatorname{E}_{q}\!\left[\left(- \frac{1}{\sigma_2} +
-            \frac{\left(- \mu_2 + x\right)^{2}}{\sigma_2^{3}}\right) r_{2}(x)\right]
+        \frac{d \pi_1}{dt} = \eta
+            \operatorname{E}_{q}\!\left[\operatorname{Terms}{\left(\frac{\mathrm{r[1]}}{\mathrm{pi[1]}},-
+            \frac{\mathrm{r[2]}}{\mathrm{pi[2]}} \right)}\right]
+        \frac{d \mu_k}{dt} = \frac{\eta \operatorname{E}_{q}\!\left[\mathrm{r[k]} \left(-
+            \mathrm{mu[k]} + x\right)\right]}{\mathrm{sigma[k]}^{2}}
+        \frac{d \sigma_k}{dt} = \frac{\eta \operatorname{E}_{q}\!\left[\mathrm{r[k]} \left(-
+            \mathrm{sigma[k]}^{2} + \left(- \mathrm{mu[k]} +
+            x\right)^{2}\right)\right]}{\mathrm{sigma[k]}^{3}}
     """
     return _SOLVER.averaged_field(coords, truth)
 
@@ -330,10 +323,10 @@ def fisher(coords):
 
     Equation eq:normal2:fisher:
 
-        I_\theta = \operatorname{E}_{p}\!\left[\partial_\theta \log p\, \partial_\theta \log
-            p^{\top}\right]
-        I_\lambda = \left(\frac{\partial \theta}{\partial \lambda}\right)^{\!\top} I_\theta \,
-            \frac{\partial \theta}{\partial \lambda}
+        I_\theta = \operatorname{E}_p\left[\frac{\partial \log p(x)}{\partial \theta}
+            \left(\frac{\partial \log p(x)}{\partial \theta}\right)^{\top}\right]
+        I_\lambda = J^{\top} I_\theta J
+        J = \frac{\partial \theta}{\partial \lambda}
     """
     return _SOLVER.fisher(coords)
 
@@ -348,20 +341,12 @@ def em_step(x, coords, weights=None):
 
     Equation eq:normal2:m-step:
 
-        N_1 = \operatorname{E}_{q}\!\left[r_{1}(x)\right]
-        N_2 = \operatorname{E}_{q}\!\left[r_{2}(x)\right]
-        \pi_1^{+} = N_1
-        \pi_2^{+} = N_2
-        \mu_1^{+} = \mu_1 + \frac{\operatorname{E}_{q}\!\left[\left(- \mu_1 + x\right)
-            r_{1}(x)\right]}{N_1}
-        \mu_2^{+} = \mu_2 + \frac{\operatorname{E}_{q}\!\left[\left(- \mu_2 + x\right)
-            r_{2}(x)\right]}{N_2}
-        \sigma_1^{+} = \sqrt{\frac{\operatorname{E}_{q}\!\left[\left(- \mu_1 + x\right)^{2}
-            r_{1}(x)\right]}{N_1} - \frac{\operatorname{E}_{q}^{2}\!\left[\left(- \mu_1 + x\right)
-            r_{1}(x)\right]}{N_1^{2}}}
-        \sigma_2^{+} = \sqrt{\frac{\operatorname{E}_{q}\!\left[\left(- \mu_2 + x\right)^{2}
-            r_{2}(x)\right]}{N_2} - \frac{\operatorname{E}_{q}^{2}\!\left[\left(- \mu_2 + x\right)
-            r_{2}(x)\right]}{N_2^{2}}}
+        \mathrm{N[k]} = \operatorname{E}_{q}\!\left[\mathrm{r[k]}\right]
+        \mathrm{pi^+[k]} = \mathrm{N[k]}
+        \mathrm{mu^+[k]} = \frac{\operatorname{E}_{q}\!\left[\mathrm{r[k]}
+            x\right]}{\mathrm{N[k]}}
+        \mathrm{sigma^+[k]} = \sqrt{\frac{\operatorname{E}_{q}\!\left[\mathrm{r[k]} \left(-
+            \mathrm{mu^+[k]} + x\right)^{2}\right]}{\mathrm{N[k]}}}
     """
     return _SOLVER.em_step(x, coords, weights)
 

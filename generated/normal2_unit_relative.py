@@ -213,9 +213,9 @@ def to_model(coords):
 
     Equation eq:normal2_unit_relative:chart:
 
-        \pi_1 = \pi_1
-        \mu_1 = \mu_1
-        \mu_2 = \mu_1 + \Delta_1
+        \lambda = (\pi_1, \mu_1, \Delta_1)
+        \mathrm{mu[2]} = \mathrm{Delta[1]} + \mathrm{mu[1]}
+        \mathrm{pi[2]} = \operatorname{Terms}{\left(1,- \mathrm{pi[1]} \right)}
     """
     return _SOLVER.to_model(coords)
 
@@ -274,11 +274,14 @@ def score_samples(x, coords, out=None):
 
     Equation eq:normal2_unit_relative:score:
 
-        \frac{\partial \log p(x)}{\partial \pi_1} = - \frac{r_{2}(x)}{1 - \pi_1} +
-            \frac{r_{1}(x)}{\pi_1}
-        \frac{\partial \log p(x)}{\partial \mu_1} = \left(- \mu_1 + x\right) r_{1}(x) + \left(-
-            \mu_2 + x\right) r_{2}(x)
-        \frac{\partial \log p(x)}{\partial \Delta_1} = \left(- \mu_2 + x\right) r_{2}(x)
+        \frac{\partial \log p(x)}{\partial \pi_1} =
+            \operatorname{Terms}{\left(\frac{\mathrm{r[1]}}{\mathrm{pi[1]}},-
+            \frac{\mathrm{r[2]}}{\mathrm{pi[2]}} \right)}
+        \frac{\partial \log p(x)}{\partial \mu_1} = \operatorname{Terms}{\left(\mathrm{r[1]}
+            \left(- \mathrm{mu[1]} + x\right),\mathrm{r[2]} \left(- \mathrm{mu[2]} + x\right)
+            \right)}
+        \frac{\partial \log p(x)}{\partial \Delta_1} = \mathrm{r[2]} \left(- \mathrm{mu[2]} +
+            x\right)
     """
     return _SOLVER.score_samples(x, coords, out)
 
@@ -315,12 +318,14 @@ def averaged_field(coords, truth):
 
     Equation eq:normal2_unit_relative:averaged:
 
-        \frac{d\pi_1}{dt} = \eta \operatorname{E}_{q}\!\left[- \frac{r_{2}(x)}{1 - \pi_1} +
-            \frac{r_{1}(x)}{\pi_1}\right]
-        \frac{d\mu_1}{dt} = \eta \operatorname{E}_{q}\!\left[\left(- \mu_1 + x\right) r_{1}(x) +
-            \left(- \mu_2 + x\right) r_{2}(x)\right]
-        \frac{d\Delta_1}{dt} = \eta \operatorname{E}_{q}\!\left[\left(- \mu_2 + x\right)
-            r_{2}(x)\right]
+        \frac{d \pi_1}{dt} = \eta
+            \operatorname{E}_{q}\!\left[\operatorname{Terms}{\left(\frac{\mathrm{r[1]}}{\mathrm{pi[1]}},-
+            \frac{\mathrm{r[2]}}{\mathrm{pi[2]}} \right)}\right]
+        \frac{d \mu_1}{dt} = \eta
+            \operatorname{E}_{q}\!\left[\operatorname{Terms}{\left(\mathrm{r[1]} \left(-
+            \mathrm{mu[1]} + x\right),\mathrm{r[2]} \left(- \mathrm{mu[2]} + x\right) \right)}\right]
+        \frac{d \Delta_1}{dt} = \eta \operatorname{E}_{q}\!\left[\mathrm{r[2]} \left(-
+            \mathrm{mu[2]} + x\right)\right]
     """
     return _SOLVER.averaged_field(coords, truth)
 
@@ -340,10 +345,10 @@ def fisher(coords):
 
     Equation eq:normal2_unit_relative:fisher:
 
-        I_\theta = \operatorname{E}_{p}\!\left[\partial_\theta \log p\, \partial_\theta \log
-            p^{\top}\right]
-        I_\lambda = \left(\frac{\partial \theta}{\partial \lambda}\right)^{\!\top} I_\theta \,
-            \frac{\partial \theta}{\partial \lambda}
+        I_\theta = \operatorname{E}_p\left[\frac{\partial \log p(x)}{\partial \theta}
+            \left(\frac{\partial \log p(x)}{\partial \theta}\right)^{\top}\right]
+        I_\lambda = J^{\top} I_\theta J
+        J = \frac{\partial \theta}{\partial \lambda}
     """
     return _SOLVER.fisher(coords)
 
@@ -363,14 +368,18 @@ def view_field(coords, truth):
 
     Equation eq:normal2_unit_relative:averaged-in-view:
 
-        \frac{dv}{dt} = \eta \operatorname{E}_{q}\!\left[- \frac{r_{2}(x)}{1 - \pi_1} +
-            \frac{r_{1}(x)}{\pi_1}\right]
-        \frac{du}{dt} = \eta \operatorname{E}_{q}\!\left[\left(- \mu_2 + x\right) r_{2}(x)\right]
-        \frac{dw}{dt} = \eta \left(- \Delta_1 \operatorname{E}_{q}\!\left[- \frac{r_{2}(x)}{1 -
-            \pi_1} + \frac{r_{1}(x)}{\pi_1}\right] + \left(1 - \pi_1\right)
-            \operatorname{E}_{q}\!\left[\left(- \mu_2 + x\right) r_{2}(x)\right] +
-            \operatorname{E}_{q}\!\left[\left(- \mu_1 + x\right) r_{1}(x) + \left(- \mu_2 + x\right)
-            r_{2}(x)\right]\right)
+        \frac{d v}{dt} = \eta
+            \operatorname{E}_{q}\!\left[\operatorname{Terms}{\left(\frac{\mathrm{r[1]}}{\mathrm{pi[1]}},-
+            \frac{\mathrm{r[2]}}{\mathrm{pi[2]}} \right)}\right]
+        \frac{d u}{dt} = \eta \operatorname{E}_{q}\!\left[\mathrm{r[2]} \left(- \mathrm{mu[2]} +
+            x\right)\right]
+        \frac{d w}{dt} = \eta \operatorname{Terms}{\left(- \Delta_1
+            \operatorname{E}_{q}\!\left[\operatorname{Terms}{\left(\frac{\mathrm{r[1]}}{\mathrm{pi[1]}},-
+            \frac{\mathrm{r[2]}}{\mathrm{pi[2]}}
+            \right)}\right],\operatorname{E}_{q}\!\left[\operatorname{Terms}{\left(\mathrm{r[1]}
+            \left(- \mathrm{mu[1]} + x\right),\mathrm{r[2]} \left(- \mathrm{mu[2]} + x\right)
+            \right)}\right],\left(1 - \pi_1\right) \operatorname{E}_{q}\!\left[\mathrm{r[2]} \left(-
+            \mathrm{mu[2]} + x\right)\right] \right)}
     """
     return _SOLVER.view_field(coords, truth)
 
@@ -385,14 +394,10 @@ def em_step(x, coords, weights=None):
 
     Equation eq:normal2_unit_relative:m-step:
 
-        N_1 = \operatorname{E}_{q}\!\left[r_{1}(x)\right]
-        N_2 = \operatorname{E}_{q}\!\left[r_{2}(x)\right]
-        \pi_1^{+} = N_1
-        \pi_2^{+} = N_2
-        \mu_1^{+} = \mu_1 + \frac{\operatorname{E}_{q}\!\left[\left(- \mu_1 + x\right)
-            r_{1}(x)\right]}{N_1}
-        \mu_2^{+} = \mu_2 + \frac{\operatorname{E}_{q}\!\left[\left(- \mu_2 + x\right)
-            r_{2}(x)\right]}{N_2}
+        \mathrm{N[k]} = \operatorname{E}_{q}\!\left[\mathrm{r[k]}\right]
+        \mathrm{pi^+[k]} = \mathrm{N[k]}
+        \mathrm{mu^+[k]} = \frac{\operatorname{E}_{q}\!\left[\mathrm{r[k]}
+            x\right]}{\mathrm{N[k]}}
     """
     return _SOLVER.em_step(x, coords, weights)
 

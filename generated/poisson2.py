@@ -18,7 +18,7 @@ import numpy as np
 
 from relrep_sym.runtime.kernel import Components, Form
 from relrep_sym.runtime.solver import Chart, Solver
-from relrep_sym.runtime.special import log_gamma
+from relrep_sym.runtime.special import stirling_remainder
 
 COORDINATES = ("pi_1", "rate_1", "rate_2")
 PARAMETERS = ("pi_1", "rate_1", "rate_2")
@@ -31,10 +31,8 @@ FIXED = {}
 
 def _prepare(rate):
     """What the data pass needs of each component, and the component's height."""
-    constant = -rate
-    slope1 = np.log(rate)
     heights = np.ones_like(rate)
-    return (constant, slope1), heights
+    return (rate,), heights
 
 
 def _block(x, coefficients, basis, spare):
@@ -42,18 +40,11 @@ def _block(x, coefficients, basis, spare):
     np.copyto(basis[0], x)
 
 
-def _exponents(coefficients, basis, out, spare):
-    """log f_k − log f_K less their heights, for k < K."""
-    constant, slope1 = coefficients
-    np.multiply(slope1[:-1] - slope1[-1], basis[0], out=out)
-    np.add(out, constant[:-1] - constant[-1], out=out)
-
-
 def _reference(coefficients, basis, out, spare):
     """log f_K less its height."""
-    constant, slope1 = coefficients
-    np.multiply(slope1[-1], basis[0][0], out=out)
-    np.add(out, constant[-1], out=out)
+    rate, = coefficients
+    point = np.maximum(basis[0][-1], 1e-290)
+    out[...] = point + point * np.log1p(-(point - rate[-1]) / point) - rate[-1]
 
 
 def _odds(rate, delta_rate):
@@ -71,7 +62,7 @@ def _score(rate):
 
 def _common(x):
     """The term of log f that no parameter enters."""
-    return -log_gamma(1 + x)
+    return -stirling_remainder(x)
 
 
 # ---------------------------------------------------------------- the chart
@@ -138,7 +129,7 @@ _FORM = Form(
     basis=1,
     prepare=_prepare,
     block=_block,
-    exponents=_exponents,
+    exponents=None,
     reference=_reference,
     odds=_odds,
     score=_score,
@@ -181,9 +172,8 @@ def to_model(coords):
 
     Equation eq:poisson2:chart:
 
-        \pi_1 = \pi_1
-        \mathrm{rate}_1 = \mathrm{rate}_1
-        \mathrm{rate}_2 = \mathrm{rate}_2
+        \lambda = \theta = (\pi_1, \mathrm{rate}_1, \mathrm{rate}_2)
+        \mathrm{pi[2]} = \operatorname{Terms}{\left(1,- \mathrm{pi[1]} \right)}
     """
     return _SOLVER.to_model(coords)
 
@@ -242,12 +232,11 @@ def score_samples(x, coords, out=None):
 
     Equation eq:poisson2:score:
 
-        \frac{\partial \log p(x)}{\partial \pi_1} = - \frac{r_{2}(x)}{1 - \pi_1} +
-            \frac{r_{1}(x)}{\pi_1}
-        \frac{\partial \log p(x)}{\partial \mathrm{rate}_1} = \left(-1 +
-            \frac{x}{\mathrm{rate}_1}\right) r_{1}(x)
-        \frac{\partial \log p(x)}{\partial \mathrm{rate}_2} = \left(-1 +
-            \frac{x}{\mathrm{rate}_2}\right) r_{2}(x)
+        \frac{\partial \log p(x)}{\partial \pi_1} =
+            \operatorname{Terms}{\left(\frac{\mathrm{r[1]}}{\mathrm{pi[1]}},-
+            \frac{\mathrm{r[2]}}{\mathrm{pi[2]}} \right)}
+        \frac{\partial \log p(x)}{\partial \mathrm{rate}_k} = \frac{\mathrm{r[k]} \left(-
+            \mathrm{rate[k]} + x\right)}{\mathrm{rate[k]}}
     """
     return _SOLVER.score_samples(x, coords, out)
 
@@ -283,12 +272,11 @@ def averaged_field(coords, truth):
 
     Equation eq:poisson2:averaged:
 
-        \frac{d\pi_1}{dt} = \eta \operatorname{E}_{q}\!\left[- \frac{r_{2}(x)}{1 - \pi_1} +
-            \frac{r_{1}(x)}{\pi_1}\right]
-        \frac{d\mathrm{rate}_1}{dt} = \eta \operatorname{E}_{q}\!\left[\left(-1 +
-            \frac{x}{\mathrm{rate}_1}\right) r_{1}(x)\right]
-        \frac{d\mathrm{rate}_2}{dt} = \eta \operatorname{E}_{q}\!\left[\left(-1 +
-            \frac{x}{\mathrm{rate}_2}\right) r_{2}(x)\right]
+        \frac{d \pi_1}{dt} = \eta
+            \operatorname{E}_{q}\!\left[\operatorname{Terms}{\left(\frac{\mathrm{r[1]}}{\mathrm{pi[1]}},-
+            \frac{\mathrm{r[2]}}{\mathrm{pi[2]}} \right)}\right]
+        \frac{d \mathrm{rate}_k}{dt} = \frac{\eta \operatorname{E}_{q}\!\left[\mathrm{r[k]}
+            \left(- \mathrm{rate[k]} + x\right)\right]}{\mathrm{rate[k]}}
     """
     return _SOLVER.averaged_field(coords, truth)
 
@@ -308,10 +296,10 @@ def fisher(coords):
 
     Equation eq:poisson2:fisher:
 
-        I_\theta = \operatorname{E}_{p}\!\left[\partial_\theta \log p\, \partial_\theta \log
-            p^{\top}\right]
-        I_\lambda = \left(\frac{\partial \theta}{\partial \lambda}\right)^{\!\top} I_\theta \,
-            \frac{\partial \theta}{\partial \lambda}
+        I_\theta = \operatorname{E}_p\left[\frac{\partial \log p(x)}{\partial \theta}
+            \left(\frac{\partial \log p(x)}{\partial \theta}\right)^{\top}\right]
+        I_\lambda = J^{\top} I_\theta J
+        J = \frac{\partial \theta}{\partial \lambda}
     """
     return _SOLVER.fisher(coords)
 
@@ -326,12 +314,10 @@ def em_step(x, coords, weights=None):
 
     Equation eq:poisson2:m-step:
 
-        N_1 = \operatorname{E}_{q}\!\left[r_{1}(x)\right]
-        N_2 = \operatorname{E}_{q}\!\left[r_{2}(x)\right]
-        \pi_1^{+} = N_1
-        \pi_2^{+} = N_2
-        \mathrm{rate}_1^{+} = \frac{\operatorname{E}_{q}\!\left[x r_{1}(x)\right]}{N_1}
-        \mathrm{rate}_2^{+} = \frac{\operatorname{E}_{q}\!\left[x r_{2}(x)\right]}{N_2}
+        \mathrm{N[k]} = \operatorname{E}_{q}\!\left[\mathrm{r[k]}\right]
+        \mathrm{pi^+[k]} = \mathrm{N[k]}
+        \mathrm{rate^+[k]} = \frac{\operatorname{E}_{q}\!\left[\mathrm{r[k]}
+            x\right]}{\mathrm{N[k]}}
     """
     return _SOLVER.em_step(x, coords, weights)
 

@@ -227,7 +227,7 @@ def _functions(
         lambda: at.log_likelihood(x, w),
     )
     yield "score", lambda: module.score(x, coords, w), lambda: at.score(x, w)
-    if point.name in ("ordinary", "last weight 1e-12") and derivation.record.has_m_step:
+    if point.name in ("ordinary", "last weight 1e-12") and "m_step" in derivation.record.names:
         yield from _em(module, at, x, w, coords)
     if point.truth is None:
         return

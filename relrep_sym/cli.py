@@ -27,6 +27,7 @@ from relrep_sym.scripts import Folders, find_folders, load, scripts, summary
 
 if TYPE_CHECKING:
     from relrep_sym.api import Derivation
+    from relrep_sym.verify.certificate import Entry
 
 __all__ = ["main"]
 
@@ -193,9 +194,9 @@ def regenerate(
 ) -> None:
     """Write generated/ anew, or check it.
 
-    Each derivations/NAME.py gives generated/NAME.py: those named, or all. Files are replaced whole, and only if they change. Without names, modules whose script is gone
-    are removed. --check says what is missing, stale, edited, orphaned or unknown to git, and which
-    command mends it.
+    Each derivations/NAME.py gives generated/NAME.py: those named, or all. Files are replaced whole,
+    and only if they change. Without names, modules whose script is gone are removed. --check says
+    what is missing, stale, edited, orphaned or unknown to git, and which command mends it.
     """
     folders = _folders(derivations, generated)
     if check:
@@ -248,8 +249,9 @@ def verify(
 ) -> None:
     """Certify derivations against mpmath.
 
-    Every function is held against an oracle at hard points, and the errors are printed. The oracle starts again from the density and shares no formula with the engine. Exits with 2,
-    naming the worst point, where a function misses its yardstick.
+    Every function is held against an oracle at hard points, and the errors are printed. The oracle
+    starts again from the density and shares no formula with the engine. Exits with 2, naming the
+    worst point, where a function misses its yardstick.
     """
     folder = _scripts_folder(derivations)
     if every == bool(names):
@@ -259,7 +261,8 @@ def verify(
     certificates, failed = [], []
     for name in scripts(folder) if every else names:
         try:
-            certificate = load(name, folder).verify(digits=digits, full=full)
+            made = load(name, folder)
+            certificate = made.verify(digits=digits, full=full, progress=_ticker(name))
         except CertificateError as why:
             click.echo(f"{name} FAILS: {_one_line(str(why))}\n")
             failed.append(name)
@@ -277,6 +280,15 @@ def verify(
         path = folder.resolve().parent / "docs" / "certificates.md"
         changed = files.write(path, table(certificates))
         click.echo(f"{'wrote' if changed else 'unchanged:'} {_short(path)}")
+
+
+def _ticker(name: str) -> Callable[[Entry], None] | None:
+    """On a terminal, one line that says what was measured last."""
+    if not sys.stderr.isatty():
+        return None
+    return lambda entry: click.echo(
+        f"\r\x1b[K{name}: {entry.function} at {entry.point}\r", nl=False, err=True
+    )
 
 
 # ----------------------------------------------------------------------------- reading
@@ -298,7 +310,7 @@ def latex(
 ) -> None:
     """Print or write the LaTeX of a derivation.
 
-    It is a document that compiles, or with --label one equation to \\input.
+    It is a document that compiles, or with --label one equation to input.
     """
     text = load(name, _scripts_folder(derivations)).latex(label)
     if output is None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relrep_sym.emit import files
-from relrep_sym.errors import GenerationError, problem
+from relrep_sym.errors import GenerationError, RelrepError, problem
 from relrep_sym.scripts import find_script, load, natural, scripts, summary
 
 if TYPE_CHECKING:
@@ -168,7 +168,11 @@ def _render(names: Sequence[str], folder: Path, progress: Progress | None) -> tu
             progress(done, len(names), name)
         start = time.perf_counter()
         made = load(name, folder)
-        text = made.source(origin=f"derivations/{name}.py", command=f"relrep regenerate {name}")
+        try:
+            text = made.source(origin=f"derivations/{name}.py", command=f"relrep regenerate {name}")
+        except RelrepError as why:
+            wrong = f"what {folder.name}/{name}.py returns cannot be rendered"
+            raise GenerationError(problem(wrong, str(why), "a derivation in closed form")) from why
         out.append(Module(name, made, text, time.perf_counter() - start))
     return tuple(out)
 

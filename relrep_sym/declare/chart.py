@@ -139,7 +139,10 @@ def relative(
     ['pi_1', 'mu_1', 'Delta_1**2 + mu_1 + 1/2']
     """
     model = _model_of(model)
-    roles = (parameter,) if isinstance(parameter, str) else tuple(parameter)
+    roles = (parameter,) if isinstance(parameter, str) else parameter
+    if not isinstance(roles, Sequence) or not roles or len(set(map(str, roles))) < len(roles):
+        right = "one of the family's parameters, or several distinct ones"
+        raise DeclarationError(problem("a relative chart is on parameters", parameter, right))
     if gap not in ("plain", "square"):
         raise DeclarationError(problem("unknown gap", gap, '"plain" or "square"'))
     room = number(clearance, where="clearance")
@@ -227,9 +230,14 @@ def chart(
             problem("the map is not a mapping", type(map).__name__, "{parameter: expression}")
         )
     _cover(model, map)
-    given = {name: check_name(name, kind="coordinate") for name in (coordinates or ())}
+    for given, name in ((domains, "domains="), (inverse, "inverse=")):
+        if given is not None and not isinstance(given, Mapping):
+            raise DeclarationError(
+                problem(f"{name} is not a mapping", type(given).__name__, "{coordinate: …}")
+            )
+    wanted = _listed(coordinates)
     rules = {p.name: _rule(map[p.name], f"the map of {p.name}") for p in model.parameters}
-    order = list(given) or _appearance(rules.values(), [map[p.name] for p in model.parameters])
+    order = wanted or _appearance(rules.values(), [map[p.name] for p in model.parameters])
     used = {s.name for rule in rules.values() for s in rule.free_symbols}
     if set(order) != used:
         raise DeclarationError(
@@ -251,7 +259,25 @@ def chart(
     return _with_inverse(declared, inverse)
 
 
+def _listed(coordinates: object) -> list[str]:
+    """The names of ``coordinates=``, each once."""
+    if coordinates is None:
+        return []
+    if isinstance(coordinates, str) or not isinstance(coordinates, Sequence):
+        raise DeclarationError(
+            problem("coordinates= is no list of names", coordinates, '["v", "u", "w"]')
+        )
+    names = [check_name(name, kind="coordinate") for name in coordinates]
+    twice = [n for k, n in enumerate(names) if n in names[:k]]
+    if twice:
+        raise DeclarationError(
+            problem(f"coordinates= names {twice[0]} twice", ", ".join(names), "each name once")
+        )
+    return names
+
+
 def _cover(model: Mixture, map: Mapping[str, object]) -> None:
+    shown = ", ".join(str(name) for name in map)
     unknown = [str(name) for name in map if name not in model.names]
     missing = [name for name in model.names if name not in map]
     if unknown:
@@ -259,7 +285,7 @@ def _cover(model: Mixture, map: Mapping[str, object]) -> None:
         raise DeclarationError(
             problem(
                 f"the map names no parameter of the model: {', '.join(unknown)}{hint}",
-                ", ".join(map),
+                shown,
                 "exactly " + ", ".join(model.names),
             )
         )
@@ -267,7 +293,7 @@ def _cover(model: Mixture, map: Mapping[str, object]) -> None:
         raise DeclarationError(
             problem(
                 f"the map misses {', '.join(missing)}",
-                ", ".join(map),
+                shown,
                 "an expression for each of " + ", ".join(model.names),
             )
         )
@@ -277,8 +303,6 @@ class _AnyName(Mapping[str, sp.Symbol]):
     """Every well-formed name is a coordinate."""
 
     def __getitem__(self, name: str) -> sp.Symbol:
-        if not name.isidentifier():
-            raise KeyError(name)
         return sp.Symbol(check_name(name, kind="coordinate"))
 
     def __contains__(self, name: object) -> bool:
@@ -322,7 +346,7 @@ def _position(name: str, text: str) -> int:
 def _domains(
     model: Mixture, rules: Mapping[str, sp.Expr], order: Sequence[str], given: Mapping[str, str]
 ) -> dict[str, Domain]:
-    unknown = [n for n in given if n not in order]
+    unknown = [str(n) for n in given if n not in order]
     if unknown:
         raise DeclarationError(
             problem("domains= names no coordinate", ", ".join(unknown), "one of " + ", ".join(order))
@@ -356,7 +380,7 @@ def _with_inverse(declared: Chart, inverse: Mapping[str, object]) -> Chart:
         raise DeclarationError(
             problem(
                 "the inverse does not give each coordinate",
-                ", ".join(inverse),
+                ", ".join(map(str, inverse)),
                 ", ".join(declared.names),
             )
         )
@@ -370,7 +394,8 @@ def _with_inverse(declared: Chart, inverse: Mapping[str, object]) -> Chart:
         ]
         for probe in probes:
             want, got = probe[sp.Symbol(name)], back.xreplace(probe)
-            if abs(sp.N(got - want, 30)) > 1e-20:
+            miss = sp.N(got - want, 30)
+            if not miss.is_finite or abs(miss) > 1e-20:
                 raise DeclarationError(
                     problem(
                         f"the inverse given for {name} does not invert the map",

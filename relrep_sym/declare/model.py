@@ -209,9 +209,9 @@ def _pattern(value: object, parameter: FamilyParameter, count: int) -> Pattern:
 
 
 def _weights(value: object, count: int) -> Pattern:
-    if value == "free":
+    if isinstance(value, str) and value == "free":
         return "free"
-    if value == "tied":
+    if isinstance(value, str) and value == "tied":
         value = sp.Rational(1, count)
     numbers = _numbers(value, "weights", count)
     fixed = [v for v in numbers if v is not None]
@@ -230,6 +230,8 @@ def _weights(value: object, count: int) -> Pattern:
 
 
 def _numbers(value: object, where: str, count: int) -> tuple[sp.Expr | None, ...]:
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
     if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
         if len(value) != count:
             raise DeclarationError(

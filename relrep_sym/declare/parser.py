@@ -39,7 +39,8 @@ def parse_expression(text: str, names: Mapping[str, Symbol], *, where: str) -> E
 
     ``names`` maps each name that may occur to its symbol; Python's keywords are names like any
     other. ``where`` says whose text it is and opens the text of each error. Numbers are read
-    exactly, as they are written.
+    exactly, as they are written. Symbols should be known to be real: SymPy may take seconds to
+    ask about the imaginary part of ``tanh(tanh(z))``.
 
     Raises :class:`~relrep_sym.errors.ParseError`, with the column counted from one, for whatever
     is outside the language, has no finite real value, or is too large: 10 000 characters, nesting
@@ -59,8 +60,9 @@ given: 'w^2'; expected: ** for powers
         given = f"a value of type {type(value).__name__}"
         raise ParseError(problem(f"{where}: not a text", given, "a string"))
     source = Text(where, text, names)
+    shape = source.shape()
     with _contained(source):
-        return build(source, ast.parse(source.shape(), mode="eval").body)
+        return build(source, ast.parse(shape, mode="eval").body)
 
 
 def expression(value: object, names: Mapping[str, Symbol], *, where: str) -> Expr:
@@ -144,9 +146,14 @@ def check_name(name: str, *, kind: str) -> str:
 
 @contextmanager
 def _contained(source: Text | Formula) -> Iterator[None]:
-    """Exhaustion inside SymPy or Python, should a limit be too wide for it, is an error of ours."""
+    """What goes wrong inside SymPy, or is exhausted there, is an error of ours."""
     try:
         yield
-    except (RecursionError, MemoryError, ArithmeticError) as error:
+    except DeclarationError:
+        raise
+    except (RecursionError, MemoryError, OverflowError) as error:
         wrong = f"too large or too deep to be read ({type(error).__name__})"
         raise source.error(wrong, "a shorter expression") from None
+    except Exception as error:  # gamma(erf(-10)) is a ValueError of mpmath's
+        wrong = f"SymPy fails at it ({type(error).__name__}: {str(error)[:80]})"
+        raise source.error(wrong, "another way to write the same") from error

@@ -71,6 +71,8 @@ def truth(family: str | Family, *, weights: object, **parameters: object) -> Tru
 
 
 def _row(value: object, where: str, length: int | None) -> tuple[sp.Expr, ...]:
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
     if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
         row = tuple(number(v, where=where) for v in value)
     else:

@@ -1,108 +1,260 @@
-r"""LaTeX: symbols as in the papers, long sums broken, stable labels; amsmath alone.
+r"""LaTeX of a derivation: one labelled document, or one fragment for each equation; amsmath alone.
 
-In: a :class:`~relrep_sym.equations.record.Record`. Out: fragments by label, or one document.
+In: a :class:`~relrep_sym.equations.record.Record` or one of its equations. Out: text. A fragment is an
+equation environment and its label, to \input in a paper; long lines are broken to fit a column of
+article's text width. The same for the same record, always.
 """
 
 from __future__ import annotations
 
-import sympy as sp
-from sympy.printing.latex import LatexPrinter
+import re
+from collections.abc import Sequence
+from itertools import groupby
 
+from relrep_sym.declare.chart import Coordinate
+from relrep_sym.declare.domains import Domain
 from relrep_sym.declare.symbols import latex_name
-from relrep_sym.equations.record import PAPERS, Equation, Line, Record
+from relrep_sym.emit.measure import filled, width
+from relrep_sym.emit.typeset import pieces, tex
+from relrep_sym.equations.lines import Line, density_latex, listed, mixture_latex
+from relrep_sym.equations.record import PAPERS, Equation, Record
 
-__all__ = ["document", "fragment", "tex"]
+__all__ = ["display", "document", "fragment", "one_line", "tex"]
 
-WIDTH = 110
-"""Characters of LaTeX source after which a sum goes on in a new line."""
-
-
-class _Printer(LatexPrinter):
-    """SymPy's printer with this package's names and opaque nodes."""
-
-    def _print_Symbol(self, expr: sp.Symbol, style: str = "plain") -> str:
-        name = expr.name
-        if "\\" in name or "{" in name:
-            return name
-        if name.endswith("^+"):
-            return latex_name(name[:-2]) + "^{+}"
-        return latex_name(name)
-
-    _print_Parameter = _print_Symbol
-
-    def _print_Derivative(self, expr: sp.Derivative) -> str:
-        over, below = expr.args[0], expr.args[1][0]
-        if isinstance(over, sp.core.function.AppliedUndef):
-            return rf"\frac{{d{latex_name(over.func.__name__)}}}{{d{self._print(below)}}}"
-        return rf"\frac{{\partial {self._print(over)}}}{{\partial {self._print(below)}}}"
-
-    def _print_Float(self, expr: sp.Float) -> str:
-        return str(expr)
+_ROOM = 310.0
+"""Points that a line may take: article's text width less the equation's number."""
+_INDENT = 20.0
+_ROWS = 20
+"""An equation with more rows may break over pages."""
 
 
-def tex(expression: sp.Basic | str) -> str:
-    r"""The LaTeX of an expression, in the papers' symbols.
+def one_line(line: Line) -> str:
+    r"""A line as one text, for docstrings.
 
-    >>> tex(sp.Symbol("Delta_sigma_1") ** 2)
-    '\\left(\\Delta^{\\sigma}_{1}\\right)^{2}'
+    >>> one_line(Line(r"\pi_k", "N_k", "k = 1, 2"))
+    '\\pi_k = N_k, \\quad k = 1, 2'
     """
-    if isinstance(expression, str):
-        return expression
-    return _Printer({"mul_symbol": None}).doprint(expression)
+    shown = f"{tex(line.left)} = {tex(line.right)}"
+    return rf"{shown}, \quad {line.where}" if line.where else shown
 
 
 def fragment(equation: Equation) -> str:
-    r"""One equation as an ``align`` with its label, to \input where it is needed."""
-    rows = [_row(line) for line in equation.lines]
-    body = " \\\\\n".join(rows)
-    return (
-        "\\begin{align}\n\\begin{split}\n"
-        + body
-        + "\n\\end{split}\n\\label{"
-        + equation.label
-        + "}\n\\end{align}\n"
-    )
+    r"""One equation with its label, to \input where it is needed.
+
+    >>> from relrep_sym.declare.chart import identity
+    >>> from relrep_sym.declare.model import mixture
+    >>> record = Record("demo", identity(mixture("poisson", components=2)))
+    >>> print(fragment(record["log_likelihood"]))
+    \begin{equation}
+    \label{eq:demo:log-likelihood}
+      L(\lambda) = \operatorname{E}_q\left[\log \sum_{k=1}^2 \pi_k f(x \mid \mathrm{rate}_k)\right]
+    \end{equation}
+    <BLANKLINE>
+    """
+    rows = _rows(equation.lines)
+    label = rf"\label{{{equation.label}}}"
+    if len(rows) == 1:
+        body = [r"\begin{equation}", label, "  " + rows[0].replace("&", "", 1), r"\end{equation}"]
+    elif len(rows) <= _ROWS:
+        inner = " \\\\\n".join(f"    {r}" for r in rows)
+        body = [
+            r"\begin{equation}",
+            label,
+            r"  \begin{aligned}",
+            inner,
+            r"  \end{aligned}",
+            r"\end{equation}",
+        ]
+    else:
+        inner = " \\\\\n".join(f"  {r} \\notag" for r in rows[:-1])
+        body = [r"\begin{align}", inner + r" \\", f"  {rows[-1]} {label}", r"\end{align}"]
+    return "\n".join(body) + "\n"
 
 
-def _row(line: Line) -> str:
-    left = tex(line.left)
-    pieces = _broken(line.right)
-    first, *rest = pieces
-    out = f"  {left} &= {first}"
-    for piece in rest:
-        out += f" \\\\\n    &\\quad {piece}"
-    return out
+def display(equation: Equation) -> str:
+    """An equation for a notebook, without its label.
+
+    >>> from relrep_sym.declare.chart import identity
+    >>> from relrep_sym.declare.model import mixture
+    >>> record = Record("demo", identity(mixture("poisson", components=2)))
+    >>> print(display(record["averaged"]).splitlines()[0])
+    $$\\begin{aligned}
+    """
+    inner = " \\\\\n".join(_rows(equation.lines))
+    return f"$$\\begin{{aligned}}\n{inner}\n\\end{{aligned}}$$"
 
 
-def _broken(right: sp.Basic | str) -> list[str]:
-    """The right side in pieces of about WIDTH characters, broken between terms of a sum."""
-    whole = tex(right)
-    if len(whole) <= WIDTH or not isinstance(right, sp.Add):
-        return [whole]
-    pieces, current = [], ""
-    for term in right.as_ordered_terms():
-        shown = tex(term)
-        joined = shown if shown.startswith("-") else f"+ {shown}"
-        if current and len(current) + len(joined) > WIDTH:
-            pieces.append(current)
-            current = joined
+def _rows(lines: Sequence[Line]) -> list[str]:
+    """Aligned rows, each no wider than the room."""
+    left = max(width(tex(line.left)) for line in lines) + width("=")
+    room = _ROOM - left
+    rows: list[str] = []
+    for line in lines:
+        whole = tex(line.right)
+        where = rf", \quad {line.where}" if line.where else ""
+        parts = [whole]
+        if width(whole) > room:
+            parts = filled(pieces(line.right), room - _INDENT)
+        if where and width(parts[-1] + where) > room:
+            parts.append(rf"\qquad {line.where}")
         else:
-            current = f"{current} {joined}" if current else shown
-    return [*pieces, current]
+            parts[-1] += where
+        rows.append(f"{tex(line.left)} &= {parts[0]}")
+        rows += [rf"&\quad {p}" for p in parts[1:]]
+    return rows
+
+
+# ------------------------------------------------------------------------------ the document
 
 
 def document(record: Record) -> str:
-    """A whole document for one derivation: it compiles with amsmath alone."""
+    """A whole document for one derivation, with what it is of at its head."""
+    body = [*_head(record)]
+    for equation in record:
+        body += _paragraph(record, equation)
+    cited = sorted({_key(c) for e in record for c in e.cites})
+    if cited:
+        body += [r"\begin{thebibliography}{DLR77}"]
+        body += [rf"\bibitem[{key}]{{{key}}} {PAPERS[key]}." for key in cited]
+        body += [r"\end{thebibliography}"]
     lines = [
         r"\documentclass[a4paper]{article}",
-        r"\usepackage{amsmath,amssymb}",
+        r"\usepackage{amsmath}",
+        r"\allowdisplaybreaks",
+        r"\raggedbottom",
         r"\begin{document}",
+        *body,
+        r"\end{document}",
+        "",
     ]
-    for equation in record:
-        lines += [rf"\paragraph{{{equation.title}.}}", fragment(equation)]
-    cited = sorted({c.split(",")[0] for e in record for c in e.cites})
-    if cited:
-        lines.append(r"\paragraph{Sources.}")
-        lines += [rf"{key}: {PAPERS[key]}.\par" for key in cited]
-    lines += [r"\end{document}", ""]
     return "\n".join(lines)
+
+
+def _head(record: Record) -> list[str]:
+    """The model, the density of the data, the chart and its domains."""
+    model, g = record.model, record.generic
+    count = model.components
+    theta = rf"\theta = ({listed(model.names)})"
+    formula = mixture_latex(g)
+    if width(formula) + width(theta) < _ROOM - 60:
+        stated = [rf"\[ p(x) = {formula}, \qquad {theta}, \]"]
+    else:
+        stated = [rf"\[ p(x) = {formula} \]", rf"with ${theta}$ and"]
+    integral = r"\int g(x) \, q(x) \, dx"
+    if model.family.support == "integers":
+        integral = r"\sum_{x=0}^\infty g(x) \, q(x)"
+    weights = (
+        rf"weights $\pi_k \ge 0$ with $\sum_{{k=1}}^{{{count}}} \pi_k = 1$, and "
+        if count > 1 and "weight" not in g.constants
+        else ""
+    )
+    fixed = ""
+    if model.fixed:
+        given = ", ".join(f"${latex_name(n)} = {tex(v)}$" for n, v in model.fixed.items())
+        fixed = f" Given, not learned: {given}."
+    return [
+        rf"\section*{{{_words(record.name)}: {_words(_noun(record))}}}",
+        rf"\paragraph{{Model.}} A {_words(model.describe())}. The density of $x$ is",
+        *stated,
+        rf"with {weights}${density_latex(g, None)}$ the {_words(model.family.name)} density, "
+        rf"written out in~(\ref{{{record.label('responsibilities')}}}).{fixed}",
+        "",
+        rf"\paragraph{{Data.}} $\operatorname{{E}}_q[g(x)] = {integral}$ is the mean under the density "
+        r"$q$ that the data come from, which need not be in the model; for a sample "
+        r"$x_1, \dots, x_N$ with weights $w_n$ that sum to one it is $\sum_n w_n g(x_n)$. These means "
+        r"are taken to exist, and derivatives to pass under them. $\operatorname{E}_p$ is the mean "
+        r"under the model. $\eta > 0$ is the rate of learning.",
+        "",
+        rf"\paragraph{{Coordinates.}} {_domains(record)}",
+        "",
+    ]
+
+
+def _noun(record: Record) -> str:
+    count, family = record.model.components, record.model.family.name
+    components = "component" if count == 1 else "components"
+    return f"{count} {family} {components}, {record.chart.title}"
+
+
+_PROSE = {
+    "chart": "The map $\\theta = c(\\lambda)$; entries of $\\theta$ without a line are coordinates.",
+    "jacobian": "",
+    "log_likelihood": "",
+    "responsibilities": "",
+    "score": "By the chain rule through the chart, each component differentiated with its $r_k(x)$.",
+    "averaged": "Gradient ascent $d\\lambda/dt = \\eta \\, \\nabla_\\lambda L$.",
+    "view": "Functions $b(\\lambda)$ in which the dynamics are looked at.",
+    "mobility": "",
+    "averaged_in_view": "$db/dt = \\eta J \\nabla_\\lambda L$: the learning of the chart, seen in the "
+    "view.",
+    "kl": "",
+    "fisher": "",
+    "m_step": "New values of $\\theta$; the coordinates follow by the inverse of the chart.",
+}
+
+
+def _paragraph(record: Record, equation: Equation) -> list[str]:
+    cites = " ".join(_cite(c) for c in equation.cites)
+    prose = [_PROSE.get(equation.name, "")]
+    if equation.name == "chart" and record.generic.clashes:
+        prose.append("A tilde marks a coordinate that is spelled like what it is not.")
+    if equation.name == "m_step" and len(record.chart.coordinates) == len(record.model.parameters):
+        if all(r.shape == r.reads[0].entry for r in record.generic.rules if r.reads):
+            prose = ["New values of the parameters."]
+    if equation.name == "fisher":
+        prose.append(rf"$J$ is~(\ref{{{record.label('jacobian')}}}).")
+    if equation.name == "mobility" and record.mobility_is_seen:
+        prose.append("$J J^{\\top}$ is in the view's functions.")
+    if equation.kernels:
+        names = ", ".join(rf"\texttt{{{_words(k)}}}" for k in equation.kernels)
+        prose.append(f"Computed by {names}.")
+    title = _words(equation.title[0].upper() + equation.title[1:])
+    text = " ".join(p for p in [cites, *prose] if p)
+    return [rf"\paragraph{{{title}.}} {text}", fragment(equation)]
+
+
+def _key(cite: str) -> str:
+    return cite.partition(",")[0]
+
+
+def _cite(cite: str) -> str:
+    key, _, place = cite.partition(", ")
+    return rf"\cite[{_words(place)}]{{{key}}}" if place else rf"\cite{{{key}}}"
+
+
+def _domains(record: Record) -> str:
+    """The coordinates with their domains, those of one domain and stem together."""
+    chart, g = record.chart, record.generic
+
+    def kind(c: Coordinate) -> tuple[str, str]:
+        return c.domain.name, g.entry(c.name)[0]
+
+    shown = []
+    for _, group in groupby(chart.coordinates, key=kind):
+        members = list(group)
+        marked = [("~" if c.symbol in g.clashes else "") + c.name for c in members]
+        shown.append(_in_domain(listed(marked), members[0].domain))
+    noun = "coordinate" if len(chart.coordinates) == 1 else "coordinates"
+    return f"The {noun} $\\lambda$ of the {_words(chart.title)}: {'; '.join(shown)}."
+
+
+def _in_domain(names: str, domain: Domain) -> str:
+    if domain.lower == float("-inf"):
+        return f"${names}$ real"
+    if domain.upper == float("inf"):
+        sign = ">" if domain.open_lower else r"\ge"
+        return f"${names} {sign} {domain.lower:g}$"
+    return rf"${names} \in [{domain.lower:g}, {domain.upper:g}]$"
+
+
+_SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+
+
+def _words(text: str) -> str:
+    """A text with LaTeX's own characters written out.
+
+    >>> _words("normal2_relative: 50 %, Kullback–Leibler")
+    'normal2\\\\_relative: 50 \\\\%, Kullback--Leibler'
+    """
+    escaped = re.sub(r"[\\~^]", lambda m: _SPECIAL[m[0]], text)
+    return re.sub(r"(?<!\\)([_%&#$])", r"\\\1", escaped).replace("–", "--")

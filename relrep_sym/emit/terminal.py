@@ -1,7 +1,7 @@
 """Equations in a terminal: two-dimensional, as wide as the window, in Unicode or plain ASCII.
 
-In: an :class:`~relrep_sym.equations.record.Equation`. Out: text to read, not to parse: r_k(x)
-stands for a responsibility, E_q[…] for an expectation.
+In: an :class:`~relrep_sym.equations.record.Equation`, its sides SymPy or the record's own LaTeX.
+Out: text to read. Both kinds of sides go through one layout, so that a symbol looks the same.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from collections.abc import Iterable
 import sympy as sp
 from sympy.printing.pretty.pretty import PrettyPrinter
 from sympy.printing.pretty.pretty_symbology import greek_unicode, pretty_use_unicode
-from sympy.printing.pretty.stringpict import prettyForm
+from sympy.printing.pretty.pretty_symbology import sub as SUBSCRIPTS
+from sympy.printing.pretty.pretty_symbology import sup as SUPERSCRIPTS
+from sympy.printing.pretty.stringpict import prettyForm, stringPict
 
-from relrep_sym.equations.nodes import Expectation, LogSumExp, Responsibility
+from relrep_sym.declare.symbols import latex_name
+from relrep_sym.equations.nodes import ComponentSum, Expectation, Posterior, Terms
 from relrep_sym.equations.record import PAPERS, Equation, Line
 
 __all__ = ["show", "sources"]
@@ -26,12 +29,13 @@ def show(equation: Equation, *, width: int = 80, unicode: bool = True) -> str:
     >>> from relrep_sym.declare.chart import relative
     >>> from relrep_sym.declare.model import mixture
     >>> from relrep_sym.equations.record import Record
-    >>> record = Record("demo", relative(mixture("normal", components=2, scales=1), "mu"))
-    >>> print(show(record["jacobian"], unicode=False).partition("functions")[0])
-    jacobian: Jacobian of the chart
-      label      eq:demo:jacobian
-    >>> print(show(record["score"], unicode=False).splitlines()[-2])
-      --------(log p(x)) = (-mu_2 + x)*r_2(x)
+    >>> record = Record("demo", relative(mixture("normal", components=8, scales=1), "mu"))
+    >>> print(show(record["chart"], unicode=False).partition("functions")[0])
+    chart: relative chart on mu, plain gap
+      label      eq:demo:chart
+      source     000, section 2
+    >>> print(show(record["chart"], unicode=False).splitlines()[7])
+      mu_k = Delta_k-1 + mu_k-1    (k = 2, ..., 8)
     """
     head = [f"{equation.name}: {equation.title}", f"  label      {equation.label}"]
     head += [f"  source     {cited}" for cited in equation.cites]
@@ -52,95 +56,158 @@ def sources(equations: Iterable[Equation]) -> str:
     return "\n".join(f"{key}: {PAPERS[key]}" for key in keys if key in PAPERS)
 
 
+def _line(line: Line, width: int, unicode: bool) -> str:
+    layout = _Layout(unicode)
+    form = _row(layout.side(line.left), prettyForm(" = "), layout.side(line.right))
+    if line.where:
+        form = _row(form, prettyForm("    ("), layout.read(line.where), prettyForm(")"))
+    settings = {"wrap_line": True, "num_columns": max(width - 2, 30), "use_unicode": unicode}
+    return "\n".join(f"  {row}".rstrip() for row in form.render(**settings).split("\n"))
+
+
+def _row(*parts: stringPict) -> prettyForm:
+    return prettyForm(*stringPict.next(*parts)) if parts else prettyForm("")
+
+
+def _name(symbol: sp.Symbol) -> str:
+    """A symbol in LaTeX: ``mu[k-1]`` is an entry, ``mu^+`` the value after a step."""
+    if "\\" in symbol.name:
+        return str(symbol.name)
+    stem, _, index = symbol.name.partition("[")
+    stem, new, _ = stem.partition("^+")
+    shown = latex_name(stem, index[:-1] or None) + new
+    return f"{shown}(x)" if isinstance(symbol, Posterior) else shown
+
+
 class _Printer(PrettyPrinter):
-    """SymPy's printer with this package's nodes, and with names that are LaTeX read aloud."""
+    """SymPy's printer with this package's nodes."""
 
-    def _print_Symbol(self, expr: sp.Symbol, bold_name: bool = False) -> prettyForm:
-        name, new, _ = expr.name.partition("^+")
-        if new:  # the value after a step
-            mark = "⁺" if self._use_unicode else "^+"
-            return prettyForm(*self._print(sp.Symbol(name)).right(mark))
-        if "\\" in name:
-            return prettyForm(_plain(name, self._use_unicode))
-        return super()._print_Symbol(expr, bold_name)
+    def __init__(self, layout: _Layout) -> None:
+        super().__init__({"use_unicode": layout.unicode, "wrap_line": False})
+        self.layout = layout
 
-    _print_Parameter = _print_Symbol
+    def _print_Symbol(self, expr: sp.Symbol) -> prettyForm:
+        return self.layout.read(_name(expr))
 
-    def _print_Responsibility(self, expr: Responsibility) -> prettyForm:
-        return self._print(sp.Function(f"r_{expr.component}")(sp.Symbol("x")))
-
-    def _print_LogSumExp(self, expr: LogSumExp) -> prettyForm:
-        return self._print(sp.log(sp.Add(*(_weighted(a) for a in expr.args)), evaluate=False))
+    _print_Parameter = _print_Entry = _print_Posterior = _print_Symbol
 
     def _print_Expectation(self, expr: Expectation) -> prettyForm:
         inner = prettyForm(*self._print(expr.args[0]).parens("[", "]"))
         return prettyForm(*inner.left(f"E_{expr.args[2]}"), binding=prettyForm.FUNC)
 
-    def _print_Derivative(self, expr: sp.Derivative) -> prettyForm:
-        over, below = expr.args[0], expr.args[1][0]
-        if isinstance(over, sp.core.function.AppliedUndef):  # λ(t): its rate
-            over = sp.Symbol(over.func.__name__)
-            return prettyForm(*prettyForm("d").right(self._print(over))) / prettyForm(
-                *prettyForm("d").right(self._print(below))
-            )
-        return super()._print_Derivative(expr)
+    def _print_Terms(self, expr: Terms) -> prettyForm:
+        return self._print_Add(sp.Add(*expr.args, evaluate=False), order="none")
 
-    @property
-    def _use_unicode(self) -> bool:
-        return bool(self._settings["use_unicode"])
+    def _print_ComponentSum(self, expr: ComponentSum) -> prettyForm:
+        body, letter, first, last = expr.args
+        inner = self._print(body)
+        if inner.binding in (prettyForm.ADD, prettyForm.NEG) or isinstance(body, Terms):
+            inner = prettyForm(*inner.parens())
+        sigma = self.layout.sigma(prettyForm(f"{letter}={first}"), prettyForm(str(last)))
+        return prettyForm(*sigma.right(" ", inner), binding=prettyForm.MUL)
 
 
-def _weighted(logarithm: sp.Expr) -> sp.Expr:
-    """exp of a log-weighted density: logarithms come out as factors."""
-    terms = sp.Add.make_args(logarithm)
-    logs = [t for t in terms if t.has(sp.log) and not t.has(sp.Symbol("x", real=True))]
-    rest = sp.Add(*(t for t in terms if t not in logs))
-    return sp.Mul(sp.exp(sp.Add(*logs)), sp.exp(rest), evaluate=False)
+# ----------------------------------------------------------------------------- LaTeX, laid out
 
-
-def _line(line: Line, width: int, unicode: bool) -> str:
-    left, right, sign = line.left, line.right, "="
-    if isinstance(left, Responsibility) and right == left.args[left.component]:
-        right, sign = _weighted(right), "∝" if unicode else "~"
-    shown_left, shown_right = _side(left, unicode), _side(right, unicode)
-    joined = prettyForm(*shown_left.right(f" {sign} "))
-    joined = prettyForm(*joined.right(shown_right))
-    settings = {"wrap_line": True, "num_columns": max(width - 2, 30), "use_unicode": unicode}
-    text = joined.render(**settings)
-    return "\n".join(f"  {row}".rstrip() for row in text.split("\n"))
-
-
-def _side(side: sp.Basic | str, unicode: bool) -> prettyForm:
-    if isinstance(side, str):
-        return prettyForm(_plain(side, unicode))
-    return _Printer({"use_unicode": unicode, "wrap_line": False})._print(side)
-
-
-_WORDS = {
+_TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[{}_^]|\s+|[^\\{}_^\s]")
+_SIGNS = {  # LaTeX: Unicode, ASCII
     r"\partial": ("∂", "d"),
-    r"^{\top}": ("ᵀ", "^T"),
-    r"^{\!\top}": ("ᵀ", "^T"),
+    r"\sum": ("Σ", "Sum"),
+    r"\mid": ("|", "|"),
     r"\|": ("‖", "||"),
+    r"\dots": ("…", "..."),
+    r"\le": ("≤", "<="),
+    r"\quad": ("  ", "  "),
+    r"\,": ("", ""),
+    r"\!": ("", ""),
+    r"\top": ("ᵀ", "T"),
 }
+_ACCENTS = {r"\tilde": ("\u0303", "~"), r"\bar": ("\u0304", "_bar")}
 
 
-def _plain(latex: str, unicode: bool) -> str:
-    r"""LaTeX of the record's own, as it is read.
+class _Layout:
+    """Lays out what the record writes in LaTeX: scripts, fractions, brackets, sums, words."""
 
-    >>> _plain(r"\frac{\partial \theta}{\partial \lambda}", True)
-    '∂θ/∂λ'
-    >>> _plain(r"\mathrm{KL}(q \,\|\, p)", False)
-    'KL(q || p)'
-    """
-    text = latex
-    for word, (fancy, ascii_) in _WORDS.items():
-        text = text.replace(word, fancy if unicode else ascii_)
-    text = re.sub(r"\\(left|right|,|!|;)", "", text)
-    text = re.sub(r"\\mathrm\{(.*?)\}", r"\1", text)
-    text = re.sub(r"\\frac\{(.*?)\}\{(.*?)\}", r"\1/\2", text)
-    text = re.sub(r"([∂d]) +(?=\\)", r"\1", text)
+    def __init__(self, unicode: bool) -> None:
+        self.unicode = unicode
+        self.tokens: list[str] = []
 
-    def named(found: re.Match[str]) -> str:
-        return greek_unicode.get(found[1], found[1]) if unicode else found[1]
+    def side(self, side: sp.Basic | str) -> prettyForm:
+        return self.read(side) if isinstance(side, str) else _Printer(self)._print(side)
 
-    return re.sub(r" +", " ", re.sub(r"\\([A-Za-z]+)", named, text)).strip()
+    def read(self, latex: str) -> prettyForm:
+        """The LaTeX as a form; what it does not know is shown as it is written."""
+        outer, self.tokens = self.tokens, _TOKEN.findall(latex)[::-1]
+        form = self._until("")
+        self.tokens = outer
+        return form
+
+    def sigma(self, below: prettyForm, above: prettyForm) -> prettyForm:
+        form = prettyForm(_SIGNS[r"\sum"][not self.unicode])
+        form = prettyForm(*form.below(below))
+        height = above.height()
+        form = prettyForm(*form.above(above))
+        form.baseline = height
+        return form
+
+    def _until(self, end: str) -> prettyForm:
+        parts: list[stringPict] = []
+        while self.tokens:
+            token = self.tokens.pop()
+            if token == end:
+                break
+            parts.append(self._atom(token))
+        return _row(*parts)
+
+    def _group(self) -> prettyForm:
+        """The next argument: what stands in braces, or one token."""
+        token = self.tokens.pop() if self.tokens else ""
+        return self._until("}") if token == "{" else self._atom(token)
+
+    def _atom(self, token: str) -> prettyForm:
+        if token == "{":
+            return self._until("}")
+        if token in (r"\frac", r"\tfrac"):
+            above = self._group()
+            return above / self._group()
+        if token == r"\sum":
+            return self._sum()
+        if token == r"\left":
+            left = self.tokens.pop()
+            inner = self._until(r"\right")
+            return prettyForm(*inner.parens(left, self.tokens.pop()))
+        if token in _ACCENTS:
+            return _row(self._group(), prettyForm(_ACCENTS[token][not self.unicode]))
+        if token in (r"\mathrm", r"\operatorname", r"\text"):
+            return self._group()
+        if token in ("_", "^"):
+            return self._script(token)
+        return prettyForm(self._word(token))
+
+    def _sum(self) -> prettyForm:
+        limits = {"_": prettyForm(""), "^": prettyForm("")}
+        while self.tokens and self.tokens[-1] in limits:
+            mark = self.tokens.pop()
+            limits[mark] = self._group()
+        return self.sigma(limits["_"], limits["^"])
+
+    def _script(self, mark: str) -> prettyForm:
+        text = str(self._group())
+        table = SUBSCRIPTS if mark == "_" else {**SUPERSCRIPTS, "ᵀ": "ᵀ", "⁺": "⁺", "+": "⁺"}
+        if self.unicode and all(c in table for c in text):
+            return prettyForm("".join(table[c] for c in text))
+        return prettyForm(mark + (text if text.isalnum() or text == "+" else f"({text})"))
+
+    def _word(self, token: str) -> str:
+        if token in _SIGNS:
+            if token == r"\partial" and self.tokens and self.tokens[-1].isspace():
+                self.tokens.pop()
+            return _SIGNS[token][not self.unicode]
+        if token.isspace():
+            return " "
+        name = token.removeprefix("\\")
+        if name in greek_unicode and token != name:
+            return str(greek_unicode[name]) if self.unicode else name
+        if token != name and self.tokens and self.tokens[-1].startswith("\\"):
+            return f"{name} "  # \log\sigma
+        return name

@@ -20,7 +20,7 @@ from sympy.codegen.cfunctions import log1p
 from relrep_sym.declare.family import Family
 from relrep_sym.errors import DerivationError, problem
 
-__all__ = ["ComponentForm", "component_form", "difference_symbol"]
+__all__ = ["ComponentForm", "StirlingRemainder", "component_form", "difference_symbol"]
 
 
 def difference_symbol(parameter: str) -> sp.Symbol:
@@ -42,6 +42,9 @@ class ComponentForm:
         constant: c_0(φ).
         coefficients: c_1(φ) … c_J(φ).
         common: log g(x), the term that no parameter enters.
+        anchored: where z is x and g(x) holds a factorial: log f − common with large terms that
+            cancel brought together (see :class:`StirlingRemainder`), as two terms that are to be
+            evaluated apart; else None.
         score: for each parameter the coefficients (a_0, …, a_J) of ∂ log f/∂φ_i = Σ_j a_j b_j.
         odds: the coefficients (e_0, …, e_J), in the reference's parameters and the differences to
             them, of log f(x | φ + δ) − log f(x | φ) = Σ_j e_j b_j(z); each vanishes with δ without
@@ -57,12 +60,15 @@ class ComponentForm:
     constant: sp.Expr
     coefficients: tuple[sp.Expr, ...]
     common: sp.Expr
+    anchored: tuple[sp.Expr, sp.Expr] | None
     score: tuple[tuple[sp.Expr, ...], ...]
     odds: tuple[sp.Expr, ...]
 
     @property
     def log_density(self) -> sp.Expr:
         """The family's log-density put together again from the parts (for checks)."""
+        if self.anchored is not None:
+            return sp.Add(*self.anchored) + self.common
         terms = sum(
             (c * b for c, b in zip(self.coefficients, self.basis, strict=True)), sp.Integer(0)
         )
@@ -111,7 +117,11 @@ def component_form(family: Family) -> ComponentForm:
     basis = tuple(sorted(found, key=lambda b: (sp.count_ops(b), sp.default_sort_key(b))))
     for b in basis:
         _refuse_entangled(family, b)
-    height, constant = _height(density.get(sp.Integer(1), sp.Integer(0)))
+    anchored = None
+    if common.has(sp.loggamma(family.x + 1)):
+        common, anchored = _anchor(family, common)
+    at_one = density.get(sp.Integer(1), sp.Integer(0))
+    height, constant = _height(at_one) if own else (sp.Integer(1), at_one)
     ordered = (sp.Integer(1), *basis)
     return ComponentForm(
         family=family,
@@ -123,11 +133,36 @@ def component_form(family: Family) -> ComponentForm:
         constant=constant,
         coefficients=tuple(sp.factor(density.get(b, sp.Integer(0))) for b in basis),
         common=common,
+        anchored=anchored,
         score=tuple(
             tuple(sp.factor(s.get(b, sp.Integer(0))) for b in ordered) for s in scores
         ),
         odds=tuple(_without_cancellation(odds.get(b, sp.Integer(0))) for b in ordered),
     )
+
+
+class StirlingRemainder(sp.Function):
+    """s(x) = log Γ(x + 1) − x log x + x, with s(0) = 0: what Stirling's formula leaves, O(log x)."""
+
+    def _eval_rewrite_as_loggamma(self, x: sp.Expr, **_: object) -> sp.Expr:
+        return sp.loggamma(x + 1) - x * sp.log(x) + x
+
+
+def _anchor(family: Family, common: sp.Expr) -> tuple[sp.Expr, tuple[sp.Expr, sp.Expr]]:
+    """(common, rest) of log f with log Γ(x + 1) = s(x) + x log x − x put in.
+
+    The rest is what the parameters enter, with x log x − x: terms of the size of x log x that
+    cancel, so its logarithms are brought together into log1p.
+    """
+    x = family.x
+    remainder = StirlingRemainder(x)
+    stirling = remainder + x * sp.log(x) - x
+    whole = sp.expand(family.log_density.xreplace({sp.loggamma(x + 1): stirling}))
+    kept = sp.expand(common.xreplace({sp.loggamma(x + 1): remainder}))
+    rest = sp.expand(whole - kept)
+    logs = [t for t in sp.Add.make_args(rest) if t.has(sp.log)]
+    merged = _without_cancellation(sp.Add(*logs))
+    return kept, (merged, sp.expand(rest - sp.Add(*logs)))
 
 
 def _in_z(family: Family, observed: sp.Expr, expression: sp.Expr) -> sp.Expr:

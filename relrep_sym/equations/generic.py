@@ -355,8 +355,17 @@ def _slopes(family: Family) -> Mapping[str, sp.Expr]:
     out = {}
     for p in family.parameters:
         slope = sp.diff(family.log_density, p.symbol)
-        out[p.name] = min((sp.together(slope), slope), key=sp.count_ops)
+        out[p.name] = _towards(min((sp.together(slope), slope), key=sp.count_ops), family.x)
     return out
+
+
+def _towards(expression: sp.Expr, x: sp.Symbol) -> sp.Expr:
+    """The same product with x − μ in it, not μ − x."""
+    factors = []
+    for factor in sp.Mul.make_args(expression):
+        turned = factor.is_Add and factor.coeff(x).could_extract_minus_sign()
+        factors += [sp.Integer(-1), -factor] if turned else [factor]
+    return sp.Mul(*factors)
 
 
 def mean(expression: sp.Expr, x: sp.Symbol) -> sp.Expr:

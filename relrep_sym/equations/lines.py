@@ -24,6 +24,7 @@ __all__ = [
     "averaged_lines",
     "chart_lines",
     "density",
+    "density_latex",
     "density_lines",
     "fisher_lines",
     "jacobian_lines",
@@ -37,7 +38,7 @@ __all__ = [
     "view_lines",
 ]
 
-_MATRIX = 10
+MATRIX = 10
 """Jacobians with more rows or columns are shown by their nonzero entries."""
 _MATRIX_WIDTH = 48
 """So are those whose columns' longest entries have more characters together."""
@@ -96,10 +97,6 @@ def numbers_to(count: int) -> list[int]:
 
 def _name(stem: str, i: Index | None) -> str:
     return latex_name(stem, None if i is None else str(i))
-
-
-def _coordinate(g: Generic, run: Coordinates, i: Index | None) -> str:
-    return _name(run.stem, i)
 
 
 def _each(run: Coordinates) -> tuple[Index | None, str]:
@@ -268,10 +265,13 @@ def _trivial(rule: Rule) -> bool:
     return own and rule.reads[0].name == rule.target.name
 
 
-def jacobian_lines(g: Generic, matrix: sp.ImmutableMatrix | None) -> tuple[Line, ...]:
-    """The matrix where it is small and known; else its entries that are not zero, in runs."""
-    if matrix is not None:
-        return (Line(r"\frac{\partial \theta}{\partial \lambda}", g_shown(g, matrix)),)
+def matrix_lines(g: Generic, matrix: sp.ImmutableMatrix) -> tuple[Line, ...]:
+    """The Jacobian as a matrix."""
+    return (Line(r"\frac{\partial \theta}{\partial \lambda}", _shown(g, matrix)),)
+
+
+def slope_lines(g: Generic) -> tuple[Line, ...]:
+    """The Jacobian's entries that are not zero, in runs."""
     lines = []
     for block in _blocks(g):
         rule = block[0]
@@ -302,7 +302,7 @@ def jacobian_lines(g: Generic, matrix: sp.ImmutableMatrix | None) -> tuple[Line,
     return (*lines, end)
 
 
-def g_shown(g: Generic, matrix: sp.ImmutableMatrix) -> sp.ImmutableMatrix:
+def _shown(g: Generic, matrix: sp.ImmutableMatrix) -> sp.ImmutableMatrix:
     """A matrix in coordinates, clashes marked."""
     return sp.ImmutableMatrix(matrix.applyfunc(g.shown)) if g.clashes else matrix
 
@@ -319,16 +319,26 @@ def _slope(
     return Line(rf"\frac{{\partial {above}}}{{\partial {below}}}", g.at(partial, at), where)
 
 
-def small(matrix_entries: Sequence[Sequence[sp.Expr]]) -> bool:
-    """Whether a matrix is shown as a whole."""
-    rows, columns = len(matrix_entries), len(matrix_entries[0])
-    if max(rows, columns) > _MATRIX:
+def is_small(matrix: sp.ImmutableMatrix) -> bool:
+    """Whether a matrix can be shown as a whole."""
+    rows, columns = matrix.shape
+    if max(rows, columns) > MATRIX:
         return False
-    widths = [max(len(str(row[j])) for row in matrix_entries) for j in range(columns)]
+    widths = [max(len(str(matrix[i, j])) for i in range(rows)) for j in range(columns)]
     return sum(widths) <= _MATRIX_WIDTH
 
 
 # ------------------------------------------------------------------------------ the gradient
+
+
+def score_left(coordinate: str) -> str:
+    """∂ log p(x)/∂λ_j, the coordinate in LaTeX."""
+    return rf"\frac{{\partial \log p(x)}}{{\partial {coordinate}}}"
+
+
+def rate_left(coordinate: str) -> str:
+    """dλ_j/dt, the coordinate in LaTeX."""
+    return rf"\frac{{d{coordinate}}}{{dt}}"
 
 
 def score_lines(g: Generic) -> tuple[Line, ...]:
@@ -336,8 +346,7 @@ def score_lines(g: Generic) -> tuple[Line, ...]:
     lines = []
     for run in g.runs:
         i, where = _each(run)
-        left = rf"\frac{{\partial \log p(x)}}{{\partial {_coordinate(g, run, i)}}}"
-        lines.append(Line(left, g.score(run, i), where))
+        lines.append(Line(score_left(_name(run.stem, i)), g.score(run, i), where))
     return tuple(lines)
 
 
@@ -347,8 +356,7 @@ def averaged_lines(g: Generic) -> tuple[Line, ...]:
     lines = []
     for run in g.runs:
         i, where = _each(run)
-        left = rf"\frac{{d {_coordinate(g, run, i)}}}{{dt}}"
-        lines.append(Line(left, eta * g.averaged(run, i), where))
+        lines.append(Line(rate_left(_name(run.stem, i)), eta * g.averaged(run, i), where))
     return tuple(lines)
 
 
@@ -380,7 +388,7 @@ def mobility_lines(
     above = ", ".join(_view_name(g, view, n) for n in view.names)
     names = [("~" if c.symbol in g.clashes else "") + c.name for c in g.chart.coordinates]
     left = rf"J = \frac{{\partial ({above})}}{{\partial ({listed(names)})}}"
-    return (Line(left, g_shown(g, j)), Line(r"J J^{\top}", product))
+    return (Line(left, _shown(g, j)), Line(r"J J^{\top}", product))
 
 
 def seen_lines(g: Generic, view: View) -> tuple[Line, ...]:
@@ -398,5 +406,5 @@ def seen_lines(g: Generic, view: View) -> tuple[Line, ...]:
             if slope != 0:
                 terms.append(g.shown(slope) * means[c.name])
         right = eta * (terms[0] if len(terms) == 1 else Terms(*terms))
-        lines.append(Line(rf"\frac{{d {_view_name(g, view, name)}}}{{dt}}", right))
+        lines.append(Line(rate_left(_view_name(g, view, name)), right))
     return tuple(lines)

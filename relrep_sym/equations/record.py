@@ -92,8 +92,10 @@ class Record:
     >>> [e.name for e in record]  # doctest: +NORMALIZE_WHITESPACE
     ['chart', 'jacobian', 'log_likelihood', 'responsibilities', 'score', 'averaged', 'kl',
      'fisher', 'm_step']
-    >>> record["score"].lines[2].right
+    >>> record["score"].value[2]
     -(mu_2 - x)*r_2(x)
+    >>> record["score"].lines[2].right  # what is printed
+    r[2]*(-mu[2] + x)
     """
 
     name: str
@@ -119,7 +121,7 @@ class Record:
     def names(self) -> tuple[str, ...]:
         """The equations' names, in order."""
         base = ("chart", "jacobian", "log_likelihood", "responsibilities", "score", "averaged")
-        seen = ("mobility", "averaged_in_view") if self.view is not None else ()
+        seen = ("view", "mobility", "averaged_in_view") if self.view is not None else ()
         last = ("m_step",) if isinstance(self.m_step_or_reason, MStep) else ()
         return (*base, *seen, "kl", "fisher", *last)
 
@@ -208,13 +210,35 @@ class Record:
     # ------------------------------------------------------------------------- equations
 
     @cached_property
+    def generic(self) -> Generic:
+        """The chart's expressions for every component at once, of which the lines are made."""
+        return Generic(self.chart)
+
+    def _equation(
+        self,
+        name: str,
+        title: str,
+        show: Callable[[], tuple[Line, ...]],
+        derive: Callable[[], sp.Basic],
+        cites: tuple[str, ...] = (),
+        kernels: tuple[str, ...] = (),
+        symmetric: bool = False,
+    ) -> Equation:
+        return Equation(name, title, self.label(name), show, derive, cites, kernels, symmetric)
+
+    @cached_property
     def _chart(self) -> Equation:
-        lines = tuple(Line(t, r) for t, r in self.chart.program)
-        return Equation(
-            "chart", self.chart.title, self.label("chart"), lines,
+        return self._equation(
+            "chart",
+            self.chart.title,
+            partial(show.chart_lines, self.generic),
+            self._rules,
             ("000, section 2",) if "relative" in self.chart.title else (),
             ("to_model", "from_model"),
         )
+
+    def _rules(self) -> sp.ImmutableMatrix:
+        return sp.ImmutableMatrix([rule for _, rule in self.chart.program])
 
     @cached_property
     def jacobian(self) -> sp.ImmutableMatrix:
@@ -223,52 +247,91 @@ class Record:
 
     @cached_property
     def _jacobian(self) -> Equation:
-        left = r"\frac{\partial \theta}{\partial \lambda}"
-        return Equation(
-            "jacobian", "Jacobian of the chart", self.label("jacobian"),
-            (Line(left, self.jacobian),), (), ("jacobian",),
+        return self._equation(
+            "jacobian",
+            "Jacobian of the chart",
+            self._jacobian_lines,
+            partial(getattr, self, "jacobian"),
+            (),
+            ("jacobian",),
         )
+
+    def _jacobian_lines(self) -> tuple[Line, ...]:
+        count = max(len(self.chart.coordinates), len(self.model.parameters))
+        small = count <= show.MATRIX and show.is_small(self.jacobian)
+        if small or not self.generic.regular:
+            return show.matrix_lines(self.generic, self.jacobian)
+        return show.slope_lines(self.generic)
 
     @cached_property
     def _log_likelihood(self) -> Equation:
-        right = self._mean(self.log_density)
-        return Equation(
-            "log_likelihood", "averaged log-likelihood", self.label("log_likelihood"),
-            (Line("L", right),), (), ("log_likelihood", "log_density"),
+        return self._equation(
+            "log_likelihood",
+            "averaged log-likelihood",
+            partial(show.likelihood_lines, self.generic),
+            self._mean_log_density,
+            (),
+            ("log_likelihood", "log_density"),
         )
+
+    def _mean_log_density(self) -> sp.Expr:
+        return self._mean(self.log_density)
 
     @cached_property
     def _responsibilities(self) -> Equation:
-        rows = tuple(
-            Line(self.responsibility(k), a) for k, a in enumerate(self.log_weighted)
+        return self._equation(
+            "responsibilities",
+            "E-step: responsibilities",
+            partial(show.density_lines, self.generic),
+            self._all_responsibilities,
+            ("DLR77",),
+            ("responsibilities", "statistics"),
         )
-        return Equation(
-            "responsibilities", "E-step", self.label("responsibilities"), rows,
-            ("DLR77",), ("responsibilities", "statistics"),
+
+    def _all_responsibilities(self) -> sp.ImmutableMatrix:
+        return sp.ImmutableMatrix(
+            [self.responsibility(k) for k in range(self.model.components)]
         )
 
     @cached_property
     def _score(self) -> Equation:
-        lines = tuple(
-            Line(_partial(r"\log p(x)", c.symbol), s)
-            for c, s in zip(self.chart.coordinates, self.chart_score, strict=True)
-        )
-        return Equation(
-            "score", "score in the chart", self.label("score"), lines, (),
+        return self._equation(
+            "score",
+            "score in the chart",
+            self._score_lines,
+            self._score_column,
+            (),
             ("score_samples", "score"),
         )
 
+    def _score_lines(self) -> tuple[Line, ...]:
+        if self.generic.regular:
+            return show.score_lines(self.generic)
+        pairs = zip(self.chart.names, self.chart_score, strict=True)
+        return tuple(Line(show.score_left(latex_name(n)), s) for n, s in pairs)
+
+    def _score_column(self) -> sp.ImmutableMatrix:
+        return sp.ImmutableMatrix(self.chart_score)
+
     @cached_property
     def _averaged(self) -> Equation:
-        eta = sp.Symbol("eta")
-        lines = tuple(
-            Line(_rate(c.symbol), eta * self._mean(s))
-            for c, s in zip(self.chart.coordinates, self.chart_score, strict=True)
+        return self._equation(
+            "averaged",
+            "averaged learning equations",
+            self._averaged_lines,
+            self._averaged_column,
+            ("000, Eq. (2)",),
+            ("averaged_field",),
         )
-        return Equation(
-            "averaged", "averaged learning equations", self.label("averaged"), lines,
-            ("000, Eq. (2)",), ("averaged_field",),
-        )
+
+    def _averaged_lines(self) -> tuple[Line, ...]:
+        if self.generic.regular:
+            return show.averaged_lines(self.generic)
+        rates = zip(self.chart.names, self._averaged_column(), strict=True)
+        return tuple(Line(show.rate_left(latex_name(n)), r) for n, r in rates)
+
+    def _averaged_column(self) -> sp.ImmutableMatrix:
+        return sp.ImmutableMatrix([_ETA * self._mean(s) for s in self.chart_score])
 
     def _mean(self, expression: sp.Expr) -> sp.Expr:
         return Expectation(expression, self.x, sp.Symbol("q"))
@@ -289,13 +352,42 @@ class Record:
         return sp.ImmutableMatrix(product.applyfunc(sp.expand))
 
     @cached_property
+    def mobility_is_seen(self) -> bool:
+        """Whether the record's view can be solved, so that its mobility is in its own functions."""
+        if self.view is None:
+            return False
+        back = invert_view(self.view.expressions, self.view.symbols, self.chart.symbols)
+        return back is not None
+
+    @cached_property
+    def _view(self) -> Equation:
+        assert self.view is not None
+        return self._equation(
+            "view",
+            "view",
+            partial(show.view_lines, self.generic, self.view),
+            partial(sp.ImmutableMatrix, self.view.expressions),
+            (),
+            ("to_view",),
+        )
+
+    @cached_property
     def _mobility(self) -> Equation:
         assert self.view is not None
-        return Equation(
-            "mobility", "Jacobian of the view and mobility", self.label("mobility"),
-            (Line("J", self.view_jacobian(self.view)), Line(r"J J^{\top}", self.mobility(self.view))),
-            ("PO09, Eq. (17)", "000, appendix D"), (), symmetric=True,
+        return self._equation(
+            "mobility",
+            "Jacobian of the view, and mobility",
+            self._mobility_lines,
+            partial(self.mobility, self.view),
+            ("PO09, Eq. (17)", "000, appendix D"),
+            (),
+            symmetric=True,
         )
+
+    def _mobility_lines(self) -> tuple[Line, ...]:
+        assert self.view is not None
+        j, product = self.view_jacobian(self.view), self.mobility(self.view)
+        return show.mobility_lines(self.generic, self.view, j, product)
 
     @cached_property
     def _averaged_in_view(self) -> Equation:
@@ -303,42 +395,77 @@ class Record:
         return self.averaged_in(self.view)
 
     def averaged_in(self, view: View) -> Equation:
-        """db/dt = η J ∇_λ L, exact."""
-        eta = sp.Symbol("eta")
-        lines = []
-        for symbol, e in zip(view.symbols, view.expressions, strict=True):
-            rate = sp.Add(
-                *(
-                    sp.diff(e, s) * self._mean(score)
-                    for s, score in zip(self.chart.symbols, self.chart_score, strict=True)
-                )
-            )
-            lines.append(Line(_rate(symbol), eta * rate))
+        """db/dt = η J ∇_λ L, exact.
+
+        A view that is not the record's own has its functions' names in the label.
+        """
+        label = self.label("averaged_in_view")
+        if view != self.view:
+            label += "".join(f"-{n.replace('_', '-')}" for n in view.names)
         return Equation(
-            "averaged_in_view", "averaged learning equations in the view",
-            self.label("averaged_in_view"), tuple(lines), ("000, appendix D",),
-            ("to_view", "view_field"),
+            "averaged_in_view",
+            "averaged learning equations in the view",
+            label,
+            partial(self._seen_lines, view),
+            partial(self._seen, view),
+            ("000, appendix D",),
+            ("view_field",),
         )
+
+    def _seen_lines(self, view: View) -> tuple[Line, ...]:
+        if self.generic.regular:
+            return show.seen_lines(self.generic, view)
+        rates = zip(view.names, self._seen(view), strict=True)
+        return tuple(Line(show.rate_left(latex_name(n)), r) for n, r in rates)
+
+    def _seen(self, view: View) -> sp.ImmutableMatrix:
+        rates = []
+        for e in view.expressions:
+            parts = [
+                sp.diff(e, s) * self._mean(score)
+                for s, score in zip(self.chart.symbols, self.chart_score, strict=True)
+                if e.has(s)
+            ]
+            rates.append(_ETA * sp.Add(*parts))
+        return sp.ImmutableMatrix(rates)
 
     @cached_property
     def _kl(self) -> Equation:
-        right = self._mean(sp.Symbol(r"\log q(x)") - self.log_density)
-        return Equation(
-            "kl", "Kullback–Leibler divergence from the truth", self.label("kl"),
-            (Line(r"\mathrm{KL}(q \,\|\, p)", right),), (), ("kl",),
+        return self._equation(
+            "kl",
+            "Kullback–Leibler divergence from the truth",
+            partial(show.kl_lines, self.generic),
+            self._divergence,
+            (),
+            ("kl",),
         )
+
+    def _divergence(self) -> sp.Expr:
+        return self._mean(sp.log(sp.Function("q")(self.x)) - self.log_density)
 
     @cached_property
     def _fisher(self) -> Equation:
-        s = sp.Symbol(r"\partial_\theta \log p\, \partial_\theta \log p^{\top}")
-        left = r"I_\theta"
-        mean = Expectation(s, self.x, sp.Symbol("p"))
-        j = sp.Symbol(r"\left(\frac{\partial \theta}{\partial \lambda}\right)^{\!\top} I_\theta \, \frac{\partial \theta}{\partial \lambda}")
-        return Equation(
-            "fisher", "Fisher information and its pull-back", self.label("fisher"),
-            (Line(left, mean), Line(r"I_\lambda", j)),
-            ("000, section 5.1", "LC98"), ("fisher",), symmetric=True,
+        return self._equation(
+            "fisher",
+            "Fisher information and its pull-back",
+            show.fisher_lines,
+            self._information,
+            ("000, section 5.1", "LC98"),
+            ("fisher",),
+            symmetric=True,
         )
+
+    def _information(self) -> sp.ImmutableMatrix:
+        """E_p[s sᵀ] of the chart's score, the lower triangle the mirror of the upper."""
+        s = self.chart_score
+        p = sp.Symbol("p")
+        upper = {
+            (i, j): Expectation(s[i] * s[j], self.x, p)
+            for i in range(len(s))
+            for j in range(i, len(s))
+        }
+        count = len(s)
+        return sp.ImmutableMatrix(count, count, lambda i, j: upper[min(i, j), max(i, j)])
 
     @cached_property
     def m_step_or_reason(self) -> MStep | str:
@@ -349,11 +476,6 @@ class Record:
             return str(why)
 
     @property
-    def has_m_step(self) -> bool:
-        """Whether the joint M-step has a closed form."""
-        return isinstance(self.m_step_or_reason, MStep)
-
-    @property
     def m_step(self) -> MStep:
         """The joint M-step of the model; DerivationError where there is no closed form."""
         if isinstance(self.m_step_or_reason, str):
@@ -362,73 +484,55 @@ class Record:
 
     @cached_property
     def _m_step(self) -> Equation:
-        step = self.m_step
-        lines = [
-            Line(_mass(k), self._mean(self.responsibility(k))) for k in range(self.model.components)
-        ]
-        total = sp.Add(*(_mass(k) for k in step.free_weights))
-        fixed = [w for k, w in enumerate(self.model.weights) if k not in step.free_weights]
-        room = 1 - sp.Add(*fixed) if self.model.weights != "free" else sp.Integer(1)
-        for k in step.free_weights:
-            share = _mass(k) if room == 1 else room * _mass(k) / total
-            lines.append(Line(_new(f"pi_{k + 1}"), share))
-        for u in step.updates:
-            lines += self._update_lines(u)
-        return Equation(
-            "m_step", "joint M-step", self.label("m_step"), tuple(lines),
-            ("DLR77", "000, section 4.1"), ("em_step", "fit"),
+        return self._equation(
+            "m_step",
+            "joint M-step",
+            partial(m_step_lines, self.generic, self.m_step),
+            self._new_parameters,
+            ("DLR77", "000, section 4.1"),
+            ("em_step", "fit"),
         )
 
-
-    def _update_lines(self, u: Update) -> list[Line]:
-        """One update for each of its components, statistics written as expectations."""
-        model = self.model
-        tied = bool(u.totals)
-        out = []
-        for k in u.components[:1] if tied else u.components:
-            name = u.parameter if tied else f"{u.parameter}_{k + 1}"
+    def _new_parameters(self) -> sp.ImmutableMatrix:
+        """The M-step's values of θ, in the order of θ, statistics written as expectations."""
+        model, step = self.model, self.m_step
+        found: dict[str, sp.Expr] = {}
+        masses = [self._mean(self.responsibility(k)) for k in range(model.components)]
+        total = sp.Add(*(masses[k] for k in step.free_weights))
+        room = 1 - sum((w for w in model.weights if isinstance(w, sp.Expr)), sp.Integer(0))
+        for k in step.free_weights:
+            found[f"pi_{k + 1}"] = room * masses[k] / total
+        for u in step.updates:
             sums = {
                 symbol: sp.Add(*(self._with_expectations(e, j) for j in u.components))
                 for symbol, e in u.totals
             }
-            value = self._with_expectations(u.value, k).xreplace(sums)
-            if u.shift:
-                value = model.component(u.parameter)[k] + value
-            out.append(Line(_new(name), value))
-        return out
+            for k in u.components:
+                value = self._with_expectations(u.value, k).xreplace(sums)
+                present = model.component(u.parameter)[k]
+                name = present.name if isinstance(present, Parameter) else u.parameter
+                found[name] = present + value if u.shift else value
+        return sp.ImmutableMatrix([found[n] for n in model.names])
 
     def _with_expectations(self, value: sp.Expr, k: int) -> sp.Expr:
-        """N → N_k, t_j → E_q[r_k T_j]/N_k, family parameters → component k's."""
+        """N → E_q[r_k], t_j → E_q[r_k T_j]/E_q[r_k], family parameters → component k's."""
         family = self.model.family
         centre = self.model.component(family.location.name)[k] if family.location else 0
         y = sp.Symbol("y", real=True)
         functions, _ = statistics_of(family)
-        back: dict[sp.Basic, sp.Basic] = {statistic_symbol(0): _mass(k)}
+        mass = self._mean(self.responsibility(k))
+        back: dict[sp.Basic, sp.Basic] = {statistic_symbol(0): mass}
         for j, function in enumerate(functions, start=1):
             inner = self.responsibility(k) * function.subs(y, self.x - centre)
-            back[statistic_symbol(j)] = self._mean(inner) / _mass(k)
+            back[statistic_symbol(j)] = self._mean(inner) / mass
         for p in family.parameters:
             back[p.symbol] = _sympify(self.model.component(p.name)[k])
         return value.xreplace(back)
 
 
+_ETA = sp.Symbol("eta")
+
+
 def _shortest(expression: sp.Expr) -> sp.Expr:
     """The expression as it stands or factored, whichever has fewer operations."""
     return min((expression, sp.factor(expression)), key=sp.count_ops)
-
-
-def _mass(k: int) -> sp.Symbol:
-    return sp.Symbol(f"N_{k + 1}")
-
-
-def _new(name: str) -> sp.Symbol:
-    """The value of a parameter after the step."""
-    return sp.Symbol(f"{name}^+")
-
-
-def _rate(symbol: sp.Symbol) -> sp.Basic:
-    return sp.Derivative(sp.Function(symbol.name)(sp.Symbol("t")), sp.Symbol("t"))
-
-
-def _partial(of: str, symbol: sp.Symbol) -> sp.Basic:
-    return sp.Derivative(sp.Symbol(of), symbol, evaluate=False)

@@ -140,11 +140,12 @@ def _windows(point: Point, truth: Point) -> tuple[Rule, ...]:
     """Every integer on which a component of the truth has mass above rounding."""
     batch = point.heights.shape[1]
     if truth.heights.shape[1] == 1:
-        return (_window(truth, np.arange(batch)),)
-    return tuple(_window(truth.take(np.array([b])), np.array([b])) for b in range(batch))
+        return _window(truth, np.arange(batch))
+    each = [_window(truth.take(np.array([b])), np.array([b])) for b in range(batch)]
+    return tuple(rule for rules in each for rule in rules)
 
 
-def _window(truth: Point, members: Array) -> Rule:
+def _window(truth: Point, members: Array) -> tuple[Rule, ...]:
     """The integers that hold the mass of a single truth's components, for some members."""
 
     def log_mass(k: int):  # type: ignore[no-untyped-def]
@@ -172,7 +173,7 @@ def _log_density(point: Point, x: Array) -> Array:
     out = np.empty((batch, flat.shape[-1]))
 
     def use(b, i, part, _, block, work):  # type: ignore[no-untyped-def]
-        out[b, i] = kernel.log_density(part, block, work.spare[0])
+        out[b, i] = kernel.log_density(part, block, work.spare)
 
     kernel.over_blocks(point, flat, None, use)
     if point.form.common is not None:
@@ -235,7 +236,7 @@ def _bregman(log_q: Array, log_p: Array) -> Array:
 def _divergence_rules(alone: Point, truth: Truth) -> tuple[Rule, ...]:
     form = alone.form
     if form.support == "integers":
-        rules = (_window(truth.point, np.arange(1)), _window(alone, np.arange(1)))
+        rules = _window(truth.point, np.arange(1)) + _window(alone, np.arange(1))
         low = min(r.nodes.min() for r in rules)
         high = max(r.nodes.max() for r in rules)
         nodes = np.arange(low, high + 1)

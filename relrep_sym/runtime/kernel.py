@@ -44,8 +44,7 @@ BLOCK = 32768
 """Sample points times model points that are worked on at once (some 3 MB of workspace at K = 3)."""
 
 _STRETCH = 4096
-_TOP = 600.0
-_BOTTOM = -700.0
+_TOP = 60.0
 
 
 class Components(NamedTuple):
@@ -72,8 +71,10 @@ class Form:
         basis: how many basis functions b_1 … b_J there are.
         prepare: family parameters (K, B) → (per-sample coefficients, heights (K, B)).
         block: (x, coefficients, basis buffers, spare) → fills the basis functions.
-        exponents: (coefficients, basis, out, spare) → fills log f_k − log f_K without heights.
-        reference: (coefficients, basis, out, spare) → fills log f_K without its height.
+        log_odds: (coefficients, basis, out, spare) → fills log f_k − log f_K less heights; None where
+            the basis is shared, and the log-odds come from the coefficients of ``odds``.
+        exponents: (coefficients, basis, rows, out, spare) → fills log f_k less its height for some
+            rows k.
         odds: (reference parameters, differences) → coefficients e_0 … e_J of the log-odds.
         score: family parameters → for each the coefficients a_0 … a_J (None where zero) of ∂ log f.
         common: x → log g(x), the term without parameters; None where there is none.
@@ -90,8 +91,8 @@ class Form:
     basis: int
     prepare: Callable[..., tuple[tuple[Array, ...], Array]]
     block: Callable[..., None]
+    log_odds: Callable[..., None] | None
     exponents: Callable[..., None]
-    reference: Callable[..., None]
     odds: Callable[..., tuple[Array, ...]]
     score: Callable[..., tuple[tuple[Array | None, ...], ...]]
     common: Callable[[Array], Array] | None = None
@@ -163,7 +164,8 @@ class Workspace:
 class Evaluated(NamedTuple):
     """One block: C_k⁻¹ w R_k (K, B, n), and w (R_k − R_K) for the components close to the last.
 
-    ``total`` is p/f_K but for the factor exp(``shift``), where a shift was needed.
+    ``total`` is p/f_K without the last component's height, or where a shift was needed, p/h_K relative
+    to exp(``shift``).
     """
 
     ratios: Array
@@ -183,14 +185,16 @@ def evaluate(point: Point, x: Array, weights: Array | None, work: Workspace) -> 
     numerator = 1.0 if weights is None else weights
     form.block(x, point.coefficients, work.basis, spare)
     if not len(odds):  # a single component
-        total.fill(1.0)
+        total.fill(1.0)  # p is f_K
         np.copyto(last, numerator)
         return Evaluated(ratios, work.basis, None, None, total, None)
-    form.exponents(point.coefficients, work.basis, odds, spare)
+    if form.log_odds is not None:
+        form.log_odds(point.coefficients, work.basis, odds, spare)
+    else:
+        _log_odds(point, work.basis, odds)
     close = _close(point, odds)
     shares = point.shares
     if odds.max() <= _TOP:
-        np.maximum(odds, _BOTTOM, out=odds)
         np.exp(odds, out=odds)
         np.multiply(odds[0], shares[0], out=total)
         for k in range(1, len(odds)):
@@ -200,8 +204,7 @@ def evaluate(point: Point, x: Array, weights: Array | None, work: Workspace) -> 
         np.divide(numerator, total, out=last)
         np.multiply(odds, last, out=odds)
     else:
-        shift = spare[-1]
-        _shift(odds, shares, total, last, shift)
+        shift = _shifted(point, work)
         np.divide(numerator, total, out=spare[0])
         np.multiply(ratios, spare[0], out=ratios)
     if close is None:
@@ -212,25 +215,30 @@ def evaluate(point: Point, x: Array, weights: Array | None, work: Workspace) -> 
 
 def log_density(point: Point, block: Evaluated, spare: Array) -> Array:
     """log p of a block's points, (B, n), without the term that no parameter enters."""
-    out = np.empty_like(block.total)
-    point.form.reference(point.coefficients, block.basis, out, spare)
+    out = np.log(block.total, out=block.total)
     out += point.log_height[:, None]
-    np.log(block.total, out=block.total)
-    out += block.total
-    if block.shift is not None:
-        out += block.shift
+    out += _reference(point, block, spare) if block.shift is None else block.shift
     return out
 
 
-def _summed_log_density(point: Point, block: Evaluated, weights: Array | None) -> Array:
+def _reference(point: Point, block: Evaluated, spare: Array) -> Array:
+    """log f_K less its height, (B, n)."""
+    out = np.empty_like(block.total)
+    last = slice(-1, None)
+    point.form.exponents(point.coefficients, block.basis, last, out[None], spare)
+    return out
+
+
+def _summed_log_density(
+    point: Point, block: Evaluated, weights: Array | None, spare: Array
+) -> Array:
     """Σ w log p over a block's points, (B,)."""
-    spare = np.empty_like(block.total)
     if weights is not None or block.shift is not None:
         values = log_density(point, block, spare)
         return values.sum(axis=1) if weights is None else dots(values, weights)
-    point.form.reference(point.coefficients, block.basis, spare, spare)
-    count = spare.shape[1]
-    return spare.sum(axis=1) + _sum_of_logs(block.total) + count * point.log_height
+    reference = _reference(point, block, spare)
+    count = reference.shape[1]
+    return reference.sum(axis=1) + _sum_of_logs(block.total) + count * point.log_height
 
 
 def _sum_of_logs(values: Array) -> Array:
@@ -252,46 +260,51 @@ def _close(point: Point, odds: Array) -> Array | None:
     return flags if flags.any() else None
 
 
+def _log_odds(point: Point, basis: tuple[Array, ...], out: Array) -> None:
+    """Σ_j e_j b_j in the last component's basis functions, heights included."""
+    first, *rest = point.odds
+    out[...] = first
+    for e, b in zip(rest, basis, strict=True):
+        out += e * b[-1]
+
+
 def _differences(point: Point, basis: tuple[Array, ...], reference: Array) -> Array:
     """w (R_k − R_K) from expm1 of the log-odds in the last component's basis functions."""
-    first, *rest = point.odds
-    value = np.empty((len(first), *reference.shape))
-    value[...] = first
-    for e, b in zip(rest, basis, strict=True):
-        value += e * b[-1]
-    np.clip(value, _BOTTOM, _TOP, out=value)
+    value = np.empty((len(point.odds[0]), *reference.shape))
+    _log_odds(point, basis, value)
+    np.minimum(value, _TOP, out=value)
     np.expm1(value, out=value)
     value *= reference
     return value
 
 
-def _shift(odds: Array, shares: Array, total: Array, last: Array, shift: Array) -> None:
-    """Ratios relative to the largest term m: for blocks in which an unshifted exp would overflow.
+def _shifted(point: Point, work: Workspace) -> Array:
+    """Every component from its own log-density, relative to the largest term m of p; returns m.
 
-    Leaves exp(d_k − m) in ``odds``, exp(−m) in ``last``, Σ C_k π_k e^{d_k − m} in ``total`` and m in
-    ``shift``.
+    For blocks in which the last component is far from some points: there the log-odds to it would
+    lose the digits of the odds between others, and exp of them would overflow. Leaves exp(q_k − m)
+    in the ratios and Σ C_k π_k exp(q_k − m) in the total.
     """
-    if np.isnan(odds).any():
+    ratios, total, spare = work.ratios, work.total, work.spare
+    point.form.exponents(point.coefficients, work.basis, slice(None), ratios, spare)
+    with np.errstate(divide="ignore"):
+        logs = np.log(point.shares)
+    np.add(ratios, logs, out=spare)
+    shift = spare.max(axis=0)
+    if not np.isfinite(shift).all():
         raise DomainError(
             problem(
                 "a log-density overflows double precision",
-                "points some 1e150 scales away from a component",
-                "points within 1e150 scales",
+                "points some 1e150 scales away from every component",
+                "points within 1e150 scales of one",
             )
         )
-    with np.errstate(divide="ignore"):
-        logs = np.log(shares)
-    np.max(odds + logs[:-1], axis=0, out=shift)
-    np.maximum(shift, logs[-1], out=shift)
-    np.negative(shift, out=last)
-    np.clip(last, -745.0, 709.0, out=last)
-    np.exp(last, out=last)
-    np.subtract(odds, shift, out=odds)
-    np.clip(odds, -745.0, 709.0, out=odds)
-    np.exp(odds, out=odds)
-    np.multiply(last, shares[-1], out=total)
-    for k in range(len(odds)):
-        total += odds[k] * shares[k]
+    np.subtract(ratios, shift, out=ratios)
+    np.minimum(ratios, 709.0, out=ratios)
+    np.exp(ratios, out=ratios)
+    np.multiply(ratios, point.shares, out=spare)
+    np.add.reduce(spare, axis=0, out=total)
+    return shift
 
 
 def dots(a: Array, b: Array) -> Array:
@@ -384,7 +397,7 @@ def statistics(
     form, (k, batch) = point.form, point.heights.shape
 
     def reduce(
-        b: slice, _: slice, part: Point, share: Array | None, block: Evaluated, __: Workspace
+        b: slice, _: slice, part: Point, share: Array | None, block: Evaluated, work: Workspace
     ) -> tuple[slice, Array, Array | None]:
         rows = np.empty((2 + form.basis, k, b.stop - b.start))
         np.multiply(np.add.reduce(block.ratios, axis=2), part.heights, out=rows[0])
@@ -394,7 +407,8 @@ def statistics(
         if block.close is not None and block.differences is not None:
             exact = np.add.reduce(block.differences, axis=2)
             rows[1, :-1] = np.where(block.close, exact, rows[1, :-1])
-        return b, rows, _summed_log_density(part, block, share) if want_log else None
+        logs = _summed_log_density(part, block, share, work.spare) if want_log else None
+        return b, rows, logs
 
     total, log_likelihood = np.zeros((2 + form.basis, k, batch)), np.zeros(batch)
     for b, rows, logs in over_blocks(point, x, weights, reduce):

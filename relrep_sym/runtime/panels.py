@@ -22,7 +22,7 @@ _RHO = 3.6  # landmarks are outside the Bernstein ellipse with this sum of half-
 _KAPPA = 0.5 * (_RHO + 1.0 / _RHO)
 _MOST = 4096  # panels of one member
 
-PANEL_ERROR = 256.0 * _RHO ** (-2.0 * _POINTS)
+PANEL_ERROR = 400.0 * _RHO ** (-2.0 * _POINTS)
 """Relative error with double poles on the ellipse, and the weight's growth there (measured)."""
 
 WIDEST = 2.5

@@ -180,7 +180,7 @@ class Solver:
 
 
         def use(b, i, part, _, block, work):  # type: ignore[no-untyped-def]
-            found[b, i] = kernel.log_density(part, block, work.spare[0])
+            found[b, i] = kernel.log_density(part, block, work.spare)
 
         kernel.over_blocks(point, points, None, use)
         if self.form.common is not None:

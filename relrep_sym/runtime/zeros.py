@@ -7,8 +7,9 @@ out (`landmarks`). Stands in front of `quadrature`, which turns both into nodes.
 
 Two components j, k alone vanish together where their log-odds a u**2 + b u + c equals
 i pi (2n + 1). Three and more components have no closed form; their zeros lie at most a factor
-(K - 1)**(-1 / (2 pi)) nearer than the nearest pair's (the worst case is K - 1 equal components
-against one; no search, random or by descent, has found a nearer one; `tests/runtime` repeats it).
+(K - 1)**(-1 / (2 pi)) nearer than the nearest pair's. That is an observation, not a theorem: K - 1
+equal narrow components against a wide one reach exp(-asinh(log(K - 1) / (2 pi))), which is a little
+less near, and no search, random or by descent, has found anything nearer.
 """
 
 from __future__ import annotations

@@ -186,4 +186,9 @@ class EMObjective:
 
 def _inverse(hessian: Columns, index: Sequence[int]) -> Number:
     """H⁻¹ over the free coordinates."""
-    return mpmath.matrix([[hessian[i, j] for j in index] for i in index]) ** -1
+    block = mpmath.matrix([[hessian[i, j] for j in index] for i in index])
+    try:
+        return block**-1
+    except ZeroDivisionError:
+        text = problem("the Hessian of Q is singular", f"{len(index)} coordinates", "a maximum")
+        raise CertificateError(text) from None

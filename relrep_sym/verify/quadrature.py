@@ -8,8 +8,8 @@ to a few digits, for sensitivities.
 Two rules that share nothing but the map of the nodes. Gauss–Legendre panels, bisected until a panel
 agrees with its halves, are the rule of the oracle: complex zeros of the model's density close to
 the real axis cost them little. The trapezoidal rule, halved until two steps agree, is the second
-opinion. On the half-line the variable is log x, on an interval its logit; integers are summed. A density that
-grows like (b − x)^(a − 1) towards an end is integrated for a ≥ 0.7 at thirty digits, 0.4 at twenty.
+opinion. On the half-line the variable is log x, on an interval its logit; integers are summed. A density like
+(b − x)^(a − 1) at an end of an interval can be integrated for a ≥ 0.7 at 30 digits, 0.5 at 20.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ Mark = tuple[Number, Number]
 PANEL_NODES = 28
 COARSE_NODES = 6
 MOST_PANELS = 500
+WIDTHS = 4
+"""A panel is at most this many times as wide as the spacing of a landmark in it."""
 
 
 @dataclass(frozen=True)
@@ -152,17 +154,22 @@ def landmarks(log_density: Callable[[Number], Number], support: Support, digits:
     return sorted(points)
 
 
-def _breaks(inner: list[Mark], features: list[Mark], low: Number, high: Number) -> list[Number]:
-    """Panel ends in [low, high], no closer than twice the spacing that asked for them."""
-    marks = sorted(m for m in inner + features if low < m[0] < high)
-    kept = [(low, mp.inf)]
-    for t, spacing in [*marks, (high, mp.inf)]:
-        last, width = kept[-1]
-        if t - last >= 2 * min(spacing, width):
-            kept.append((t, spacing))
-        elif t == high or spacing < width:
-            kept[-1] = (t if len(kept) > 1 else last, min(spacing, width))
-    return [t for t, _ in kept]
+def _breaks(marks: list[Mark], low: Number, high: Number) -> list[Number]:
+    """Panel ends: [low, high] is bisected until no panel is wider than its marks allow.
+
+    Without this a narrow mode between two nodes would go unseen, by a panel and its halves alike.
+    """
+    ends = [low]
+    stack = [(low, high, [m for m in marks if low <= m[0] <= high])]
+    while stack:
+        a, b, inside = stack.pop()
+        if inside and b - a > WIDTHS * min(spacing for _, spacing in inside):
+            middle = (a + b) / 2
+            stack.append((middle, b, [m for m in inside if m[0] >= middle]))
+            stack.append((a, middle, [m for m in inside if m[0] <= middle]))
+        else:
+            ends.append(b)
+    return ends
 
 
 @lru_cache(maxsize=8)
@@ -329,7 +336,7 @@ def integrate(
         edges = Rule([high], [mp.one]) if low == 0 else Rule([low, high], [mp.one] * 2)
         scale = mp.one
     else:
-        ends = _breaks(inner, extra, low, high)
+        ends = _breaks(inner + extra, low, high)
         step = min(spacing for t, spacing in inner + extra if low <= t <= high)
         if rule == "trapezoid":
             result = _trapezoid(f, support, ends, step, tol, budget)

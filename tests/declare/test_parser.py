@@ -305,6 +305,7 @@ def test_no_text_reaches_python(text: str) -> None:
         ("0**w", "a power of zero or of a negative number"),
         ("1/(sin(1)**2 + cos(1)**2 - 1)", "cannot be told from zero"),
         ("erf(2000) - 1", "cannot be told from zero"),
+        ("gamma(erf(-10))", "SymPy fails at it (ValueError: gamma function pole)"),
     ],
 )
 def test_what_has_no_finite_real_value_is_refused(text: str, wrong: str) -> None:
@@ -723,11 +724,14 @@ def test_a_text_is_what_sympy_makes_of_the_same_steps(tree: tuple[str, sp.Expr, 
     except ParseError as error:
         assert not real or "cannot be told from zero" in str(error)  # noqa: PT017
         return
-    assert parsed == direct
-    again = expression(direct, NAMES, where="here")
-    if again != direct:  # SymPy does not always finish: mu**2*Abs(Abs(mu))
-        point = {s: sp.Rational(i, 3) for i, s in enumerate(NAMES.values(), 1)}
-        assert sp.Abs((again - direct).subs(point).evalf(20, maxn=200)) < 1e-15
+    assert same(parsed, direct)
+    assert same(expression(direct, NAMES, where="here"), direct)
+
+
+def same(a: sp.Expr, b: sp.Expr) -> bool:
+    """Equal in form, as a rule; SymPy may distribute a number or leave an Abs(Abs(mu))."""
+    point = {s: sp.Rational(i, 3) for i, s in enumerate(NAMES.values(), 1)}
+    return a == b or bool(sp.Abs((a - b).subs(point).evalf(20, maxn=200)) < 1e-15)
 
 
 _pieces = st.sampled_from(

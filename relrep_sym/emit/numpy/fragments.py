@@ -18,7 +18,7 @@ from relrep_sym.declare.view import View
 from relrep_sym.emit.lowering import lower
 from relrep_sym.emit.numpy.naming import identifiers
 from relrep_sym.emit.numpy.printer import filled, infix
-from relrep_sym.equations.component import ComponentForm
+from relrep_sym.equations.component import ComponentForm, StirlingRemainder
 from relrep_sym.equations.em import MStep, statistics_of
 from relrep_sym.equations.program import adjoint, differences, pull_back
 from relrep_sym.statements.language import Assign, Item, Node, Num, Op, Stage, Var, names
@@ -318,7 +318,7 @@ def component_fragments(form: ComponentForm) -> dict[str, object]:
             node = lower(b.subs(form.z, family.x), _bare)
             block += filled(node, buffer, "spare")
     coefficients = [a.target for a in prepare]
-    exponents, reference, more = _exponents(form, buffers)
+    odds, exponents, more = _exponents(form, buffers)
     prepare_lines = assignments([*prepare, *more]) + assignments(
         [Assign("heights", lower(form.height, _bare))]
     )
@@ -326,14 +326,14 @@ def component_fragments(form: ComponentForm) -> dict[str, object]:
         prepare_lines[-1] = f"heights = np.ones_like({roles[0]})"
     coefficients += [a.target for a in more]
     used = [n for n in roles if any(n in names(a.value) for a in [*prepare, *more])]
-    shown = _locations(block + exponents + reference, roles)
+    shown = _locations(block + odds + exponents, roles)
     arrays = [n for n in roles if n in shown] + coefficients
     return {
         "prepare": prepare_lines,
         "coefficients": arrays,
         "block": block,
+        "log_odds": odds,
         "exponents": exponents,
-        "reference": reference,
         "odds": _return_lines("odds", form.odds),
         "score": _score_lines(form),
         "common": infix(lower_common(form)) if form.common != 0 else None,
@@ -344,8 +344,14 @@ def component_fragments(form: ComponentForm) -> dict[str, object]:
 
 def _locations(lines: Sequence[str], roles: Sequence[str]) -> set[str]:
     """Family parameters that per-sample lines read directly."""
-    text = " ".join(lines).replace("(", " ").replace(")", " ").replace(",", " ").split()
+    text = _words(" ".join(lines))
     return {r for r in roles if r in text}
+
+
+def _words(text: str) -> list[str]:
+    for mark in "()[],-":
+        text = text.replace(mark, " ")
+    return text.split()
 
 
 def _fill_basis(
@@ -372,48 +378,63 @@ def _fill_basis(
 def _exponents(
     form: ComponentForm, buffers: Mapping[sp.Expr, str]
 ) -> tuple[list[str], list[str], list[Assign]]:
-    """Lines that fill log f_k − log f_K and log f_K, both without heights."""
-    terms = [(c, buffers[b]) for c, b in zip(form.coefficients, form.basis, strict=True) if c != 0]
+    """Lines that fill log f_k − log f_K, and log f_k for some rows k, both without heights.
+
+    Where z is x itself the kernel takes the log-odds from their coefficients, and there are no lines
+    for them.
+    """
     more: list[Assign] = []
+    if form.anchored is not None:
+        return [], _anchored_lines(form), more
+    terms = [(c, buffers[b]) for c, b in zip(form.coefficients, form.basis, strict=True) if c != 0]
     odds: list[str] = []
-    reference: list[str] = []
-    if form.constant != 0:
-        more.append(Assign("constant", lower(form.constant, _bare)))
+    logs: list[str] = []
     for n, (c, buffer) in enumerate(terms):
         first = n == 0
         sign = {sp.Integer(1): "add", sp.Integer(-1): "subtract"}.get(c)
+        into = "out" if first else "spare[:-1]"
+        own = f"{buffer}[rows]" if form.own else buffer
         if form.own and sign is not None:
-            left, right = (f"{buffer}[:-1]", f"{buffer}[-1]")
-            if sign == "subtract":
-                left, right = right, left
-            into = "out" if first else "spare[:-1]"
+            ends = [f"{buffer}[:-1]", f"{buffer}[-1]"]
+            left, right = ends if sign == "add" else reversed(ends)
             odds.append(f"np.subtract({left}, {right}, out={into})")
             verb = "positive" if sign == "add" else "negative"
-            reference.append(
-                f"np.{verb}({buffer}[-1], out=out)" if first
-                else f"np.{sign}(out, {buffer}[-1], out=out)"
+            logs.append(
+                f"np.{verb}({own}, out=out)" if first else f"np.{sign}(out, {own}, out=out)"
             )
         else:
             name = f"slope{n + 1}"
             more.append(Assign(name, lower(c, _bare)))
-            if form.own:
-                odds.append(f"np.multiply({name}, {buffer}, out=spare)")
-                into = "out" if first else "spare[:-1]"
-                odds.append(f"np.subtract(spare[:-1], spare[-1], out={into})")
-            else:
-                into = "out" if first else "spare[:-1]"
-                odds.append(f"np.multiply({name}[:-1] - {name}[-1], {buffer}, out={into})")
-            source = f"{buffer}[-1]" if form.own else f"{buffer}[0]"
-            target = "out" if first else "spare"
-            reference.append(f"np.multiply({name}[-1], {source}, out={target})")
+            odds.append(f"np.multiply({name}, {buffer}, out=spare)")
+            odds.append(f"np.subtract(spare[:-1], spare[-1], out={into})")
+            logs.append(f"np.multiply({name}[rows], {own}, out={'out' if first else 'spare[rows]'})")
             if not first:
-                reference.append("np.add(out, spare, out=out)")
+                logs.append("np.add(out, spare[rows], out=out)")
         if not first:
             odds.append("np.add(out, spare[:-1], out=out)")
     if form.constant != 0:
+        more.append(Assign("constant", lower(form.constant, _bare)))
         odds.append("np.add(out, constant[:-1] - constant[-1], out=out)")
-        reference.append("np.add(out, constant[-1], out=out)")
-    return odds, reference, more
+        logs.append("np.add(out, constant[rows], out=out)")
+    return odds if form.own else [], logs, more
+
+
+def _anchored_lines(form: ComponentForm) -> list[str]:
+    """log f_k where large terms cancel: the two parts of the anchored form, evaluated apart."""
+    assert form.anchored is not None
+    roles = {p.symbol for p in form.family.parameters}
+
+    def leaf(symbol: sp.Symbol) -> Node:
+        if symbol == form.family.x:
+            return Var("point")
+        return Var(f"{symbol.name}[rows]") if symbol in roles else _bare(symbol)
+
+    logarithms, rest = (lower(part, leaf) for part in form.anchored)
+    return [
+        "point = np.maximum(basis[0], 1e-290)",
+        f"out[...] = {infix(rest)}",
+        f"out += {infix(logarithms)}",
+    ]
 
 
 def _return_lines(prefix: str, values: Sequence[sp.Expr]) -> list[str]:
@@ -445,10 +466,13 @@ def _score_lines(form: ComponentForm) -> list[str]:
 
 def lower_common(form: ComponentForm) -> Node:
     """log g(x) as a node; log Γ is a function of the runtime."""
-    gamma = sp.Function("log_gamma")
-    expression = form.common.replace(sp.loggamma, gamma)
-    calls = {c: sp.Symbol(f"log_gamma({infix(lower(c.args[0], _bare))})") for c in expression.atoms(gamma)}
-    return lower(expression.xreplace(calls), _bare)
+    known = {sp.loggamma: "log_gamma", StirlingRemainder: "stirling_remainder"}
+    calls = {
+        call: sp.Symbol(f"{name}({infix(lower(call.args[0], _bare))})")
+        for kind, name in known.items()
+        for call in form.common.atoms(kind)
+    }
+    return lower(form.common.xreplace(calls), _bare)
 
 
 def _quadratic_lines(form: ComponentForm) -> list[str] | None:

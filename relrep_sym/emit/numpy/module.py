@@ -187,10 +187,8 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
     fragments = component_fragments(form)
     bodies = {k: " ".join(v) for k, v in fragments.items() if isinstance(v, list)}
     reads = {
-        f"{name}_read{'s' if name != 'exponents' else ''}": _mentions(
-            bodies[name], fragments["coefficients"]
-        )
-        for name in ("block", "exponents", "reference")
+        f"{name}_reads": _mentions(bodies[name], fragments["coefficients"])
+        for name in ("block", "log_odds", "exponents")
     }
     positions = {p: i for i, p in enumerate(family.parameters)}
     return {
@@ -201,7 +199,9 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "summary": _summary(record),
         "truth": ", ".join(["weights", *roles]),
         "pair": "a (nodes, weights) pair" if len(roles) > 1 else "a Nodes pair of relrep_sym.runtime.expectation",
-        "special": "log_gamma" in str(fragments["common"]),
+        "special": [
+            n for n in ("log_gamma", "stirling_remainder") if n in str(fragments["common"])
+        ],
         "parameters": model.names,
         "fixed": [f"{_quote(n)}: {float(v)!r}" for n, v in model.fixed.items()],
         "roles": ", ".join(roles),

@@ -1,0 +1,483 @@
+r"""Expressions as a person would write them in LaTeX.
+
+In: a SymPy expression of the package's own language (declared functions, opaque nodes, generic
+entries). Out: LaTeX; or, for a long one, LaTeX in pieces between which a line may be broken.
+
+Positive terms first (x − μ, 1 − π_1 − π_2), components in ascending order, r_k(x) before what it
+weighs, one fraction for a product, brackets only where needed and tall only around what is tall. The
+order is that of names and numbers, never of hashes. What is not known here is left to SymPy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import sympy as sp
+from sympy.printing.latex import LatexPrinter
+
+from relrep_sym.declare.symbols import latex_name, script, split_index
+from relrep_sym.equations.nodes import (
+    ComponentSum,
+    Entry,
+    Expectation,
+    LogSumExp,
+    Posterior,
+    Responsibility,
+    Terms,
+)
+
+__all__ = ["pieces", "tex"]
+
+_SUM, _PRODUCT, _ATOM = range(3)
+"""How tightly a text binds."""
+_SHORT = 16
+"""An exponent with no more signs is written e^{…}."""
+_COMMAND = re.compile(r"\\mathrm\b|\\[A-Za-z]+|[{}_^ ]")
+
+Shown = tuple[str, int]
+
+
+def tex(expression: sp.Basic | str) -> str:
+    r"""The LaTeX of an expression.
+
+    >>> x, mu, sigma = sp.symbols("x mu_1 sigma_1")
+    >>> tex((x - mu) / sigma**2), tex(1 - sp.Symbol("pi_1") - sp.Symbol("pi_2"))
+    ('\\frac{x - \\mu_1}{\\sigma_1^2}', '1 - \\pi_1 - \\pi_2')
+    """
+    return expression if isinstance(expression, str) else _show(expression)[0]
+
+
+def pieces(expression: sp.Basic | str) -> list[str]:
+    r"""The LaTeX of an expression in pieces: a line may be broken before each but the first.
+
+    >>> a, b, eta = sp.symbols("a b eta")
+    >>> pieces(eta * Terms(a, -b))
+    ['\\eta \\Bigl(a', '{} - b\\Bigr)']
+    """
+    if isinstance(expression, str):
+        return [expression]
+    if isinstance(expression, sp.Add | Terms):
+        out: list[str] = []
+        for n, term in enumerate(_ordered(expression)):
+            first, *rest = pieces(term)
+            out += [first if n == 0 else _continued(first), *rest]
+        return out
+    if isinstance(expression, sp.Mul | Expectation):
+        long = [a for a in sp.Mul.make_args(expression) if isinstance(a, Terms | Expectation)]
+        if len(long) == 1:
+            inner = long[0].args[0] if isinstance(long[0], Expectation) else long[0]
+            if isinstance(inner, sp.Add | Terms):
+                return _opened(expression, long[0], inner)
+    return [tex(expression)]
+
+
+def _opened(whole: sp.Expr, long: sp.Expr, inner: sp.Expr) -> list[str]:
+    """A product with one long bracket, the bracket's terms apart."""
+    hole = sp.Symbol(r"\relrephole{}")
+    outer = tex(whole.xreplace({long: hole}) if whole != long else hole)
+    before, _, after = outer.partition(hole.name)
+    if r"\frac{" in before and before.count("{") != before.count("}"):
+        return [tex(whole)]
+    parts = pieces(inner)
+    if isinstance(long, Expectation):
+        before += rf"\operatorname{{E}}_{script(tex(long.args[2]))}"
+        opening, closing = r"\Bigl[", r"\Bigr]"
+    else:
+        opening, closing = r"\Bigl(", r"\Bigr)"
+    parts[0] = before + opening + parts[0]
+    parts[-1] += closing + after
+    return parts
+
+
+def _continued(text: str) -> str:
+    return "{} - " + text[1:].lstrip() if text.startswith("-") else "{} + " + text
+
+
+# ------------------------------------------------------------------------------ by type
+
+
+def _show(e: sp.Basic) -> Shown:
+    for kind in type(e).__mro__:
+        writer = _WRITERS.get(kind)
+        if writer is not None:
+            return writer(e)
+    return _Foreign({"mul_symbol": None}).doprint(e), _SUM
+
+
+class _Foreign(LatexPrinter):
+    """SymPy's printer, for what is not known here; what is known inside comes back here."""
+
+    def _print_Symbol(self, expr: sp.Symbol, style: str = "plain") -> str:
+        return _symbol(expr)[0]
+
+    _print_Parameter = _print_Entry = _print_Posterior = _print_Symbol
+
+
+def _symbol(e: sp.Symbol) -> Shown:
+    name = e.name
+    if isinstance(e, Entry):
+        return _entry(name), _ATOM
+    return (name if "\\" in name else latex_name(name)), _ATOM
+
+
+@lru_cache(maxsize=4096)
+def _entry(name: str) -> str:
+    stem, mark, index = name.rstrip("]").partition("[")
+    new = stem.endswith("^+")
+    stem = stem.removesuffix("^+")
+    if not mark:
+        plain, number = split_index(stem)
+        stem, index = (stem, "") if number is None else (plain, str(number))
+    return latex_name(stem, index or None) + ("^+" if new else "")
+
+
+def _posterior(e: Posterior) -> Shown:
+    return _entry(e.name) + "(x)", _ATOM
+
+
+def _responsibility(e: Responsibility) -> Shown:
+    return f"r_{script(str(e.component))}(x)", _ATOM
+
+
+def _expectation(e: Expectation) -> Shown:
+    inner = _show(e.args[0])[0]
+    density = script(_show(e.args[2])[0])
+    return rf"\operatorname{{E}}_{density}{_bracketed(inner, '[]')}", _ATOM
+
+
+def _log_sum_exp(e: LogSumExp) -> Shown:
+    terms = []
+    for a in e.args:
+        logs = [t for t in sp.Add.make_args(a) if isinstance(t, sp.log)]
+        rest = a - sp.Add(*logs)
+        terms.append(_show(sp.Mul(*(t.args[0] for t in logs), sp.exp(rest)))[0])
+    return rf"\log\left({' + '.join(terms)}\right)", _PRODUCT
+
+
+def _component_sum(e: ComponentSum) -> Shown:
+    body, letter, first, last = e.args
+    text, level = _show(body)
+    if level == _SUM:
+        text = _bracketed(text)
+    return rf"\sum_{{{letter.name}={first.name}}}^{script(last.name)} {text}", _PRODUCT
+
+
+def _matrix(e: sp.MatrixBase) -> Shown:
+    rows = [" & ".join(_show(v)[0] for v in e.row(i)) for i in range(e.rows)]
+    body = r" \\ ".join(rows)
+    if e.cols <= 10:  # amsmath's MaxMatrixCols
+        return rf"\begin{{pmatrix}} {body} \end{{pmatrix}}", _ATOM
+    columns = "c" * e.cols
+    return rf"\left(\begin{{array}}{{{columns}}} {body} \end{{array}}\right)", _ATOM
+
+
+def _number(e: sp.Number) -> Shown:
+    if e.is_Rational and e.q != 1:
+        sign = "-" if e.p < 0 else ""
+        return rf"{sign}\frac{{{abs(e.p)}}}{{{e.q}}}", _PRODUCT
+    return str(e), _ATOM if not e.is_negative else _PRODUCT
+
+
+def _add(e: sp.Expr) -> Shown:
+    terms = _ordered(e)
+    if not terms:
+        return "0", _ATOM
+    out, level = _show(terms[0])
+    if len(terms) == 1:
+        return out, level
+    if level == _SUM:
+        out = _bracketed(out)
+    for term in terms[1:]:
+        text, level = _show(term)
+        if level == _SUM:
+            text = _bracketed(text)
+        out += f" - {text[1:].lstrip()}" if text.startswith("-") else f" + {text}"
+    return out, _SUM
+
+
+def _power(e: sp.Pow) -> Shown:
+    base, exponent = e.base, e.exp
+    if exponent.is_Rational and exponent.is_negative:
+        return _product(e)
+    if exponent == sp.Rational(1, 2):
+        return rf"\sqrt{{{_show(base)[0]}}}", _ATOM
+    if base.is_Add:
+        base = _turned(base, exponent)
+    text, level = _show(base)
+    if level != _ATOM or "^" in text or text.startswith(r"\log"):
+        text = _bracketed(text)
+    above = _show(exponent)[0]
+    if exponent.is_Rational and exponent.q != 1:
+        above = f"{exponent.p}/{exponent.q}"
+    return f"{text}^{script(above)}", _ATOM
+
+
+def _exponential(e: sp.exp) -> Shown:
+    inner = _show(e.args[0])[0]
+    if not _tall(inner) and len(_COMMAND.sub("", inner)) <= _SHORT:
+        return f"e^{script(inner)}", _ATOM
+    return rf"\exp{_bracketed(inner)}", _ATOM
+
+
+def _function(name: str) -> Callable[[sp.Expr], Shown]:
+    def write(e: sp.Expr) -> Shown:
+        text, level = _show(e.args[0])
+        if level == _ATOM and not text.startswith(("\\sqrt", "\\operatorname", "\\exp", "\\log")):
+            return f"{name} {text}", _PRODUCT
+        return f"{name}{_bracketed(text)}", _PRODUCT
+
+    return write
+
+
+def _factorial(e: sp.factorial) -> Shown:
+    text, level = _show(e.args[0])
+    return (text if level == _ATOM and "^" not in text else _bracketed(text)) + "!", _ATOM
+
+
+def _density_of_truth(e: sp.Expr) -> Shown:
+    return f"{latex_name(e.func.__name__)}({', '.join(_show(a)[0] for a in e.args)})", _ATOM
+
+
+def _bracketed(text: str, pair: str = "()") -> str:
+    """A text in brackets as tall as they need be."""
+    if _tall(text):
+        return rf"\left{pair[0]}{text}\right{pair[1]}"
+    inner = text.replace("(x)", "") if pair == "()" else text.replace("(", "")
+    if "(" in inner or "[" in inner or r"\big" in inner:
+        return rf"\bigl{pair[0]}{text}\bigr{pair[1]}"
+    return pair[0] + text + pair[1]
+
+
+def _tall(text: str) -> bool:
+    return any(mark in text for mark in (r"\frac", r"\sum", "matrix", "array"))
+
+
+# ------------------------------------------------------------------------------ products
+
+
+def _product(e: sp.Expr) -> Shown:
+    """One product: numbers, plain factors, r_k(x), what holds x, then the large operators."""
+    coefficient, factors = e.as_coeff_mul()
+    if coefficient.is_Float:
+        coefficient, factors = sp.Integer(1), (coefficient, *factors)
+    square, rest = _square(factors)
+    above: list[sp.Expr] = []
+    below: list[sp.Expr] = []
+    for f in rest:
+        power = f.exp if isinstance(f, sp.Pow) else sp.Integer(1)
+        if power.is_Rational and power.is_negative:
+            below.append(f.base if power == -1 else f.base**-power)
+        else:
+            above.append(f)
+    sign, above, below = _signed(coefficient, above, below)
+    if square is not None and coefficient.q != 1:  # √2/2 is 1/√2
+        square, coefficient = square * coefficient**2, sp.Integer(1)
+    over, under = sp.fraction(square) if square is not None else (1, 1)
+    p = _joined(["" if abs(coefficient.p) == 1 else str(abs(coefficient.p)), _root(over)])
+    q = "" if coefficient.q == 1 else str(coefficient.q)
+    return _laid_out("-" if sign < 0 else "", p, q, _root(under), above, below)
+
+
+def _signed(
+    coefficient: sp.Rational, above: list[sp.Expr], below: list[sp.Expr]
+) -> tuple[int, list[sp.Expr], list[sp.Expr]]:
+    """The product's sign, and factors with their sums turned so that they begin with a plus."""
+    sign = -1 if coefficient < 0 else 1
+    for group in (above, below):
+        for n, f in enumerate(group):
+            if not f.is_Add:
+                continue
+            lead = _sorted_terms(f.args)[0]
+            turned = _negative(lead) and (sign < 0 or all(map(_negative, f.args)))
+            if turned:
+                group[n], sign = -f, -sign
+    return sign, above, below
+
+
+def _laid_out(
+    sign: str, p: str, q: str, root: str, above: Sequence[sp.Expr], below: Sequence[sp.Expr]
+) -> Shown:
+    """The product's text: p·above over q·below·root."""
+    ordered = sorted(above, key=_factor_key)
+    plain = [f for f in ordered if _class(f) == 0]
+    posteriors = [f for f in ordered if _class(f) == 1]
+    random = [f for f in ordered if _class(f) == 2]
+    large = [f for f in ordered if _class(f) == 3]
+    bottom = sorted(below, key=_factor_key)
+    if not bottom and not q and not root:
+        texts = _texts([*plain, *posteriors, *random, *large], alone=not p)
+        out = _joined([p, *texts])
+        single = len(texts) == 1 and not p and not sign
+        return sign + out, (_show(ordered[0])[1] if single else _PRODUCT)
+    denominator = _joined([q, *_texts(bottom, alone=not q and not root), root])
+    before: list[str] = []
+    large_texts = _texts(large, alone=False)
+    functions = not any(isinstance(f, Expectation | ComponentSum | Terms) for f in large)
+    if functions and not random and not posteriors and not any(map(_tall, large_texts)):
+        plain, large_texts = [*plain, *large], []
+    if random:
+        before = [p, *_texts([*plain, *posteriors], alone=False)]
+        numerator = _joined(_texts(random, alone=True))
+    elif posteriors or plain or p:
+        numerator = _joined([p, *_texts([*plain, *posteriors], alone=not p)])
+    elif len(large) == 1 and isinstance(large[0], Expectation | ComponentSum | Terms):
+        numerator, large_texts = _show(large[0])[0], []
+    else:
+        numerator = "1"
+    fraction = rf"\frac{{{numerator}}}{{{denominator}}}"
+    return sign + _joined([*before, fraction, *large_texts]), _PRODUCT
+
+
+def _texts(factors: Sequence[sp.Expr], alone: bool) -> list[str]:
+    """Factors side by side, sums in brackets unless one stands alone."""
+    out = []
+    for n, f in enumerate(factors):
+        text, level = _show(f)
+        last = n == len(factors) - 1
+        open_ended = level == _PRODUCT and not last  # \log a, \sum …: what follows would join it
+        negative = level == _PRODUCT and text.startswith("-")
+        if (level == _SUM or open_ended or negative) and not (alone and len(factors) == 1):
+            text = _bracketed(text)
+        out.append(text)
+    return out
+
+
+def _joined(texts: Sequence[str]) -> str:
+    out = ""
+    for text in texts:
+        if text:
+            times = r" \cdot " if out and out[-1].isdigit() and text[0].isdigit() else " "
+            out += (times if out else "") + text
+    return out
+
+
+def _square(factors: Sequence[sp.Expr]) -> tuple[sp.Expr | None, list[sp.Expr]]:
+    """The square of the roots of numbers among factors, and the other factors."""
+    roots = [
+        f
+        for f in factors
+        if isinstance(f, sp.Pow) and f.exp.is_Rational and f.exp.q == 2 and f.base.is_number
+    ]
+    if not roots:
+        return None, list(factors)
+    square = sp.Mul(*(r**2 for r in roots))
+    return square, [f for f in factors if f not in roots]
+
+
+def _root(square: sp.Expr) -> str:
+    """The root of a number, nothing where it is one."""
+    if square == 1:
+        return ""
+    whole = sp.sqrt(square)
+    return str(whole) if whole.is_Integer else rf"\sqrt{{{tex(square)}}}"
+
+
+# ------------------------------------------------------------------------------ order
+
+
+def _class(f: sp.Expr) -> int:
+    """Where a factor stands: 0 plain, 1 a responsibility, 2 holding x, 3 large or a function."""
+    base = f.base if isinstance(f, sp.Pow) and f.exp.is_Integer else f
+    if isinstance(base, Posterior | Responsibility):
+        return 1
+    if isinstance(base, Expectation | ComponentSum | Terms | sp.MatrixBase):
+        return 3
+    if isinstance(base, sp.Function | sp.exp) or (isinstance(base, sp.Pow) and not base.exp.is_number):
+        return 3
+    return 2 if any(s.name == "x" for s in f.free_symbols) else 0
+
+
+_RANKS = {"eta": -1, "pi": 0, "mu": 1, "rate": 1, "sigma": 3, "Delta": 4}
+
+
+@lru_cache(maxsize=4096)
+def _rank(name: str) -> tuple[float, str, str]:
+    """A name's place: the observation, η, weights, locations, others, scales, gaps."""
+    if name == "x":
+        return (-2, "", "")
+    if "[" in name:
+        stem, _, index = name.rstrip("]").partition("[")
+    else:
+        stem, number = split_index(name)
+        index = "" if number is None else f"{number:06d}"
+    head = stem.lstrip("~").removesuffix("^+").partition("_")[0]
+    return (_RANKS.get(head, 2), stem, index.rjust(6, "0") if index.isdigit() else index)
+
+
+def _names(e: sp.Expr) -> list[tuple[float, str, str]]:
+    return sorted(_rank(s.name) for s in e.free_symbols)
+
+
+def _factor_key(f: sp.Expr) -> tuple[object, ...]:
+    base = f.base if isinstance(f, sp.Pow) else f
+    return (f.is_number is False, not base.is_Symbol, _names(f), sp.default_sort_key(f))
+
+
+def _component(e: sp.Expr) -> float:
+    """The first component whose responsibility a term holds."""
+    found = [r.component for r in e.atoms(Responsibility)]
+    found += [int(s.index) for s in e.free_symbols if isinstance(s, Posterior) and s.index.isdigit()]
+    return min(found, default=0)
+
+
+def _term_key(t: sp.Expr) -> tuple[object, ...]:
+    if t.is_number:
+        return (1,)
+    names = _names(t)
+    compound = any(f.is_Add for f in sp.Mul.make_args(t))
+    degree = 0
+    for f in sp.Mul.make_args(t):
+        power = f.exp if isinstance(f, sp.Pow) else 1
+        degree += int(power) if power == int(power) and not f.is_number else 0
+    return (0, _component(t), compound, names[:1], -degree, names, sp.default_sort_key(t))
+
+
+def _sorted_terms(terms: Sequence[sp.Expr]) -> list[sp.Expr]:
+    return sorted(terms, key=_term_key)
+
+
+def _negative(term: sp.Expr) -> bool:
+    coefficient = term.as_coeff_Mul()[0]
+    return bool(coefficient.is_negative)
+
+
+def _ordered(e: sp.Expr) -> list[sp.Expr]:
+    """A sum's terms in the order of print, a positive one first where there is one."""
+    if isinstance(e, Terms):
+        return list(e.args)
+    terms = _sorted_terms(e.args)
+    first = next((n for n, t in enumerate(terms) if not _negative(t)), 0)
+    return [terms[first], *terms[:first], *terms[first + 1 :]]
+
+
+def _turned(base: sp.Expr, exponent: sp.Expr) -> sp.Expr:
+    """A sum under an even power, with a plus before its first term."""
+    even = exponent.is_Integer and exponent % 2 == 0
+    return -base if even and _negative(_sorted_terms(base.args)[0]) else base
+
+
+_WRITERS: dict[type, Callable[..., Shown]] = {
+    sp.Symbol: _symbol,
+    Posterior: _posterior,
+    Responsibility: _responsibility,
+    Expectation: _expectation,
+    LogSumExp: _log_sum_exp,
+    ComponentSum: _component_sum,
+    Terms: _add,
+    sp.Add: _add,
+    sp.Mul: _product,
+    sp.Pow: _power,
+    sp.exp: _exponential,
+    sp.MatrixBase: _matrix,
+    sp.Number: _number,
+    sp.log: _function(r"\log"),
+    sp.factorial: _factorial,
+    sp.core.function.AppliedUndef: _density_of_truth,
+    type(sp.pi): lambda _: (r"\pi", _ATOM),
+    **{
+        f: _function("\\" + f.__name__)
+        for f in (sp.sin, sp.cos, sp.tan, sp.sinh, sp.cosh, sp.tanh)
+    },
+}

@@ -1,0 +1,275 @@
+"""A request means what the same calls would mean; all else is refused, quickly, with its place."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import relrep_sym as rs
+from relrep_sym.declare.request import Request, parse_request, read_request
+from relrep_sym.errors import DeclarationError, ParseError, RelrepError
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
+
+NORMAL = 'name = "n"\n[model]\nfamily = "normal"\ncomponents = 2\nscales = 1\n'
+MAP = f'{NORMAL}[chart]\nkind = "map"\n[chart.map]\npi_1 = "v"\nmu_2 = "b"\n'
+
+
+def refusal(text: str, kind: type[RelrepError] = DeclarationError) -> str:
+    """Why the request is refused; it must be, without much work."""
+    start = time.perf_counter()
+    with pytest.raises(kind) as caught:
+        parse_request(text, place="r.toml")
+    assert time.perf_counter() - start < 1.0
+    message = str(caught.value)
+    assert message.startswith("r.toml: ")
+    assert len(message) < 1000
+    return message
+
+
+# What is written is what is meant
+
+
+def test_no_chart_is_the_identity_chart() -> None:
+    model = rs.mixture("normal", components=2, scales=1)
+    assert parse_request(NORMAL) == Request("n", model, rs.identity(model), None)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("scales = 1", {"scales": 1}),
+        ('scales = "tied"', {"scales": "tied"}),
+        ('scales = [1, "free"]', {"scales": [1, None]}),
+        ('scales = ["1/3", 0.1]', {"scales": ["1/3", "0.1"]}),
+        ('weights = "1/2"\nmeans = [0, "free"]', {"weights": "1/2", "means": [0, None]}),
+        ("scales = 0.30000000000000000001", {"scales": "0.30000000000000000001"}),
+    ],
+)
+def test_patterns(written: str, meant: dict[str, object]) -> None:
+    text = NORMAL.replace("scales = 1", written)
+    assert parse_request(text).model == rs.mixture("normal", components=2, **meant)
+
+
+def test_a_relative_chart() -> None:
+    request = parse_request(
+        NORMAL + '[chart]\nkind = "relative"\nparameter = ["mu"]\ngap = "square"\nclearance = 0.1\n'
+    )
+    meant = rs.relative(request.model, ["mu"], gap="square", clearance="1/10")
+    assert request.chart == meant
+
+
+def test_a_log_chart() -> None:
+    text = 'name = "p"\n[model]\nfamily = "poisson"\ncomponents = 3\n'
+    request = parse_request(text + '[chart]\nkind = "log"\nparameter = "rate"\n')
+    assert request.chart == rs.log(rs.mixture("poisson", components=3), "rate")
+
+
+def test_a_map_with_domains_order_and_inverse() -> None:
+    text = MAP.replace('kind = "map"', 'kind = "map"\ncoordinates = ["b", "a", "v"]')
+    text += 'mu_1 = "b + a"\n[chart.domains]\na = "nonnegative"\n'
+    text += '[chart.inverse]\nv = "pi_1"\nb = "mu_2"\na = "mu_1 - mu_2"\n'
+    request = parse_request(text)
+    assert request.chart == rs.chart(
+        request.model,
+        {"pi_1": "v", "mu_1": "b + a", "mu_2": "b"},
+        domains={"a": "nonnegative"},
+        coordinates=["b", "a", "v"],
+        inverse={"v": "pi_1", "b": "mu_2", "a": "mu_1 - mu_2"},
+    )
+
+
+def test_a_view_keeps_its_order() -> None:
+    request = parse_request(NORMAL + '[view]\nw = "mu_1"\nu = "mu_1 - mu_2"\nhalf = 0.5\n')
+    assert request.view == rs.view(request.chart, {"w": "mu_1", "u": "mu_1 - mu_2", "half": "1/2"})
+
+
+def test_requests_are_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        parse_request(NORMAL).name = "m"  # type: ignore[misc]
+
+
+def test_windows_line_ends_and_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + NORMAL.replace("\n", "\r\n").encode())
+    assert read_request(path) == parse_request(NORMAL)
+
+
+# The examples
+
+
+def test_there_are_examples_of_every_kind_of_chart() -> None:
+    titles = {read_request(path).chart.title.split()[0] for path in EXAMPLES}
+    assert {"relative", "log", "chart"} <= titles
+    assert len(EXAMPLES) >= 4
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_an_example_becomes_a_module_whose_score_is_the_slope(path: Path) -> None:
+    request = read_request(path)
+    derivation = rs.derive(request.model, request.chart, view=request.view, name=request.name)
+    module = derivation.compile()
+    inside = {"real": 0.3, "positive": 1.2, "nonnegative": 0.7, "unit": 0.3}
+    at = np.array([inside[c.domain.name] for c in request.chart.coordinates])
+    at += 0.03 * np.arange(len(at))
+    x = np.array([0.0, 1.0, 2.0, 5.0])
+    step = 1e-6
+    slopes = [
+        (module.log_likelihood(x, at + step * e) - module.log_likelihood(x, at - step * e))
+        / (2 * step)
+        for e in np.eye(len(at))
+    ]
+    np.testing.assert_allclose(module.score(x, at), slopes, atol=1e-8)
+    np.testing.assert_allclose(module.from_model(module.to_model(at)), at, atol=1e-14)
+
+
+# What is refused, and where
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "r.toml: 'name' is missing; given: nothing"),
+        (NORMAL.replace('name = "n"\n', ""), "'name' is missing; given: model"),
+        ('name = "n"', "'model' is missing"),
+        ("model = 1", "'name' is missing"),
+        ('name = "n"\nmodel = 1', "r.toml: model: of a wrong type; given: a number"),
+        (NORMAL.replace('"n"', "3"), "r.toml: name: of a wrong type; given: a number"),
+        (NORMAL.replace('"n"', "1979-05-27"), "name: of a wrong type; given: a date"),
+        (NORMAL.replace("model", "modle"), "unknown key; given: modle;"),
+        (NORMAL.replace("model", "modle"), "(did you mean model?)"),
+        (NORMAL.replace("scales", "scale"), "[model]: unknown key; given: scale;"),
+        (NORMAL.replace("scales", "rates"), "expected: family, components, weights, means"),
+        (NORMAL.replace("components = 2\n", ""), "[model]: 'components' is missing"),
+        (NORMAL.replace("normal", "norml"), "[model] family: unknown family; given: norml"),
+        (NORMAL.replace("= 2", "= 2.0"), "[model] components: of a wrong type; given: a float"),
+        (NORMAL.replace("= 2", "= true"), "[model] components: of a wrong type; given: true"),
+        (NORMAL.replace("= 2", "= 1000"), "[model] components: components is out of range"),
+        (NORMAL.replace("s = 1", "s = true"), "[model] scales: of a wrong type"),
+        (NORMAL.replace("s = 1", "s = [1, [2]]"), "given: a list with a list with a number"),
+        (NORMAL.replace("s = 1", "s = [1]"), "[model] scales: scales has 1 entries"),
+        (NORMAL.replace("s = 1", "s = -1"), "[model] scales: an entry of scales is outside"),
+        (NORMAL.replace("s = 1", "s = nan"), "[model] scales: scales: the name 'nan'"),
+        (NORMAL.replace("s = 1", 's = "fre"'), "[model] scales: unknown pattern"),
+        (NORMAL + "weights = [0.5, 0.6]", "[model] weights: the fixed weights cannot"),
+        (NORMAL + '[chart]\nparameter = "mu"', "[chart]: 'kind' is missing"),
+        (NORMAL + '[chart]\nkind = "relativ"', "did you mean relative?"),
+        (NORMAL + '[chart]\nkind = "relative"\nmap = 1', "[chart]: unknown key; given: map"),
+        (NORMAL + '[chart]\nkind = "relative"\ngap = "cube"', "[chart] gap: unknown gap"),
+        (NORMAL + '[chart]\nkind = "relative"\nclearance = -1', "[chart] clearance: the clear"),
+        (NORMAL + '[chart]\nkind = "relative"\nparameter = []', "[chart] parameter: of a wrong"),
+        (NORMAL + '[chart]\nkind = "relative"\nparameter = "nu"', "no such parameter"),
+        (NORMAL + '[chart]\nkind = "map"', "[chart]: 'map' is missing"),
+        (NORMAL + '[chart]\nkind = "map"\nmap = "mu_1"', "[chart] map: of a wrong type"),
+        (MAP, "[chart] map: the map misses mu_1"),
+        (MAP + 'mu_1 = "a"\nmu_3 = "c"', "[chart.map] mu_3: the map names no parameter"),
+        (MAP + 'mu_1 = "a"\nsigma_1 = "c"', "(fixed in this model)"),
+        (MAP + "mu_1 = true", "[chart.map] mu_1: of a wrong type; given: true"),
+        (MAP + 'mu_1 = "a +"', "[chart.map] mu_1: the map of mu_1: the text ends"),
+        (MAP + 'mu_1 = "a"\n[chart.domain]\na = "unit"', "(did you mean domains?)"),
+        (MAP + 'mu_1 = "a"\n[chart.domains]\na = "unti"', "[chart.domains] a: unknown domain"),
+        (MAP + 'mu_1 = "a"\n[chart.domains]\na = 1', "[chart.domains] a: of a wrong type"),
+        (MAP + 'mu_1 = "a"\n[chart.domains]\nc = "unit"', "domains= names no coordinate"),
+        (MAP + 'mu_1 = "a"\n[chart.inverse]\na = "mu_1"', "the inverse does not give each"),
+        (
+            MAP + 'mu_1 = "a"\n[chart.inverse]\nv = "pi_1"\na = "mu_1"\nb = "mu_3"',
+            "[chart.inverse] b: the inverse of b: unknown name 'mu_3'",
+        ),
+        (NORMAL + '[view]\nu = "q + 1"', "[view] u: the view function u: unknown name 'q'"),
+        (NORMAL + "[view]\n", "[view]: a view needs functions"),
+        (NORMAL + "name = 1", "[model]: unknown key; given: name"),
+        ("name = 1\nname = 2", "this is no TOML; given: Cannot overwrite a value"),
+        ("\x00", "this is no TOML"),
+    ],
+)
+def test_mistakes_are_named_with_their_place(text: str, says: str) -> None:
+    assert says in refusal(text)
+
+
+def test_a_view_of_nothing_but_words_is_refused() -> None:
+    assert "[view] a b" in refusal(NORMAL + '[view]\n"a b" = "mu_1"').replace("'", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (MAP + "mu_1 = \"__import__('os').system('touch /tmp/x')\"", "'__import__' is not a fun"),
+        (MAP + 'mu_1 = "x); import os"', "')' without '('"),
+        (MAP + 'mu_1 = "9**9**9**9"', "an exponent too large"),
+        (MAP + 'mu_1 = "' + "(" * 300 + "a" + ")" * 300 + '"', "nested too deeply"),
+        (MAP + 'mu_1 = "' + "a + " * 3000 + 'a"', "a text of 12001 characters"),
+        (MAP + 'mu_1 = "a.__class__"', "attribute"),
+    ],
+)
+def test_attacks_in_an_expression_are_refused_by_the_parser(text: str, says: str) -> None:
+    message = refusal(text, ParseError)
+    assert message.startswith("r.toml: [chart.map] mu_1: ")
+    assert says in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        MAP + 'mu_1 = "' + "a+" * 500_000 + 'a"',
+        MAP + 'mu_1 = "a"\n"x); import os" = "b"',
+        MAP.replace('"map"', '"map"\ncoordinates = ["x); import os"]') + 'mu_1 = "a"',
+        MAP + 'mu_1 = "a"\n[chart.domains]\n"x); import os" = "unit"',
+        NORMAL + '[view]\n"x); import os" = "mu_1"',
+        NORMAL.replace('"n"', '"x); import os"'),
+        NORMAL.replace('"n"', '"__init__"'),
+        NORMAL.replace("normal", "__import__"),
+        "a = " + "[" * 9000,
+        "\n".join(f"a{i} = " + "[" * 9000 for i in range(100)),
+        "a = " + "{a = " * 2000,
+        "a = " + "9" * 9000,
+        "a = 0x" + "f" * 9000,
+        NORMAL.replace("= 2", "= 0x" + "f" * 4000),
+        "a = 1e" + "9" * 9000,
+        NORMAL.replace("s = 1", "s = 1e999999999"),
+        "a" + ".a" * 9000 + " = 1",
+        "[a" + ".a" * 9000 + "]",
+        "x = {a" + ".a" * 9000 + " = 1}",
+        "\n".join(f"a{i}" + ".a" * 8 + " = 1" for i in range(4000)),
+        "\n".join(f"[a{i}" + ".a" * 8 + "]" for i in range(4000)),
+        "\n".join(f"a{i} = 1" for i in range(90_000)),
+        "[[a]]\n" * 100_000,
+        'a = "' + "\\\\" * 9000 + '"',
+        "#" * 2_000_000,
+    ],
+)
+def test_attacks_on_the_reader_are_refused(text: str) -> None:
+    refusal(text)
+
+
+def test_nothing_in_a_request_is_executed(tmp_path: Path) -> None:
+    witness = tmp_path / "witness"
+    refusal(MAP + f"mu_1 = \"__import__('os').system('touch {witness}')\"")
+    assert not witness.exists()
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"#" * 1_000_001, "the request is too large; given: more than 1000000 bytes"),
+        (b"name = '\xff'", "this is no UTF-8; given: byte 0xff at offset 8"),
+    ],
+)
+def test_files_that_are_no_requests(tmp_path: Path, data: bytes, says: str) -> None:
+    path = tmp_path / "r.toml"
+    path.write_bytes(data)
+    with pytest.raises(DeclarationError) as caught:
+        read_request(path)
+    assert str(caught.value).startswith(f"{path}: {says}")
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.toml", tmp_path):
+        with pytest.raises(DeclarationError, match="cannot read"):
+            read_request(path)
