@@ -1,7 +1,7 @@
 """The alternatives that the benchmarks name: what a researcher would write without this package.
 
-All are of a normal mixture with everything free, θ = (π_1 … π_{K−1}, μ_1 … μ_K, σ_1 … σ_K), or of its
-relative chart on the means.
+All are of a normal mixture with everything free, θ = (π_1 … π_{K−1}, μ_1 … μ_K, σ_1 … σ_K), or of
+its relative chart on the means.
 """
 
 from __future__ import annotations

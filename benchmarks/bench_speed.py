@@ -41,14 +41,18 @@ def sample():
 
 @pytest.mark.parametrize("components", [2, 4, 8])
 def test_derivation(components):
-    """score + field + Fisher of the relative chart, derived and rendered, against naive lambdify."""
+    """score + field + Fisher of the relative chart, derived and rendered, against naive
+    lambdify.
+    """
 
     def ours():
         model = rs.mixture("normal", components=components)
         return rs.derive(model, rs.relative(model, "mu")).source()
 
     others = {
-        "diff + lambdify(cse=True)": lambda: alternatives.naive(components, cse=True, relative=True),
+        "diff + lambdify(cse=True)": lambda: alternatives.naive(
+            components, cse=True, relative=True
+        ),
     }
     compare(f"derive and render, relative chart, K = {components}", ours, others, rounds=3)
 
@@ -68,7 +72,9 @@ def test_mean_score(kernel, sample):
     others = {}
     for cse in (True, False):
         f = alternatives.naive(3, cse=cse)
-        others[f"lambdify, cse={cse}"] = lambda f=f: np.array([np.mean(v) for v in f(sample, *THETA)])
+        others[f"lambdify, cse={cse}"] = lambda f=f: np.array(
+            [np.mean(v) for v in f(sample, *THETA)]
+        )
     others["NumPy by hand, not blocked"] = lambda: alternatives.by_hand(sample, THETA, 3)
     expected = kernel.score(sample, THETA)
     for run in others.values():
@@ -135,8 +141,13 @@ def test_em_iteration(kernel, sample):
 
     def theirs(iterations: int) -> float:
         model = GaussianMixture(
-            3, max_iter=iterations, tol=0, reg_covar=0, weights_init=weights,
-            means_init=mu[:, None], precisions_init=1 / sigma[:, None, None] ** 2,
+            3,
+            max_iter=iterations,
+            tol=0,
+            reg_covar=0,
+            weights_init=weights,
+            means_init=mu[:, None],
+            precisions_init=1 / sigma[:, None, None] ** 2,
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -153,13 +164,12 @@ def test_em_iteration(kernel, sample):
         other = seconds(lambda: theirs(8)) - seconds(lambda: theirs(4))
         ratios.append((other / 4) / (ours / 20))
         rows.append((ours / 20, other / 4))
-    mine = kernel.fit(sample, THETA, tol=0, max_iter=8).log_likelihood
+    reached = kernel.fit(sample, THETA, tol=0, max_iter=8).log_likelihood
     sys.stdout.write("\nEM iteration, N = 1e6, K = 3\n")
-    sys.stdout.write(f"  mean log-likelihood after 8: ours {mine:.12f}, theirs {theirs(8):.12f}\n")
-    sys.stdout.write(f"  relrep_sym   {np.median([r[0] for r in rows]) * 1e3:8.2f} ms\n")
-    sys.stdout.write(
-        f"  scikit-learn {np.median([r[1] for r in rows]) * 1e3:8.2f} ms   x {np.median(ratios):.2f}\n"
-    )
+    sys.stdout.write(f"  mean log-likelihood after 8: {reached:.12f}; theirs {theirs(8):.12f}\n")
+    own, other = (np.median(column) * 1e3 for column in zip(*rows, strict=True))
+    sys.stdout.write(f"  relrep_sym   {own:8.2f} ms\n")
+    sys.stdout.write(f"  scikit-learn {other:8.2f} ms   x {np.median(ratios):.2f}\n")
 
 
 def test_import():

@@ -1,7 +1,7 @@
 """Two Poisson components, everything free: counts in place of the line.
 
-The same equations with sums over 0, 1, 2, … for integrals. Nothing in the engine is about the normal
-family.
+The same equations with sums over 0, 1, 2, … for integrals. Nothing in the engine is about the
+normal family.
 """
 
 import relrep_sym as rs

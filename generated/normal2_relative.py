@@ -15,27 +15,32 @@ Errors are those of relrep_sym.errors: DataError for arrays, DomainError for val
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from relrep_sym.runtime.kernel import Components, Form
+from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.fit import Fit
+from relrep_sym.runtime.kernel import Components, Form, Slope
 from relrep_sym.runtime.solver import Chart, Solver
 
 COORDINATES = ("pi_1", "mu_1", "Delta_1", "sigma_1", "sigma_2")
 PARAMETERS = ("pi_1", "mu_1", "mu_2", "sigma_1", "sigma_2")
 CONSTANTS = ()
-FIXED = {}
+FIXED: dict[str, float] = {}
 
 
 # ---------------------------------------------------------------- one component of the family
 
 
-def _prepare(mu, sigma):
+def _prepare(mu: Array, sigma: Array) -> tuple[tuple[Array, ...], Array]:
     """What the data pass needs of each component, and the component's height."""
     c1 = 0.7071067811865476 / sigma
     heights = 0.3989422804014327 / sigma
     return (mu, c1), heights
 
 
-def _block(x, coefficients, basis, spare):
+def _block(
+    x: Array, coefficients: tuple[Array, ...], basis: tuple[Array, ...], spare: Array
+) -> None:
     """The basis functions b_j of every component at each point."""
     mu, c1 = coefficients
     np.subtract(x, mu, out=basis[0])
@@ -43,17 +48,21 @@ def _block(x, coefficients, basis, spare):
     np.multiply(basis[0], basis[0], out=basis[1])
 
 
-def _exponents(coefficients, basis, out, spare):
+def _log_odds(
+    coefficients: tuple[Array, ...], basis: tuple[Array, ...], out: Array, spare: Array
+) -> None:
     """log f_k − log f_K less their heights, for k < K."""
     np.subtract(basis[1][-1], basis[1][:-1], out=out)
 
 
-def _reference(coefficients, basis, out, spare):
-    """log f_K less its height."""
-    np.negative(basis[1][-1], out=out)
+def _exponents(
+    coefficients: tuple[Array, ...], basis: tuple[Array, ...], rows: slice, out: Array, spare: Array
+) -> None:
+    """log f_k less its height, for some rows k."""
+    np.negative(basis[1][rows], out=out)
 
 
-def _odds(mu, sigma, delta_mu, delta_sigma):
+def _odds(mu: Array, sigma: Array, delta_mu: Array, delta_sigma: Array) -> tuple[Array, ...]:
     """Coefficients of log f(x | φ + δ) − log f(x | φ) over 1, b_1, b_2, …: zero with δ."""
     t1 = np.square(delta_sigma + sigma)
     odds0 = -(np.log1p(delta_sigma / sigma) + 0.5 * (delta_mu * delta_mu) / t1)
@@ -62,15 +71,14 @@ def _odds(mu, sigma, delta_mu, delta_sigma):
     return odds0, odds1, odds2
 
 
-def _score(mu, sigma):
-    """Coefficients of ∂ log f/∂φ over 1, b_1, b_2, …; None is zero."""
-    mu_1 = 1.4142135623730951 / sigma
-    sigma_0 = -1 / sigma
-    sigma_2 = 2 / sigma
-    return (None, mu_1, None), (sigma_0, None, sigma_2)
+def _score(mu: Array, sigma: Array) -> tuple[tuple[Slope | None, ...], ...]:
+    """∂ log f/∂φ as a sum over b_1, b_2, … of slope · (b_j + offset); None is zero."""
+    mu_slope1 = 1.4142135623730951 / sigma
+    sigma_slope2 = 2 / sigma
+    return ((mu_slope1, 0.0), None), (None, (sigma_slope2, -0.5))
 
 
-def _quadratic(mu, sigma):
+def _quadratic(mu: Array, sigma: Array) -> tuple[Array, Array, Array]:
     """log f as c_0 + c_1 x + c_2 x²: its complex zeros place the quadrature's nodes."""
     t1 = sigma * sigma
     q0 = -(0.9189385332046728 + 0.5 * (mu * mu) / t1 + np.log(sigma))
@@ -82,7 +90,7 @@ def _quadratic(mu, sigma):
 # ---------------------------------------------------------------- the chart
 
 
-def _components(rows):
+def _components(rows: Array) -> Components:
     """The mixture at coordinates: weights, parameters, and differences to the last component."""
     pi_1, mu_1, Delta_1, sigma_1, sigma_2 = rows
     mu_2 = Delta_1 + mu_1
@@ -94,26 +102,26 @@ def _components(rows):
     return Components(weights, (mu, sigma), (delta_mu, sigma[:-1] - sigma[-1]))
 
 
-def _to_model(rows):
+def _to_model(rows: Array) -> list[Array]:
     """θ = c(λ)."""
     pi_1, mu_1, Delta_1, sigma_1, sigma_2 = rows
     mu_2 = Delta_1 + mu_1
     return [pi_1, mu_1, mu_2, sigma_1, sigma_2]
 
 
-def _pull_back(rows, d_weights, d_mu, d_sigma):
+def _pull_back(rows: Array, d_weights: Array, d_mu: Array, d_sigma: Array) -> list[Array]:
     """∂L/∂λ from ∂L/∂π_k and ∂L/∂φ_k, in reverse through the chart."""
     d_mu_1 = d_mu[0] + d_mu[1]
     return [d_weights[0], d_mu_1, d_mu[1], d_sigma[0], d_sigma[1]]
 
 
-def _pull_back_model(rows, d_theta):
+def _pull_back_model(rows: Array, d_theta: Array) -> list[Array]:
     """∂L/∂λ from ∂L/∂θ."""
     d_mu_1 = d_theta[1] + d_theta[2]
     return [d_theta[0], d_mu_1, d_theta[2], d_theta[3], d_theta[4]]
 
 
-def _from_model(theta):
+def _from_model(theta: Array) -> list[Array]:
     """λ with c(λ) = θ."""
     pi_1 = theta[0]
     mu_1 = theta[1]
@@ -123,7 +131,7 @@ def _from_model(theta):
     return [pi_1, mu_1, Delta_1, sigma_1, sigma_2]
 
 
-def _model_components(theta):
+def _model_components(theta: Array) -> Components:
     """The mixture at θ."""
     weights = np.array([theta[0], 1 - theta[0]])
     mu = np.array([theta[1], theta[2]])
@@ -131,12 +139,12 @@ def _model_components(theta):
     return Components(weights, (mu, sigma), (mu[:-1] - mu[-1], sigma[:-1] - sigma[-1]))
 
 
-def _to_parameters(weights, mu, sigma):
+def _to_parameters(weights: Array, mu: Array, sigma: Array) -> list[Array]:
     """θ of a mixture."""
     return [weights[0], mu[0], mu[1], sigma[0], sigma[1]]
 
 
-def _m_step(mass, means, mu, sigma):
+def _m_step(mass: Array, means: Array, mu: Array, sigma: Array) -> tuple[Array, tuple[Array, ...]]:
     """The joint maximiser of Q from N_k and the responsibility-weighted means of b_j."""
     t_1 = 1.4142135623730951 * sigma * means[0]
     t_2 = 2 * (sigma * sigma) * means[1]
@@ -155,8 +163,8 @@ _FORM = Form(
     basis=2,
     prepare=_prepare,
     block=_block,
+    log_odds=_log_odds,
     exponents=_exponents,
-    reference=_reference,
     odds=_odds,
     score=_score,
     common=None,
@@ -191,7 +199,7 @@ _SOLVER = Solver(_CHART, _FORM)
 # ---------------------------------------------------------------- what users call
 
 
-def to_model(coords):
+def to_model(coords: ArrayLike) -> Array:
     r"""θ = c(λ), in the order of PARAMETERS.
 
     Returns: (…, 5).
@@ -199,13 +207,13 @@ def to_model(coords):
     Equation eq:normal2_relative:chart:
 
         \lambda = (\pi_1, \mu_1, \Delta_1, \sigma_1, \sigma_2)
-        \mathrm{mu[2]} = \mathrm{Delta[1]} + \mathrm{mu[1]}
-        \mathrm{pi[2]} = \operatorname{Terms}{\left(1,- \mathrm{pi[1]} \right)}
+        \mu_2 = \mu_1 + \Delta_1
+        \pi_2 = 1 - \pi_1
     """
     return _SOLVER.to_model(coords)
 
 
-def from_model(theta):
+def from_model(theta: ArrayLike) -> Array:
     r"""Coordinates of θ (…, 5).
 
     DomainError where θ is not in the chart's image.
@@ -215,20 +223,21 @@ def from_model(theta):
     return _SOLVER.from_model(theta)
 
 
-def jacobian(coords):
+def jacobian(coords: ArrayLike) -> Array:
     r"""∂θ/∂λ.
 
     Returns: (…, 5, 5).
 
     Equation eq:normal2_relative:jacobian:
 
-        \frac{\partial \theta}{\partial \lambda} = \left[\begin{matrix}1 & 0 & 0 & 0 & 0\\0 & 1 &
-            0 & 0 & 0\\0 & 1 & 1 & 0 & 0\\0 & 0 & 0 & 1 & 0\\0 & 0 & 0 & 0 & 1\end{matrix}\right]
+        \frac{\partial \theta}{\partial \lambda} = \begin{pmatrix} 1 & 0 & 0 & 0 & 0 \\ 0 & 1
+            & 0 & 0 & 0 \\ 0 & 1 & 1 & 0 & 0 \\ 0 & 0 & 0 & 1 & 0 \\ 0 & 0 & 0 & 0 & 1
+            \end{pmatrix}
     """
     return _SOLVER.jacobian(coords)
 
 
-def components(coords):
+def components(coords: ArrayLike) -> tuple[Array, ...]:
     r"""(weights, mu, sigma) of the mixture, usable as a truth.
 
     Returns: (…, 2) each.
@@ -236,7 +245,7 @@ def components(coords):
     return _SOLVER.components(coords)
 
 
-def log_density(x, coords, out=None):
+def log_density(x: ArrayLike, coords: ArrayLike, out: Array | None = None) -> Array:
     r"""log p(x | c(λ)) point by point.
 
     Returns: (…, N).
@@ -244,7 +253,7 @@ def log_density(x, coords, out=None):
     return _SOLVER.log_density(x, coords, out)
 
 
-def responsibilities(x, coords, out=None):
+def responsibilities(x: ArrayLike, coords: ArrayLike, out: Array | None = None) -> Array:
     r"""Posterior probability of each component at each point.
 
     Returns: (…, N, 2).
@@ -252,30 +261,25 @@ def responsibilities(x, coords, out=None):
     return _SOLVER.responsibilities(x, coords, out)
 
 
-def score_samples(x, coords, out=None):
+def score_samples(x: ArrayLike, coords: ArrayLike, out: Array | None = None) -> Array:
     r"""Score of each point.
 
     Returns: (…, N, 5).
 
     Equation eq:normal2_relative:score:
 
-        \frac{\partial \log p(x)}{\partial \pi_1} =
-            \operatorname{Terms}{\left(\frac{\mathrm{r[1]}}{\mathrm{pi[1]}},-
-            \frac{\mathrm{r[2]}}{\mathrm{pi[2]}} \right)}
-        \frac{\partial \log p(x)}{\partial \mu_1} =
-            \operatorname{Terms}{\left(\frac{\mathrm{r[1]} \left(- \mathrm{mu[1]} +
-            x\right)}{\mathrm{sigma[1]}^{2}},\frac{\mathrm{r[2]} \left(- \mathrm{mu[2]} +
-            x\right)}{\mathrm{sigma[2]}^{2}} \right)}
-        \frac{\partial \log p(x)}{\partial \Delta_1} = \frac{\mathrm{r[2]} \left(- \mathrm{mu[2]}
-            + x\right)}{\mathrm{sigma[2]}^{2}}
-        \frac{\partial \log p(x)}{\partial \sigma_k} = \frac{\mathrm{r[k]} \left(-
-            \mathrm{sigma[k]}^{2} + \left(- \mathrm{mu[k]} +
-            x\right)^{2}\right)}{\mathrm{sigma[k]}^{3}}
+        \frac{\partial \log p(x)}{\partial \pi_1} = \frac{r_1(x)}{\pi_1} -
+            \frac{r_2(x)}{\pi_2}
+        \frac{\partial \log p(x)}{\partial \mu_1} = r_1(x) \frac{x - \mu_1}{\sigma_1^2} +
+            r_2(x) \frac{x - \mu_2}{\sigma_2^2}
+        \frac{\partial \log p(x)}{\partial \Delta_1} = r_2(x) \frac{x - \mu_2}{\sigma_2^2}
+        \frac{\partial \log p(x)}{\partial \sigma_k} = r_k(x) \frac{(x - \mu_k)^2 -
+            \sigma_k^2}{\sigma_k^3}
     """
     return _SOLVER.score_samples(x, coords, out)
 
 
-def log_likelihood(x, coords, weights=None):
+def log_likelihood(x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None) -> Array:
     r"""Mean log-likelihood of a sample.
 
     Returns: (…,).
@@ -283,7 +287,7 @@ def log_likelihood(x, coords, weights=None):
     return _SOLVER.log_likelihood(x, coords, weights)
 
 
-def score(x, coords, weights=None):
+def score(x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None) -> Array:
     r"""Gradient of the mean log-likelihood: the mean of `score_samples`.
 
     Returns: (…, 5).
@@ -291,7 +295,9 @@ def score(x, coords, weights=None):
     return _SOLVER.score(x, coords, weights)
 
 
-def statistics(x, coords, weights=None):
+def statistics(
+    x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None
+) -> tuple[Array, ...]:
     r"""N_k, then the sums Σ w r_k b_j of each basis function z, z**2 with z = sqrt(2)*(-mu +
     x)/(2*sigma).
 
@@ -300,30 +306,25 @@ def statistics(x, coords, weights=None):
     return _SOLVER.statistics(x, coords, weights)
 
 
-def averaged_field(coords, truth):
+def averaged_field(coords: ArrayLike, truth: object) -> Array:
     r"""Averaged learning equations at η = 1: ∇_λ E_q[log p(X | c(λ))], by certified quadrature.
 
     Returns: (…, 5).
 
     Equation eq:normal2_relative:averaged:
 
-        \frac{d \pi_1}{dt} = \eta
-            \operatorname{E}_{q}\!\left[\operatorname{Terms}{\left(\frac{\mathrm{r[1]}}{\mathrm{pi[1]}},-
-            \frac{\mathrm{r[2]}}{\mathrm{pi[2]}} \right)}\right]
-        \frac{d \mu_1}{dt} = \eta
-            \operatorname{E}_{q}\!\left[\operatorname{Terms}{\left(\frac{\mathrm{r[1]} \left(-
-            \mathrm{mu[1]} + x\right)}{\mathrm{sigma[1]}^{2}},\frac{\mathrm{r[2]} \left(-
-            \mathrm{mu[2]} + x\right)}{\mathrm{sigma[2]}^{2}} \right)}\right]
-        \frac{d \Delta_1}{dt} = \frac{\eta \operatorname{E}_{q}\!\left[\mathrm{r[2]} \left(-
-            \mathrm{mu[2]} + x\right)\right]}{\mathrm{sigma[2]}^{2}}
-        \frac{d \sigma_k}{dt} = \frac{\eta \operatorname{E}_{q}\!\left[\mathrm{r[k]} \left(-
-            \mathrm{sigma[k]}^{2} + \left(- \mathrm{mu[k]} +
-            x\right)^{2}\right)\right]}{\mathrm{sigma[k]}^{3}}
+        \frac{d\pi_1}{dt} = \eta \operatorname{E}_q\left[\frac{r_1(x)}{\pi_1} -
+            \frac{r_2(x)}{\pi_2}\right]
+        \frac{d\mu_1}{dt} = \eta \operatorname{E}_q\left[r_1(x) \frac{x - \mu_1}{\sigma_1^2}
+            + r_2(x) \frac{x - \mu_2}{\sigma_2^2}\right]
+        \frac{d\Delta_1}{dt} = \frac{\eta}{\sigma_2^2} \operatorname{E}_q[r_2(x) (x - \mu_2)]
+        \frac{d\sigma_k}{dt} = \frac{\eta}{\sigma_k^3} \operatorname{E}_q\bigl[r_k(x)
+            \bigl((x - \mu_k)^2 - \sigma_k^2\bigr)\bigr]
     """
     return _SOLVER.averaged_field(coords, truth)
 
 
-def kl(coords, truth):
+def kl(coords: ArrayLike, truth: object) -> Array:
     r"""KL(truth ‖ model), never negative; `truth` must be a mixture.
 
     Returns: (…,).
@@ -331,7 +332,7 @@ def kl(coords, truth):
     return _SOLVER.kl(coords, truth)
 
 
-def fisher(coords):
+def fisher(coords: ArrayLike) -> Array:
     r"""Fisher information in the chart, exactly symmetric.
 
     Returns: (…, 5, 5).
@@ -346,7 +347,7 @@ def fisher(coords):
     return _SOLVER.fisher(coords)
 
 
-def em_step(x, coords, weights=None):
+def em_step(x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None) -> Array:
     r"""One E-step, then the joint maximiser of Q.
 
     DomainError where it leaves the chart's image, where a component is empty or a scale
@@ -356,17 +357,23 @@ def em_step(x, coords, weights=None):
 
     Equation eq:normal2_relative:m-step:
 
-        \mathrm{N[k]} = \operatorname{E}_{q}\!\left[\mathrm{r[k]}\right]
-        \mathrm{pi^+[k]} = \mathrm{N[k]}
-        \mathrm{mu^+[k]} = \frac{\operatorname{E}_{q}\!\left[\mathrm{r[k]}
-            x\right]}{\mathrm{N[k]}}
-        \mathrm{sigma^+[k]} = \sqrt{\frac{\operatorname{E}_{q}\!\left[\mathrm{r[k]} \left(-
-            \mathrm{mu^+[k]} + x\right)^{2}\right]}{\mathrm{N[k]}}}
+        N_k = \operatorname{E}_q[r_k(x)]
+        \pi_k^+ = N_k
+        \mu_k^+ = \frac{\operatorname{E}_q[r_k(x) \, x]}{N_k}
+        \sigma_k^+ = \sqrt{\frac{\operatorname{E}_q[r_k(x) (x - \mu_k^+)^2]}{N_k}}
     """
     return _SOLVER.em_step(x, coords, weights)
 
 
-def fit(x, start, method="em", *, weights=None, tol=1e-10, max_iter=1000):
+def fit(
+    x: ArrayLike,
+    start: ArrayLike,
+    method: str = "em",
+    *,
+    weights: ArrayLike | None = None,
+    tol: float = 1e-10,
+    max_iter: int = 1000,
+) -> Fit:
     r"""Maximise the mean log-likelihood from `start` (5,) until a step gains no more than `tol`.
 
     Returns: a Fit: coords, parameters, history, iterations, converged, reason.
@@ -374,7 +381,7 @@ def fit(x, start, method="em", *, weights=None, tol=1e-10, max_iter=1000):
     return _SOLVER.fit(x, start, method, weights=weights, tol=tol, max_iter=max_iter)
 
 
-def sample(rng, n, coords):
+def sample(rng: np.random.Generator, n: int, coords: ArrayLike) -> Array:
     r"""n draws by a numpy.random.Generator.
 
     Returns: (…, n).

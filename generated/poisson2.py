@@ -15,52 +15,61 @@ Errors are those of relrep_sym.errors: DataError for arrays, DomainError for val
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from relrep_sym.runtime.kernel import Components, Form
+from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.fit import Fit
+from relrep_sym.runtime.kernel import Components, Form, Slope
 from relrep_sym.runtime.solver import Chart, Solver
 from relrep_sym.runtime.special import stirling_remainder
 
 COORDINATES = ("pi_1", "rate_1", "rate_2")
 PARAMETERS = ("pi_1", "rate_1", "rate_2")
 CONSTANTS = ()
-FIXED = {}
+FIXED: dict[str, float] = {}
 
 
 # ---------------------------------------------------------------- one component of the family
 
 
-def _prepare(rate):
+def _prepare(rate: Array) -> tuple[tuple[Array, ...], Array]:
     """What the data pass needs of each component, and the component's height."""
     heights = np.ones_like(rate)
     return (rate,), heights
 
 
-def _block(x, coefficients, basis, spare):
+def _block(
+    x: Array, coefficients: tuple[Array, ...], basis: tuple[Array, ...], spare: Array
+) -> None:
     """The basis functions b_j of every component at each point."""
     np.copyto(basis[0], x)
 
 
-def _reference(coefficients, basis, out, spare):
-    """log f_K less its height."""
-    rate, = coefficients
-    point = np.maximum(basis[0][-1], 1e-290)
-    out[...] = point + point * np.log1p(-(point - rate[-1]) / point) - rate[-1]
+def _exponents(
+    coefficients: tuple[Array, ...], basis: tuple[Array, ...], rows: slice, out: Array, spare: Array
+) -> None:
+    """log f_k less its height, for some rows k."""
+    (rate,) = coefficients
+    point = np.maximum(basis[0], 1e-290)
+    out[...] = point - rate[rows]
+    out += point * np.log1p(-(point - rate[rows]) / point)
 
 
-def _odds(rate, delta_rate):
+def _odds(rate: Array, delta_rate: Array) -> tuple[Array, ...]:
     """Coefficients of log f(x | φ + δ) − log f(x | φ) over 1, b_1, b_2, …: zero with δ."""
     odds0 = -delta_rate
     odds1 = np.log1p(delta_rate / rate)
     return odds0, odds1
 
 
-def _score(rate):
-    """Coefficients of ∂ log f/∂φ over 1, b_1, b_2, …; None is zero."""
-    rate_1 = 1 / rate
-    return (np.full_like(rate, -1), rate_1),
+def _score(rate: Array) -> tuple[tuple[Slope | None, ...], ...]:
+    """∂ log f/∂φ as a sum over b_1, b_2, … of slope · (b_j + offset); None is zero."""
+    rate_slope1 = 1 / rate
+    rate_offset = -rate
+    return (((rate_slope1, rate_offset),),)
 
 
-def _common(x):
+def _common(x: Array) -> Array:
     """The term of log f that no parameter enters."""
     return -stirling_remainder(x)
 
@@ -68,7 +77,7 @@ def _common(x):
 # ---------------------------------------------------------------- the chart
 
 
-def _components(rows):
+def _components(rows: Array) -> Components:
     """The mixture at coordinates: weights, parameters, and differences to the last component."""
     pi_1, rate_1, rate_2 = rows
     weights = np.array([pi_1, 1 - pi_1])
@@ -76,23 +85,23 @@ def _components(rows):
     return Components(weights, (rate,), (rate[:-1] - rate[-1],))
 
 
-def _to_model(rows):
+def _to_model(rows: Array) -> list[Array]:
     """θ = c(λ)."""
     pi_1, rate_1, rate_2 = rows
     return [pi_1, rate_1, rate_2]
 
 
-def _pull_back(rows, d_weights, d_rate):
+def _pull_back(rows: Array, d_weights: Array, d_rate: Array) -> list[Array]:
     """∂L/∂λ from ∂L/∂π_k and ∂L/∂φ_k, in reverse through the chart."""
     return [d_weights[0], d_rate[0], d_rate[1]]
 
 
-def _pull_back_model(rows, d_theta):
+def _pull_back_model(rows: Array, d_theta: Array) -> list[Array]:
     """∂L/∂λ from ∂L/∂θ."""
     return [d_theta[0], d_theta[1], d_theta[2]]
 
 
-def _from_model(theta):
+def _from_model(theta: Array) -> list[Array]:
     """λ with c(λ) = θ."""
     pi_1 = theta[0]
     rate_1 = theta[1]
@@ -100,19 +109,19 @@ def _from_model(theta):
     return [pi_1, rate_1, rate_2]
 
 
-def _model_components(theta):
+def _model_components(theta: Array) -> Components:
     """The mixture at θ."""
     weights = np.array([theta[0], 1 - theta[0]])
     rate = np.array([theta[1], theta[2]])
     return Components(weights, (rate,), (rate[:-1] - rate[-1],))
 
 
-def _to_parameters(weights, rate):
+def _to_parameters(weights: Array, rate: Array) -> list[Array]:
     """θ of a mixture."""
     return [weights[0], rate[0], rate[1]]
 
 
-def _m_step(mass, means, rate):
+def _m_step(mass: Array, means: Array, rate: Array) -> tuple[Array, tuple[Array, ...]]:
     """The joint maximiser of Q from N_k and the responsibility-weighted means of b_j."""
     t_1 = means[0]
     shares = mass / mass.sum(axis=0)
@@ -129,8 +138,8 @@ _FORM = Form(
     basis=1,
     prepare=_prepare,
     block=_block,
-    exponents=None,
-    reference=_reference,
+    log_odds=None,
+    exponents=_exponents,
     odds=_odds,
     score=_score,
     common=_common,
@@ -165,7 +174,7 @@ _SOLVER = Solver(_CHART, _FORM)
 # ---------------------------------------------------------------- what users call
 
 
-def to_model(coords):
+def to_model(coords: ArrayLike) -> Array:
     r"""θ = c(λ), in the order of PARAMETERS.
 
     Returns: (…, 3).
@@ -173,12 +182,12 @@ def to_model(coords):
     Equation eq:poisson2:chart:
 
         \lambda = \theta = (\pi_1, \mathrm{rate}_1, \mathrm{rate}_2)
-        \mathrm{pi[2]} = \operatorname{Terms}{\left(1,- \mathrm{pi[1]} \right)}
+        \pi_2 = 1 - \pi_1
     """
     return _SOLVER.to_model(coords)
 
 
-def from_model(theta):
+def from_model(theta: ArrayLike) -> Array:
     r"""Coordinates of θ (…, 3).
 
     DomainError where θ is not in the chart's image.
@@ -188,20 +197,20 @@ def from_model(theta):
     return _SOLVER.from_model(theta)
 
 
-def jacobian(coords):
+def jacobian(coords: ArrayLike) -> Array:
     r"""∂θ/∂λ.
 
     Returns: (…, 3, 3).
 
     Equation eq:poisson2:jacobian:
 
-        \frac{\partial \theta}{\partial \lambda} = \left[\begin{matrix}1 & 0 & 0\\0 & 1 & 0\\0 &
-            0 & 1\end{matrix}\right]
+        \frac{\partial \theta}{\partial \lambda} = \begin{pmatrix} 1 & 0 & 0 \\ 0 & 1 & 0 \\
+            0 & 0 & 1 \end{pmatrix}
     """
     return _SOLVER.jacobian(coords)
 
 
-def components(coords):
+def components(coords: ArrayLike) -> tuple[Array, ...]:
     r"""(weights, rate) of the mixture, usable as a truth.
 
     Returns: (…, 2) each.
@@ -209,7 +218,7 @@ def components(coords):
     return _SOLVER.components(coords)
 
 
-def log_density(x, coords, out=None):
+def log_density(x: ArrayLike, coords: ArrayLike, out: Array | None = None) -> Array:
     r"""log p(x | c(λ)) point by point.
 
     Returns: (…, N).
@@ -217,7 +226,7 @@ def log_density(x, coords, out=None):
     return _SOLVER.log_density(x, coords, out)
 
 
-def responsibilities(x, coords, out=None):
+def responsibilities(x: ArrayLike, coords: ArrayLike, out: Array | None = None) -> Array:
     r"""Posterior probability of each component at each point.
 
     Returns: (…, N, 2).
@@ -225,23 +234,22 @@ def responsibilities(x, coords, out=None):
     return _SOLVER.responsibilities(x, coords, out)
 
 
-def score_samples(x, coords, out=None):
+def score_samples(x: ArrayLike, coords: ArrayLike, out: Array | None = None) -> Array:
     r"""Score of each point.
 
     Returns: (…, N, 3).
 
     Equation eq:poisson2:score:
 
-        \frac{\partial \log p(x)}{\partial \pi_1} =
-            \operatorname{Terms}{\left(\frac{\mathrm{r[1]}}{\mathrm{pi[1]}},-
-            \frac{\mathrm{r[2]}}{\mathrm{pi[2]}} \right)}
-        \frac{\partial \log p(x)}{\partial \mathrm{rate}_k} = \frac{\mathrm{r[k]} \left(-
-            \mathrm{rate[k]} + x\right)}{\mathrm{rate[k]}}
+        \frac{\partial \log p(x)}{\partial \pi_1} = \frac{r_1(x)}{\pi_1} -
+            \frac{r_2(x)}{\pi_2}
+        \frac{\partial \log p(x)}{\partial \, \mathrm{rate}_k} = r_k(x) \frac{x -
+            \mathrm{rate}_k}{\mathrm{rate}_k}
     """
     return _SOLVER.score_samples(x, coords, out)
 
 
-def log_likelihood(x, coords, weights=None):
+def log_likelihood(x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None) -> Array:
     r"""Mean log-likelihood of a sample.
 
     Returns: (…,).
@@ -249,7 +257,7 @@ def log_likelihood(x, coords, weights=None):
     return _SOLVER.log_likelihood(x, coords, weights)
 
 
-def score(x, coords, weights=None):
+def score(x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None) -> Array:
     r"""Gradient of the mean log-likelihood: the mean of `score_samples`.
 
     Returns: (…, 3).
@@ -257,7 +265,9 @@ def score(x, coords, weights=None):
     return _SOLVER.score(x, coords, weights)
 
 
-def statistics(x, coords, weights=None):
+def statistics(
+    x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None
+) -> tuple[Array, ...]:
     r"""N_k, then the sums Σ w r_k b_j of each basis function z with z = x.
 
     Returns: (…, 2) each.
@@ -265,23 +275,22 @@ def statistics(x, coords, weights=None):
     return _SOLVER.statistics(x, coords, weights)
 
 
-def averaged_field(coords, truth):
+def averaged_field(coords: ArrayLike, truth: object) -> Array:
     r"""Averaged learning equations at η = 1: ∇_λ E_q[log p(X | c(λ))], by certified quadrature.
 
     Returns: (…, 3).
 
     Equation eq:poisson2:averaged:
 
-        \frac{d \pi_1}{dt} = \eta
-            \operatorname{E}_{q}\!\left[\operatorname{Terms}{\left(\frac{\mathrm{r[1]}}{\mathrm{pi[1]}},-
-            \frac{\mathrm{r[2]}}{\mathrm{pi[2]}} \right)}\right]
-        \frac{d \mathrm{rate}_k}{dt} = \frac{\eta \operatorname{E}_{q}\!\left[\mathrm{r[k]}
-            \left(- \mathrm{rate[k]} + x\right)\right]}{\mathrm{rate[k]}}
+        \frac{d\pi_1}{dt} = \eta \operatorname{E}_q\left[\frac{r_1(x)}{\pi_1} -
+            \frac{r_2(x)}{\pi_2}\right]
+        \frac{d\, \mathrm{rate}_k}{dt} = \frac{\eta}{\mathrm{rate}_k}
+            \operatorname{E}_q[r_k(x) (x - \mathrm{rate}_k)]
     """
     return _SOLVER.averaged_field(coords, truth)
 
 
-def kl(coords, truth):
+def kl(coords: ArrayLike, truth: object) -> Array:
     r"""KL(truth ‖ model), never negative; `truth` must be a mixture.
 
     Returns: (…,).
@@ -289,7 +298,7 @@ def kl(coords, truth):
     return _SOLVER.kl(coords, truth)
 
 
-def fisher(coords):
+def fisher(coords: ArrayLike) -> Array:
     r"""Fisher information in the chart, exactly symmetric.
 
     Returns: (…, 3, 3).
@@ -304,7 +313,7 @@ def fisher(coords):
     return _SOLVER.fisher(coords)
 
 
-def em_step(x, coords, weights=None):
+def em_step(x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None) -> Array:
     r"""One E-step, then the joint maximiser of Q.
 
     DomainError where it leaves the chart's image, where a component is empty or a scale
@@ -314,15 +323,22 @@ def em_step(x, coords, weights=None):
 
     Equation eq:poisson2:m-step:
 
-        \mathrm{N[k]} = \operatorname{E}_{q}\!\left[\mathrm{r[k]}\right]
-        \mathrm{pi^+[k]} = \mathrm{N[k]}
-        \mathrm{rate^+[k]} = \frac{\operatorname{E}_{q}\!\left[\mathrm{r[k]}
-            x\right]}{\mathrm{N[k]}}
+        N_k = \operatorname{E}_q[r_k(x)]
+        \pi_k^+ = N_k
+        \mathrm{rate}_k^+ = \frac{\operatorname{E}_q[r_k(x) \, x]}{N_k}
     """
     return _SOLVER.em_step(x, coords, weights)
 
 
-def fit(x, start, method="em", *, weights=None, tol=1e-10, max_iter=1000):
+def fit(
+    x: ArrayLike,
+    start: ArrayLike,
+    method: str = "em",
+    *,
+    weights: ArrayLike | None = None,
+    tol: float = 1e-10,
+    max_iter: int = 1000,
+) -> Fit:
     r"""Maximise the mean log-likelihood from `start` (3,) until a step gains no more than `tol`.
 
     Returns: a Fit: coords, parameters, history, iterations, converged, reason.
@@ -330,7 +346,7 @@ def fit(x, start, method="em", *, weights=None, tol=1e-10, max_iter=1000):
     return _SOLVER.fit(x, start, method, weights=weights, tol=tol, max_iter=max_iter)
 
 
-def sample(rng, n, coords):
+def sample(rng: np.random.Generator, n: int, coords: ArrayLike) -> Array:
     r"""n draws by a numpy.random.Generator.
 
     Returns: (…, n).

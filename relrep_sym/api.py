@@ -3,8 +3,8 @@
 A derivation goes through these stages; each is a floor of its own.
 
 1. declare:    model, chart, view            -> frozen statements of what is wanted
-2. equations:  those                         -> a Record of named equations (SymPy), derived on demand
-3. statements: lowered equations             -> assignments, hoisted and shared
+2. equations:  those                         -> a Record of named equations (SymPy), derived on
+demand 3. statements: lowered equations             -> assignments, hoisted and shared
 4. emit:       assignments, equations        -> a NumPy module's source; LaTeX
 5. verify:     the density and the functions -> a Certificate, measured against mpmath
 """
@@ -69,10 +69,10 @@ class Shown:
         return getattr(self.value, name)
 
     def __getitem__(self, key: Any) -> Any:
-        return self.value[key]  # type: ignore[index]
+        return self.value[key]
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self.value)  # type: ignore[call-overload]
+        return iter(self.value)
 
     def __repr__(self) -> str:
         return f"{self.label}: {self.value}"
@@ -174,7 +174,6 @@ class Derivation:
     @property
     def m_step(self) -> Shown:
         """The joint M-step; DerivationError where there is no closed form."""
-        self.record.m_step  # noqa: B018 - says why, where there is none
         return Shown(self.record["m_step"])
 
     def __iter__(self) -> Iterator[Shown]:
@@ -183,12 +182,12 @@ class Derivation:
     # ------------------------------------------------------------------------- LaTeX and code
 
     def latex(self, label: str | None = None) -> str:
-        """The whole document, or with a label (or an equation's name) one fragment to input.
+        r"""The whole document, or with a label (or an equation's name) one fragment to input.
 
         >>> import relrep_sym as rs
         >>> d = rs.derive(rs.mixture("poisson", components=2), name="demo")
         >>> print(d.latex("jacobian").splitlines()[0])
-        \\begin{equation}
+        \begin{equation}
         """
         if label is None:
             return latex.document(self.record)
@@ -224,7 +223,9 @@ class Derivation:
         return files.write(Path(path), self.source())
 
     def verify(self, digits: int = 30, **options: Any) -> Any:
-        """Certify the compiled functions against the mpmath oracle; CertificateError if one fails."""
+        """Certify the compiled functions against the mpmath oracle; CertificateError if one
+        fails.
+        """
         from relrep_sym.certify import certify_derivation
 
         return certify_derivation(self, digits=digits, **options)
@@ -297,6 +298,8 @@ def nodes(truth: Truth, coords: Any = None, *, derivation: Derivation | None = N
             right = "derivation=, whose coordinates they are"
             raise DeclarationError(problem("coords were given alone", coords, right))
         weights, *parameters = truth.arrays()
-        derivation = derive(Mixture(truth.family, len(weights), "free", ("free",) * len(parameters)))
+        derivation = derive(
+            Mixture(truth.family, len(weights), "free", ("free",) * len(parameters))
+        )
         coords = [*weights[:-1], *(v for row in parameters for v in row)]
     return nodes_for(derivation.compile()._SOLVER, truth, coords)

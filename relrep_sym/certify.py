@@ -1,8 +1,9 @@
 """Certification of a derivation: its compiled functions against the oracle, point by point.
 
-In: a :class:`~relrep_sym.api.Derivation`. Out: a certificate, and tables of certificates. This is the
-one place where the engine meets the oracle: the oracle gets the family's log-density and the chart's
-map as they were declared, turned into mpmath callables, and nothing that was derived from them.
+In: a :class:`~relrep_sym.api.Derivation`. Out: a certificate, and tables of certificates. This is
+the one place where the engine meets the oracle: the oracle gets the family's log-density and the
+chart's map as they were declared, turned into mpmath callables, and nothing that was derived from
+them.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ def certify_derivation(
 
     ``module`` is the module to judge, by default the derivation compiled in memory. ``seconds``
     bounds each call of the oracle. Points that the chart cannot reach are left out. Raises
-    CertificateError where no point is left, or the oracle cannot keep its digits or its time; a miss
-    is in the certificate, whose ``check()`` raises.
+    CertificateError where no point is left, or the oracle cannot keep its digits or its time; a
+    miss is in the certificate, whose ``check()`` raises.
     """
     judged = module if module is not None else derivation.compile()
     oracle = replace(oracle_of(derivation.chart), digits=digits, seconds=seconds)
@@ -67,7 +68,11 @@ def table(certificates: Iterable[Certificate]) -> str:
         "",
     ]
     for certificate in certificates:
-        lines += [f"## {certificate.name}", "", "| function | points | worst at | ratio | relative |"]
+        lines += [
+            f"## {certificate.name}",
+            "",
+            "| function | points | worst at | ratio | relative |",
+        ]
         lines += ["|---|---|---|---|---|"]
         for function in dict.fromkeys(e.function for e in certificate.entries):
             own = [e for e in certificate.entries if e.function == function]

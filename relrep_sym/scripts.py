@@ -127,9 +127,10 @@ def load(name: str, folder: Path) -> Derivation:
 def summary(path: Path) -> str:
     """The first line of a script's docstring, without running it; empty where there is none."""
     try:
-        text = ast.get_docstring(ast.parse(path.read_bytes()))
+        text = ast.get_docstring(ast.parse(path.read_bytes(), path.name))
     except (OSError, SyntaxError, ValueError) as why:
-        raise GenerationError(problem(f"{_shown(path)} failed", str(why), "Python")) from why
+        given = f"{type(why).__name__}: {why}"
+        raise GenerationError(problem(f"{_shown(path)} failed", given, "Python")) from why
     return text.strip().partition("\n")[0] if text else ""
 
 

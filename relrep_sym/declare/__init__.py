@@ -1,1 +1,3 @@
-"""What a user states: families, models, charts, views, truths, and the parser for what she wrote."""
+"""What a user states: families, models, charts, views, truths, and the parser for what she
+wrote.
+"""

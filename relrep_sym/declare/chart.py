@@ -1,8 +1,8 @@
 """Charts θ = c(λ), as straight-line programs.
 
-In: a model and a map. Out: a frozen :class:`Chart`: coordinates with domains, and one assignment for
-each entry of θ that may use the entries before it (μ_k = μ_{k−1} + …), so that a derivative is a few
-local ones and cost grows with the length of the program, not with the unrolled sums.
+In: a model and a map. Out: a frozen :class:`Chart`: coordinates with domains, and one assignment
+for each entry of θ that may use the entries before it (μ_k = μ_{k−1} + …), so that a derivative is
+a few local ones and cost grows with the length of the program, not with the unrolled sums.
 """
 
 from __future__ import annotations
@@ -128,7 +128,8 @@ def relative(
 
     ``parameter`` is one of the family's parameters, or several. ``gap`` is ``"plain"`` (Δ ≥ 0) or
     ``"square"`` (Δ², Δ real). ``clearance`` is a number ≥ 0; Δ never contains it. Gaps are named
-    ``Delta_k`` on a location, ``Delta_sigma_k`` on the scale ``sigma``. Source: paper 000, section 2.
+    ``Delta_k`` on a location, ``Delta_sigma_k`` on the scale ``sigma``. Source: paper 000, section
+    2.
 
     Raises DeclarationError for an unknown parameter or gap, a negative clearance, fewer than two
     components, or a parameter that is not free in every component.
@@ -194,7 +195,9 @@ def log(model: Mixture, parameter: str) -> Chart:
     coordinates, program = [], []
     for p in model.parameters:
         logged = p.role == parameter
-        c = Coordinate(f"log_{p.name}" if logged else p.name, domain("real") if logged else p.domain)
+        c = Coordinate(
+            f"log_{p.name}" if logged else p.name, domain("real") if logged else p.domain
+        )
         coordinates.append(c)
         program.append((p.symbol, sp.exp(c.symbol) if logged else c.symbol))
     return Chart(model, tuple(coordinates), tuple(program), f"log chart on {parameter}")
@@ -210,18 +213,17 @@ def chart(
 ) -> Chart:
     """Any chart: for each entry of θ an expression in coordinates, as a string or in SymPy.
 
-    Every name on a right-hand side is a coordinate, also where it is spelled like a parameter. Their
-    order is that of first appearance, parameters taken in θ's order, unless ``coordinates`` says
-    otherwise. A coordinate that stands alone for a parameter takes its domain; others are real
+    Every name on a right-hand side is a coordinate, also where it is spelled like a parameter.
+    Their order is that of first appearance, parameters taken in θ's order, unless ``coordinates``
+    says otherwise. A coordinate that stands alone for a parameter takes its domain; others are real
     unless ``domains`` says. ``inverse`` gives each coordinate in terms of θ; it is checked.
 
-    Raises DeclarationError for a map that misses a parameter or names an unknown one, ParseError for
-    a text that is not an expression.
+    Raises DeclarationError for a map that misses a parameter or names an unknown one, ParseError
+    for a text that is not an expression.
 
     >>> from relrep_sym.declare.model import mixture
     >>> m = mixture("normal", components=2, scales=1)
-    >>> c = chart(m, {"pi_1": "v", "mu_1": "w + (1 - v)*u", "mu_2": "w - v*u"}, domains={"v": "unit"})
-    >>> c.names
+    >>> chart(m, {"pi_1": "v", "mu_1": "w + (1 - v)*u", "mu_2": "w - v*u"}).names
     ('v', 'w', 'u')
     """
     model = _model_of(model)
@@ -248,7 +250,9 @@ def chart(
             )
         )
     if not order:
-        raise DeclarationError(problem("the map uses no coordinate", dict(map), "at least one name"))
+        raise DeclarationError(
+            problem("the map uses no coordinate", dict(map), "at least one name")
+        )
     chosen = _domains(model, rules, order, domains or {})
     found = tuple(Coordinate(name, chosen[name]) for name in order)
     _check_proven(model, rules, found)
@@ -349,7 +353,9 @@ def _domains(
     unknown = [str(n) for n in given if n not in order]
     if unknown:
         raise DeclarationError(
-            problem("domains= names no coordinate", ", ".join(unknown), "one of " + ", ".join(order))
+            problem(
+                "domains= names no coordinate", ", ".join(unknown), "one of " + ", ".join(order)
+            )
         )
     alone = {rules[p.name]: p.domain for p in reversed(model.parameters)}
     return {
@@ -389,7 +395,10 @@ def _with_inverse(declared: Chart, inverse: Mapping[str, object]) -> Chart:
         rule = expression(inverse[name], theta, where=f"the inverse of {name}")
         back = rule.xreplace(declared.unrolled)
         probes = [
-            {s: sp.Rational(k + 3 + 2 * j, 7 + 3 * j + 5 * k) for j, s in enumerate(declared.symbols)}
+            {
+                s: sp.Rational(k + 3 + 2 * j, 7 + 3 * j + 5 * k)
+                for j, s in enumerate(declared.symbols)
+            }
             for k in range(3)
         ]
         for probe in probes:

@@ -76,7 +76,7 @@ class Mixture:
     @cached_property
     def free_weights(self) -> tuple[int, ...]:
         """The components whose weight is learned; the last of them is what the others leave."""
-        if self.weights == "free":
+        if isinstance(self.weights, str):
             return tuple(range(self.components))
         return tuple(k for k, w in enumerate(self.weights) if w is None)
 
@@ -100,7 +100,7 @@ class Mixture:
     def weight_expressions(self) -> tuple[sp.Expr, ...]:
         """π_1 … π_K in θ; they sum to one identically."""
         free = self.free_weights
-        fixed = {} if self.weights == "free" else dict(enumerate(self.weights))
+        fixed = {} if isinstance(self.weights, str) else dict(enumerate(self.weights))
         rest = 1 - sum((w for w in fixed.values() if w is not None), sp.Integer(0))
         out: list[sp.Expr] = []
         for k in range(self.components):

@@ -30,7 +30,7 @@ MAX_BYTES = 1_000_000
 MAX_LINE = 20_000  # characters; one expression may have 10 000
 MAX_LINES = 5000
 MAX_KEYS = 5000
-MAX_DOTS = 8  # in a key: tomllib's work grows with their square
+MAX_DOTS = 4  # in a key: tomllib's work grows with their square
 MAX_BITS = 4096  # of a whole number
 
 #: The keys of [chart] beside ``kind``, for each kind.

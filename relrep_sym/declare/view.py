@@ -1,6 +1,7 @@
 """Views: functions of a chart's coordinates in which the dynamics are looked at.
 
-In: a chart and named expressions. Out: a frozen :class:`View`, its expressions in coordinates alone.
+In: a chart and named expressions. Out: a frozen :class:`View`, its expressions in coordinates
+alone.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ import re
 from collections.abc import Sequence
 from itertools import groupby
 
-from relrep_sym.declare.chart import Coordinate
 from relrep_sym.declare.domains import Domain
 from relrep_sym.declare.symbols import latex_name
 from relrep_sym.emit.measure import filled, width
@@ -94,7 +93,7 @@ def _rows(lines: Sequence[Line]) -> list[str]:
         where = rf", \quad {line.where}" if line.where else ""
         parts = [whole]
         if width(whole) > room:
-            parts = filled(pieces(line.right), room - _INDENT)
+            parts = filled(pieces(line.right, room - _INDENT), room - _INDENT)
         if where and width(parts[-1] + where) > room:
             parts.append(rf"\qquad {line.where}")
         else:
@@ -122,6 +121,7 @@ def document(record: Record) -> str:
         r"\usepackage{amsmath}",
         r"\allowdisplaybreaks",
         r"\raggedbottom",
+        r"\emergencystretch=3em",
         r"\begin{document}",
         *body,
         r"\end{document}",
@@ -139,25 +139,18 @@ def _head(record: Record) -> list[str]:
     if width(formula) + width(theta) < _ROOM - 60:
         stated = [rf"\[ p(x) = {formula}, \qquad {theta}, \]"]
     else:
-        stated = [rf"\[ p(x) = {formula} \]", rf"with ${theta}$ and"]
+        stated = [rf"\[ p(x) = {formula}, \]", rf"with ${theta}$,"]
     integral = r"\int g(x) \, q(x) \, dx"
     if model.family.support == "integers":
         integral = r"\sum_{x=0}^\infty g(x) \, q(x)"
-    weights = (
-        rf"weights $\pi_k \ge 0$ with $\sum_{{k=1}}^{{{count}}} \pi_k = 1$, and "
-        if count > 1 and "weight" not in g.constants
-        else ""
-    )
-    fixed = ""
-    if model.fixed:
-        given = ", ".join(f"${latex_name(n)} = {tex(v)}$" for n, v in model.fixed.items())
-        fixed = f" Given, not learned: {given}."
+    free = count > 1 and "weight" not in g.constants
+    weights = r"the weights $\pi_k \ge 0$ sum to one, and " if free else ""
     return [
-        rf"\section*{{{_words(record.name)}: {_words(_noun(record))}}}",
-        rf"\paragraph{{Model.}} A {_words(model.describe())}. The density of $x$ is",
+        rf"\section*{{{_words(record.name)}}}",
+        rf"\paragraph{{Model.}} A {_proper(model.describe())}. The density of $x$ is",
         *stated,
-        rf"with {weights}${density_latex(g, None)}$ the {_words(model.family.name)} density, "
-        rf"written out in~(\ref{{{record.label('responsibilities')}}}).{fixed}",
+        rf"where {weights}${density_latex(g, None)}$ is the {_proper(model.family.name)} density, "
+        rf"written out in~(\ref{{{record.label('responsibilities')}}}).",
         "",
         rf"\paragraph{{Data.}} $\operatorname{{E}}_q[g(x)] = {integral}$ is the mean under the density "
         r"$q$ that the data come from, which need not be in the model; for a sample "
@@ -170,46 +163,42 @@ def _head(record: Record) -> list[str]:
     ]
 
 
-def _noun(record: Record) -> str:
-    count, family = record.model.components, record.model.family.name
-    components = "component" if count == 1 else "components"
-    return f"{count} {family} {components}, {record.chart.title}"
-
-
 _PROSE = {
     "chart": "The map $\\theta = c(\\lambda)$; entries of $\\theta$ without a line are coordinates.",
     "jacobian": "",
     "log_likelihood": "",
     "responsibilities": "",
     "score": "By the chain rule through the chart, each component differentiated with its $r_k(x)$.",
-    "averaged": "Gradient ascent $d\\lambda/dt = \\eta \\, \\nabla_\\lambda L$.",
+    "averaged": "Gradient ascent $d\\lambda/d{time} = \\eta \\, \\nabla_\\lambda L$.",
     "view": "Functions $b(\\lambda)$ in which the dynamics are looked at.",
     "mobility": "",
-    "averaged_in_view": "$db/dt = \\eta J \\nabla_\\lambda L$: the learning of the chart, seen in the "
+    "averaged_in_view": "$db/d{time} = \\eta J \\nabla_\\lambda L$: the learning of the chart, seen in the "
     "view.",
     "kl": "",
     "fisher": "",
-    "m_step": "New values of $\\theta$; the coordinates follow by the inverse of the chart.",
+    "m_step": "New values of $\\theta$; where they lie in its image, the coordinates follow by the "
+    "inverse of the chart.",
 }
 
 
 def _paragraph(record: Record, equation: Equation) -> list[str]:
-    cites = " ".join(_cite(c) for c in equation.cites)
-    prose = [_PROSE.get(equation.name, "")]
+    prose = [_PROSE.get(equation.name, "").replace("{time}", record.generic.time)]
     if equation.name == "chart" and record.generic.clashes:
         prose.append("A tilde marks a coordinate that is spelled like what it is not.")
     if equation.name == "m_step" and len(record.chart.coordinates) == len(record.model.parameters):
         if all(r.shape == r.reads[0].entry for r in record.generic.rules if r.reads):
             prose = ["New values of the parameters."]
     if equation.name == "fisher":
-        prose.append(rf"$J$ is~(\ref{{{record.label('jacobian')}}}).")
+        prose.append(rf"$J$ is the Jacobian~(\ref{{{record.label('jacobian')}}}).")
     if equation.name == "mobility" and record.mobility_is_seen:
         prose.append("$J J^{\\top}$ is in the view's functions.")
     if equation.kernels:
         names = ", ".join(rf"\texttt{{{_words(k)}}}" for k in equation.kernels)
         prose.append(f"Computed by {names}.")
-    title = _words(equation.title[0].upper() + equation.title[1:])
-    text = " ".join(p for p in [cites, *prose] if p)
+    if equation.cites:
+        prose.append(f"See {', '.join(_cite(c) for c in equation.cites)}.")
+    title = _titled(record, equation.title[0].upper() + equation.title[1:])
+    text = " ".join(p for p in prose if p)
     return [rf"\paragraph{{{title}.}} {text}", fragment(equation)]
 
 
@@ -223,28 +212,39 @@ def _cite(cite: str) -> str:
 
 
 def _domains(record: Record) -> str:
-    """The coordinates with their domains, those of one domain and stem together."""
+    """The coordinates with their domains, neighbours of one domain together."""
     chart, g = record.chart, record.generic
-
-    def kind(c: Coordinate) -> tuple[str, str]:
-        return c.domain.name, g.entry(c.name)[0]
-
     shown = []
-    for _, group in groupby(chart.coordinates, key=kind):
+    for _, group in groupby(chart.coordinates, key=lambda c: c.domain.name):
         members = list(group)
         marked = [("~" if c.symbol in g.clashes else "") + c.name for c in members]
         shown.append(_in_domain(listed(marked), members[0].domain))
     noun = "coordinate" if len(chart.coordinates) == 1 else "coordinates"
-    return f"The {noun} $\\lambda$ of the {_words(chart.title)}: {'; '.join(shown)}."
+    return f"The {noun} $\\lambda$: {'; '.join(shown)}."
 
 
 def _in_domain(names: str, domain: Domain) -> str:
+    """Names and where they lie; a line may be broken after each comma."""
+    names = names.replace(", ", "$, $")
     if domain.lower == float("-inf"):
         return f"${names}$ real"
     if domain.upper == float("inf"):
         sign = ">" if domain.open_lower else r"\ge"
         return f"${names} {sign} {domain.lower:g}$"
     return rf"${names} \in [{domain.lower:g}, {domain.upper:g}]$"
+
+
+def _proper(text: str) -> str:
+    """A text, names of people with a capital."""
+    return re.sub(r"\bpoisson\b", "Poisson", _words(text))
+
+
+def _titled(record: Record, text: str) -> str:
+    """A title in words, the family's parameters among them in their symbols."""
+    words = _words(text)
+    for p in record.model.family.parameters:
+        words = re.sub(rf"\b{p.name}\b", lambda _, n=p.name: f"${latex_name(n)}$", words)
+    return words
 
 
 _SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}

@@ -77,7 +77,8 @@ def _exp(e: sp.Expr, leaf: Callable[[sp.Symbol], Node]) -> Node:
 
 
 def _add(e: sp.Add, leaf: Callable[[sp.Symbol], Node]) -> Node:
-    plus, minus = [], []
+    plus: list[sp.Expr] = []
+    minus: list[sp.Expr] = []
     constants = [t for t in e.args if t.is_number]
     if len(constants) > 1:
         folded = sp.Float(sp.N(sp.Add(*constants), 30), 30)
@@ -113,7 +114,8 @@ def _mul(e: sp.Mul, leaf: Callable[[sp.Symbol], Node]) -> Node:
         if number.q != 1 and number.q & (number.q - 1):  # not a power of two: divide exactly once
             below.insert(0, sp.Integer(number.q))
             number = sp.Integer(number.p)
-        up = [] if number == 1 else [Num(Fraction(int(number.p), int(number.q)))]
+        exact: list[Node] = [Num(Fraction(int(number.p), int(number.q)))]
+        up = [] if number == 1 else exact
     else:
         up = [Num(float(sp.N(number, 30)))]
     up += [lower(f, leaf) for f in factors]

@@ -18,6 +18,7 @@ import sympy as sp
 from sympy.printing.latex import LatexPrinter
 
 from relrep_sym.declare.symbols import latex_name, script, split_index
+from relrep_sym.emit.measure import width
 from relrep_sym.equations.nodes import (
     ComponentSum,
     Entry,
@@ -49,19 +50,25 @@ def tex(expression: sp.Basic | str) -> str:
     return expression if isinstance(expression, str) else _show(expression)[0]
 
 
-def pieces(expression: sp.Basic | str) -> list[str]:
+def pieces(expression: sp.Basic | str, room: float) -> list[str]:
     r"""The LaTeX of an expression in pieces: a line may be broken before each but the first.
 
+    Sums are taken apart from outside, and what is in brackets only where it is wider than ``room``.
+
     >>> a, b, eta = sp.symbols("a b eta")
-    >>> pieces(eta * Terms(a, -b))
+    >>> pieces(eta * Terms(a, -b), room=20.0)
     ['\\eta \\Bigl(a', '{} - b\\Bigr)']
     """
+    whole = tex(expression)
     if isinstance(expression, str):
-        return [expression]
+        row = whole.startswith("(") and ", " in whole and width(whole) > room
+        return _row(whole) if row else [whole]
+    if width(whole) <= room:
+        return [whole]
     if isinstance(expression, sp.Add | Terms):
         out: list[str] = []
         for n, term in enumerate(_ordered(expression)):
-            first, *rest = pieces(term)
+            first, *rest = pieces(term, room)
             out += [first if n == 0 else _continued(first), *rest]
         return out
     if isinstance(expression, sp.Mul | Expectation):
@@ -69,23 +76,34 @@ def pieces(expression: sp.Basic | str) -> list[str]:
         if len(long) == 1:
             inner = long[0].args[0] if isinstance(long[0], Expectation) else long[0]
             if isinstance(inner, sp.Add | Terms):
-                return _opened(expression, long[0], inner)
-    return [tex(expression)]
+                return _opened(expression, long[0], inner, room)
+    return [whole]
 
 
-def _opened(whole: sp.Expr, long: sp.Expr, inner: sp.Expr) -> list[str]:
+def _row(text: str) -> list[str]:
+    """A row of names in pieces after its commas."""
+    parts = text.split(", ")
+    return [f"{p}," for p in parts[:-1]] + [parts[-1]]
+
+
+class _Hole(sp.Function):
+    """Where a long bracket stands in a product."""
+
+
+def _opened(whole: sp.Expr, long: sp.Expr, inner: sp.Expr, room: float) -> list[str]:
     """A product with one long bracket, the bracket's terms apart."""
-    hole = sp.Symbol(r"\relrephole{}")
-    outer = tex(whole.xreplace({long: hole}) if whole != long else hole)
-    before, _, after = outer.partition(hole.name)
-    if r"\frac{" in before and before.count("{") != before.count("}"):
+    mark = r"\relrephole{}"
+    before, _, after = tex(whole.xreplace({long: _Hole(sp.Symbol("h"))})).partition(mark)
+    if before.count("{") != before.count("}"):  # inside a fraction or a root
         return [tex(whole)]
-    parts = pieces(inner)
     if isinstance(long, Expectation):
         before += rf"\operatorname{{E}}_{script(tex(long.args[2]))}"
         opening, closing = r"\Bigl[", r"\Bigr]"
     else:
         opening, closing = r"\Bigl(", r"\Bigr)"
+    parts = pieces(inner, room - width(before) - 10.0)
+    if len(parts) == 1:
+        parts = pieces(inner, 0.0)
     parts[0] = before + opening + parts[0]
     parts[-1] += closing + after
     return parts
@@ -98,6 +116,7 @@ def _continued(text: str) -> str:
 # ------------------------------------------------------------------------------ by type
 
 
+@lru_cache(maxsize=8192, typed=True)
 def _show(e: sp.Basic) -> Shown:
     for kind in type(e).__mro__:
         writer = _WRITERS.get(kind)
@@ -305,7 +324,9 @@ def _laid_out(
     posteriors = [f for f in ordered if _class(f) == 1]
     random = [f for f in ordered if _class(f) == 2]
     large = [f for f in ordered if _class(f) == 3]
-    bottom = sorted(below, key=_factor_key)
+    bottom = sorted(
+        below, key=lambda f: (f.is_Add or bool(f.args and f.args[0].is_Add), _factor_key(f))
+    )
     if not bottom and not q and not root:
         texts = _texts([*plain, *posteriors, *random, *large], alone=not p)
         out = _joined([p, *texts])
@@ -314,9 +335,11 @@ def _laid_out(
     denominator = _joined([q, *_texts(bottom, alone=not q and not root), root])
     before: list[str] = []
     large_texts = _texts(large, alone=False)
-    functions = not any(isinstance(f, Expectation | ComponentSum | Terms) for f in large)
+    functions = not any(isinstance(f, Expectation | ComponentSum | Terms | _Hole) for f in large)
     if functions and not random and not posteriors and not any(map(_tall, large_texts)):
-        plain, large_texts = [*plain, *large], []
+        powers = [f for f in plain if not isinstance(f, sp.exp)]
+        plain = [*powers, *large, *(f for f in plain if isinstance(f, sp.exp))]
+        large_texts = []
     if random:
         before = [p, *_texts([*plain, *posteriors], alone=False)]
         numerator = _joined(_texts(random, alone=True))
@@ -349,6 +372,7 @@ def _joined(texts: Sequence[str]) -> str:
     for text in texts:
         if text:
             times = r" \cdot " if out and out[-1].isdigit() and text[0].isdigit() else " "
+            times = r" \, " if text == "x" and out.endswith("(x)") else times
             out += (times if out else "") + text
     return out
 
@@ -382,11 +406,14 @@ def _class(f: sp.Expr) -> int:
     base = f.base if isinstance(f, sp.Pow) and f.exp.is_Integer else f
     if isinstance(base, Posterior | Responsibility):
         return 1
-    if isinstance(base, Expectation | ComponentSum | Terms | sp.MatrixBase):
+    if isinstance(base, Expectation | ComponentSum | Terms | _Hole | sp.MatrixBase):
         return 3
-    if isinstance(base, sp.Function | sp.exp) or (isinstance(base, sp.Pow) and not base.exp.is_number):
+    random = any(s.name == "x" for s in f.free_symbols)
+    if isinstance(base, sp.exp):
+        return 3 if random else 0
+    if isinstance(base, sp.Function) or (isinstance(base, sp.Pow) and not base.exp.is_number):
         return 3
-    return 2 if any(s.name == "x" for s in f.free_symbols) else 0
+    return 2 if random else 0
 
 
 _RANKS = {"eta": -1, "pi": 0, "mu": 1, "rate": 1, "sigma": 3, "Delta": 4}
@@ -412,13 +439,15 @@ def _names(e: sp.Expr) -> list[tuple[float, str, str]]:
 
 def _factor_key(f: sp.Expr) -> tuple[object, ...]:
     base = f.base if isinstance(f, sp.Pow) else f
-    return (f.is_number is False, not base.is_Symbol, _names(f), sp.default_sort_key(f))
+    return (f.is_number is False, _names(f), not base.is_Symbol, _show(f)[0])
 
 
 def _component(e: sp.Expr) -> float:
     """The first component whose responsibility a term holds."""
     found = [r.component for r in e.atoms(Responsibility)]
-    found += [int(s.index) for s in e.free_symbols if isinstance(s, Posterior) and s.index.isdigit()]
+    found += [
+        int(s.index) for s in e.free_symbols if isinstance(s, Posterior) and s.index.isdigit()
+    ]
     return min(found, default=0)
 
 
@@ -431,7 +460,7 @@ def _term_key(t: sp.Expr) -> tuple[object, ...]:
     for f in sp.Mul.make_args(t):
         power = f.exp if isinstance(f, sp.Pow) else 1
         degree += int(power) if power == int(power) and not f.is_number else 0
-    return (0, _component(t), compound, names[:1], -degree, names, sp.default_sort_key(t))
+    return (0, _component(t), compound, names[:1], -degree, names, _show(t)[0])
 
 
 def _sorted_terms(terms: Sequence[sp.Expr]) -> list[sp.Expr]:
@@ -448,6 +477,8 @@ def _ordered(e: sp.Expr) -> list[sp.Expr]:
     if isinstance(e, Terms):
         return list(e.args)
     terms = _sorted_terms(e.args)
+    if terms[-1].is_number and all(t.has(sp.Function) for t in terms[:-1]):
+        terms = [terms[-1], *terms[:-1]]  # 1 + e^t, but v^2 + 1
     first = next((n for n, t in enumerate(terms) if not _negative(t)), 0)
     return [terms[first], *terms[:first], *terms[first + 1 :]]
 
@@ -463,6 +494,7 @@ _WRITERS: dict[type, Callable[..., Shown]] = {
     Posterior: _posterior,
     Responsibility: _responsibility,
     Expectation: _expectation,
+    _Hole: lambda _: (r"\relrephole{}", _ATOM),
     LogSumExp: _log_sum_exp,
     ComponentSum: _component_sum,
     Terms: _add,
@@ -477,7 +509,6 @@ _WRITERS: dict[type, Callable[..., Shown]] = {
     sp.core.function.AppliedUndef: _density_of_truth,
     type(sp.pi): lambda _: (r"\pi", _ATOM),
     **{
-        f: _function("\\" + f.__name__)
-        for f in (sp.sin, sp.cos, sp.tan, sp.sinh, sp.cosh, sp.tanh)
+        f: _function("\\" + f.__name__) for f in (sp.sin, sp.cos, sp.tan, sp.sinh, sp.cosh, sp.tanh)
     },
 }

@@ -5,8 +5,8 @@ In: a :class:`~relrep_sym.declare.family.Family`. Out: a frozen :class:`Componen
 .. math:: f(x \mid \varphi) = h(\varphi)\, e^{c_0(\varphi) + \sum_j c_j(\varphi)\, b_j(z)}\, g(x)
 
 with a standard variable z (for a location and scale family (x − μ)/σ, up to a constant; else x) and
-functions b_j of z alone, found by separating z from the parameters. All is derived from the family's
-log-density; no family is known by name.
+functions b_j of z alone, found by separating z from the parameters. All is derived from the
+family's log-density; no family is known by name.
 """
 
 from __future__ import annotations
@@ -134,15 +134,15 @@ def component_form(family: Family) -> ComponentForm:
         coefficients=tuple(sp.factor(density.get(b, sp.Integer(0))) for b in basis),
         common=common,
         anchored=anchored,
-        score=tuple(
-            tuple(sp.factor(s.get(b, sp.Integer(0))) for b in ordered) for s in scores
-        ),
+        score=tuple(tuple(sp.factor(s.get(b, sp.Integer(0))) for b in ordered) for s in scores),
         odds=tuple(_without_cancellation(odds.get(b, sp.Integer(0))) for b in ordered),
     )
 
 
 class StirlingRemainder(sp.Function):
-    """s(x) = log Γ(x + 1) − x log x + x, with s(0) = 0: what Stirling's formula leaves, O(log x)."""
+    """s(x) = log Γ(x + 1) − x log x + x, with s(0) = 0: what Stirling's formula leaves, O(log
+    x).
+    """
 
     def _eval_rewrite_as_loggamma(self, x: sp.Expr, **_: object) -> sp.Expr:
         return sp.loggamma(x + 1) - x * sp.log(x) + x

@@ -1,13 +1,14 @@
 r"""The M-step of a mixture, from ∂Q/∂θ = 0.
 
-In: a model. Out: a frozen :class:`MStep`: for each family parameter that is learned, its closed form
-in the responsibilities' statistics. With r_k held,
+In: a model. Out: a frozen :class:`MStep`: for each family parameter that is learned, its closed
+form in the responsibilities' statistics. With r_k held,
 
 .. math:: Q = \sum_k N_k \log\pi_k + \sum_k \mathbb{E}[r_k \log f(x \mid \varphi_k)]
 
-is a sum of statistics N_k = E[r_k] and N_k t_{jk}, t_{jk} = E[r_k T_j(y)]/N_k, times functions of φ,
-where y is x less the component's present location (proven to be a location) or x itself. The stationarity equations are
-solved one unknown at a time; tied parameters sum their equation over the components first.
+is a sum of statistics N_k = E[r_k] and N_k t_{jk}, t_{jk} = E[r_k T_j(y)]/N_k, times functions of
+φ, where y is x less the component's present location (proven to be a location) or x itself. The
+stationarity equations are solved one unknown at a time; tied parameters sum their equation over the
+components first.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ class Update:
     """The new value of one family parameter for some components.
 
     ``value`` is in N, t_j, in the family's symbols for what is fixed or already updated, and in
-    ``totals``: symbols that stand for sums over the components of the paired expression. A location's
-    value is added to the present one (``shift``). ``components`` all share the formula.
+    ``totals``: symbols that stand for sums over the components of the paired expression. A
+    location's value is added to the present one (``shift``). ``components`` all share the formula.
     """
 
     parameter: str
@@ -72,9 +73,7 @@ def statistics_of(family: Family) -> tuple[tuple[sp.Expr, ...], dict[sp.Expr, sp
     for term in sp.Add.make_args(expression):
         coefficient, function = term.as_independent(y, as_Add=False)
         parts[function] = parts.get(function, sp.Integer(0)) + coefficient
-    functions = [
-        b for b, c in parts.items() if b != 1 and c.free_symbols & set(family.symbols)
-    ]
+    functions = [b for b, c in parts.items() if b != 1 and c.free_symbols & set(family.symbols)]
     functions.sort(key=lambda b: (sp.count_ops(b), sp.default_sort_key(b)))
     return tuple(functions), parts
 

@@ -21,10 +21,11 @@ from sympy.core.sympify import _sympify
 from relrep_sym.declare.chart import Chart
 from relrep_sym.declare.family import Family
 from relrep_sym.declare.model import Mixture
-from relrep_sym.declare.symbols import Parameter, split_index
+from relrep_sym.declare.symbols import Parameter, latex_name, split_index
 from relrep_sym.equations.nodes import ComponentSum, Entry, Expectation, Index, Posterior, Terms
 
 __all__ = ["Coordinates", "Generic", "Read", "Rule", "mean", "shifted"]
+
 
 def shifted(index: Index, offset: int) -> Index:
     """An index and an offset together.
@@ -134,7 +135,9 @@ class Generic:
     def at_component(self, expression: sp.Expr, i: Index) -> sp.Expr:
         """An expression in the family's symbols, at component i."""
         family = self.model.family
-        return expression.xreplace({p.symbol: _sympify(self.phi(p.name, i)) for p in family.parameters})
+        return expression.xreplace(
+            {p.symbol: _sympify(self.phi(p.name, i)) for p in family.parameters}
+        )
 
     def term(self, role: str, i: Index) -> sp.Expr:
         """∂ log p/∂θ_i of one role, where a tied parameter's is a sum of these."""
@@ -148,8 +151,10 @@ class Generic:
 
     @cached_property
     def clashes(self) -> Mapping[sp.Symbol, sp.Symbol]:
-        """Coordinates spelled like what they are not (an entry of θ, or x): set with a tilde."""
-        taken = {*self.model.names, *self.model.fixed, self.model.family.x.name}
+        """Coordinates spelled like what they are not (θ's entries, x, η, N_k): set with a tilde."""
+        own = {split_index(c.name)[0] for c in self.chart.coordinates} & {"x", "eta", "N"}
+        taken = {*self.model.names, *self.model.fixed}
+        taken |= {c.name for c in self.chart.coordinates if split_index(c.name)[0] in own}
         alias = self.chart.stands_for
         return {
             c.symbol: Entry(f"~{c.name}")
@@ -163,8 +168,18 @@ class Generic:
         return ("~" + stem if sp.Symbol(name) in self.clashes else stem), number
 
     def shown(self, expression: sp.Expr) -> sp.Expr:
-        """An expression in coordinates, clashes marked."""
-        return expression.xreplace(dict(self.clashes)) if self.clashes else expression
+        """An expression in coordinates, in entries."""
+        here: dict[sp.Symbol, sp.Expr] = {}
+        for s in expression.free_symbols:
+            stem, number = self.entry(s.name)
+            here[s] = Entry(stem) if number is None else Entry.of(stem, number)
+        return expression.xreplace(here)
+
+    @cached_property
+    def time(self) -> str:
+        """The letter of time, in LaTeX: t unless a coordinate is called so."""
+        free = [n for n in ("t", "tau", "s") if n not in self.chart.names]
+        return latex_name(free[0]) if free else r"\mathrm{time}"
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
@@ -179,7 +194,8 @@ class Generic:
             shape = rule.xreplace(relative)
             if shape not in shapes:
                 shapes[shape] = {
-                    s: sp.Integer(1) if s == shape else sp.diff(shape, s) for s in shape.free_symbols
+                    s: sp.Integer(1) if s == shape else sp.diff(shape, s)
+                    for s in shape.free_symbols
                 }
             partials = shapes[shape]
             symbols = sorted(relative, key=lambda s: (self._order.get(s, -1), s.name))
@@ -263,7 +279,12 @@ class Generic:
         for c in self.chart.coordinates:
             stem, number = self.entry(c.name)
             signature = (stem, *self._signature(c.name, number))
-            if number is not None and out and signature == before and number == out[-1].numbers[-1] + 1:
+            if (
+                number is not None
+                and out
+                and signature == before
+                and number == out[-1].numbers[-1] + 1
+            ):
                 last = out[-1]
                 out[-1] = Coordinates(stem, (*last.names, c.name), (*last.numbers, number))
             else:
@@ -334,7 +355,9 @@ class Generic:
 
     def averaged(self, run: Coordinates, i: Index | None) -> sp.Expr:
         """E_q of the score, expectations of what depends on x alone."""
-        return _summed([slope * mean(bar, self.model.family.x) for slope, bar in self.pulled(run, i)])
+        return _summed(
+            [slope * mean(bar, self.model.family.x) for slope, bar in self.pulled(run, i)]
+        )
 
 
 def _stem(role: str) -> str:

@@ -160,7 +160,11 @@ def density(g: Generic) -> sp.Expr:
     """
     family = g.model.family
     logarithm = family.log_density.xreplace(
-        {p.symbol: _sympify(g.constants[p.name]) for p in family.parameters if p.name in g.constants}
+        {
+            p.symbol: _sympify(g.constants[p.name])
+            for p in family.parameters
+            if p.name in g.constants
+        }
     )
     factors, exponent = [], []
     for term in sp.Add.make_args(logarithm):
@@ -169,7 +173,9 @@ def density(g: Generic) -> sp.Expr:
             factors.append(logs.args[0] ** rest)
         elif isinstance(logs, sp.loggamma) and rest == -1:
             whole = family.support == "integers"
-            factors.append(1 / (sp.factorial(logs.args[0] - 1) if whole else sp.gamma(logs.args[0])))
+            factors.append(
+                1 / (sp.factorial(logs.args[0] - 1) if whole else sp.gamma(logs.args[0]))
+            )
         else:
             exponent.append(term)
     return sp.Mul(*factors, sp.exp(sp.Add(*exponent)))
@@ -230,6 +236,10 @@ def chart_lines(g: Generic) -> tuple[Line, ...]:
         else:
             i, where = "k", where_text([r.index for r in block if r.index is not None])
         lines.append(Line(g.target(rule, i), g.at(rule.shape, i), where))
+    for name, value in model.fixed.items():
+        role = "weight" if name.startswith("pi_") else name.rpartition("_")[0]
+        if role not in g.constants:
+            lines.append(Line(latex_name(name), value))
     free = model.free_weights
     if len(free) > 1 and "weight" not in g.constants:
         room = 1 - sum((w for w in model.weights if isinstance(w, sp.Expr)), sp.Integer(0))
@@ -239,10 +249,6 @@ def chart_lines(g: Generic) -> tuple[Line, ...]:
         else:
             taken = [-g.weight(i) for i in others]
         lines.append(Line(g.weight(free[-1] + 1), Terms(room, *taken)))
-    for name, value in model.fixed.items():
-        role = "weight" if name.startswith("pi_") else name.rpartition("_")[0]
-        if role not in g.constants:
-            lines.append(Line(latex_name(name), value))
     return tuple(lines)
 
 
@@ -303,7 +309,7 @@ def slope_lines(g: Generic) -> tuple[Line, ...]:
 
 
 def _shown(g: Generic, matrix: sp.ImmutableMatrix) -> sp.ImmutableMatrix:
-    """A matrix in coordinates, clashes marked."""
+    """A matrix in coordinates, in entries where a name clashes."""
     return sp.ImmutableMatrix(matrix.applyfunc(g.shown)) if g.clashes else matrix
 
 
@@ -312,11 +318,18 @@ def _plus(letter: str, offset: int) -> str:
 
 
 def _slope(
-    g: Generic, rule: Rule, k: Index | None, below: str, partial: sp.Expr, at: Index | None, where: str
+    g: Generic,
+    rule: Rule,
+    k: Index | None,
+    below: str,
+    partial: sp.Expr,
+    at: Index | None,
+    where: str,
 ) -> Line:
     stem = "pi" if rule.role == "weight" else rule.role
     above = latex_name(rule.target.name) if k is None else _name(stem, k)
-    return Line(rf"\frac{{\partial {above}}}{{\partial {below}}}", g.at(partial, at), where)
+    left = rf"\frac{{\partial {_spaced(above)}}}{{\partial {_spaced(below)}}}"
+    return Line(left, g.at(partial, at), where)
 
 
 def is_small(matrix: sp.ImmutableMatrix) -> bool:
@@ -333,12 +346,17 @@ def is_small(matrix: sp.ImmutableMatrix) -> bool:
 
 def score_left(coordinate: str) -> str:
     """∂ log p(x)/∂λ_j, the coordinate in LaTeX."""
-    return rf"\frac{{\partial \log p(x)}}{{\partial {coordinate}}}"
+    return rf"\frac{{\partial \log p(x)}}{{\partial {_spaced(coordinate)}}}"
 
 
-def rate_left(coordinate: str) -> str:
+def rate_left(coordinate: str, time: str = "t") -> str:
     """dλ_j/dt, the coordinate in LaTeX."""
-    return rf"\frac{{d{coordinate}}}{{dt}}"
+    return rf"\frac{{d{_spaced(coordinate)}}}{{d{time}}}"
+
+
+def _spaced(name: str) -> str:
+    """A name after d or ∂: a word stands a little apart."""
+    return rf"\, {name}" if name.startswith((r"\mathrm", r"\log")) else name
 
 
 def score_lines(g: Generic) -> tuple[Line, ...]:
@@ -356,7 +374,7 @@ def averaged_lines(g: Generic) -> tuple[Line, ...]:
     lines = []
     for run in g.runs:
         i, where = _each(run)
-        lines.append(Line(rate_left(_name(run.stem, i)), eta * g.averaged(run, i), where))
+        lines.append(Line(rate_left(_name(run.stem, i), g.time), eta * g.averaged(run, i), where))
     return tuple(lines)
 
 
@@ -384,11 +402,24 @@ def view_lines(g: Generic, view: View) -> tuple[Line, ...]:
 def mobility_lines(
     g: Generic, view: View, j: sp.ImmutableMatrix, product: sp.ImmutableMatrix
 ) -> tuple[Line, ...]:
-    """J and JJᵀ."""
-    above = ", ".join(_view_name(g, view, n) for n in view.names)
+    """J and JJᵀ; what is too large for a matrix by its entries, or by its rule."""
     names = [("~" if c.symbol in g.clashes else "") + c.name for c in g.chart.coordinates]
-    left = rf"J = \frac{{\partial ({above})}}{{\partial ({listed(names)})}}"
-    return (Line(left, _shown(g, j)), Line(r"J J^{\top}", product))
+    above = [_view_name(g, view, n) for n in view.names]
+    if is_small(j):
+        left = rf"J = \frac{{\partial ({', '.join(above)})}}{{\partial ({listed(names)})}}"
+        lines = [Line(left, _shown(g, j))]
+    else:
+        lines = [
+            Line(rf"\frac{{\partial {b}}}{{\partial {latex_name(n)}}}", g.shown(j[row, column]))
+            for row, b in enumerate(above)
+            for column, n in enumerate(names)
+            if j[row, column] != 0
+        ]
+        lines.append(Line(r"\frac{\partial b_i}{\partial \lambda_j}", "0", r"\text{otherwise}"))
+        lines.append(Line("J_{ij}", r"\frac{\partial b_i}{\partial \lambda_j}"))
+    if is_small(product):
+        return (*lines, Line(r"J J^{\top}", product))
+    return (*lines, Line(r"(J J^{\top})_{ij}", r"\sum_k J_{ik} J_{jk}"))
 
 
 def seen_lines(g: Generic, view: View) -> tuple[Line, ...]:
@@ -401,10 +432,17 @@ def seen_lines(g: Generic, view: View) -> tuple[Line, ...]:
     lines = []
     for name, e in zip(view.names, view.expressions, strict=True):
         terms = []
-        for c in g.chart.coordinates:
-            slope = sp.diff(e, c.symbol)
+        slopes = [sp.diff(e, c.symbol) for c in g.chart.coordinates]
+        if max(len(str(s)) for s in slopes) > _MATRIX_WIDTH:
+            left = _view_name(g, view, name)
+            rates = (
+                rf"\frac{{\partial {left}}}{{\partial \lambda_j}} \frac{{d\lambda_j}}{{d{g.time}}}"
+            )
+            lines.append(Line(rate_left(left, g.time), rf"\sum_j {rates}"))
+            continue
+        for c, slope in zip(g.chart.coordinates, slopes, strict=True):
             if slope != 0:
                 terms.append(g.shown(slope) * means[c.name])
         right = eta * (terms[0] if len(terms) == 1 else Terms(*terms))
-        lines.append(Line(rate_left(_view_name(g, view, name)), right))
+        lines.append(Line(rate_left(_view_name(g, view, name), g.time), right))
     return tuple(lines)

@@ -1,10 +1,11 @@
 r"""Opaque, stable nodes: log-sum-exp, responsibilities, expectations; and what generic lines need.
 
-In: SymPy expressions. Out: SymPy nodes of two kinds. :class:`LogSumExp`, :class:`Responsibility` and
-:class:`Expectation` have their own derivative and their own LaTeX; equations are differentiated
+In: SymPy expressions. Out: SymPy nodes of two kinds. :class:`LogSumExp`, :class:`Responsibility`
+and :class:`Expectation` have their own derivative and their own LaTeX; equations are differentiated
 *through* them and never expand them, so that no rewriting rule of SymPy ever sees a sum of
-exponentials. :class:`Entry`, :class:`Posterior`, :class:`ComponentSum` and :class:`Terms` only show:
-they are what an equation's lines say of every component k at once, and are never differentiated.
+exponentials. :class:`Entry`, :class:`Posterior`, :class:`ComponentSum` and :class:`Terms` only
+show: they are what an equation's lines say of every component k at once, and are never
+differentiated.
 """
 
 from __future__ import annotations
@@ -175,9 +176,13 @@ class ComponentSum(sp.Function):
     """
 
     @classmethod
-    def over(cls, body: sp.Expr, letter: str, first: Index, last: Index) -> ComponentSum:
-        """The sum of ``body`` for ``letter`` from ``first`` to ``last``."""
-        return cls(body, *(sp.Symbol(str(i)) for i in (letter, first, last)))
+    def over(cls, body: sp.Expr, letter: str, first: Index, last: Index) -> sp.Expr:
+        """The sum of ``body`` for ``letter`` from ``first`` to ``last``, a minus before it."""
+        negative = body.as_coeff_Mul()[0].is_negative
+        whole = cls(
+            -body if negative else body, *(sp.Symbol(str(i)) for i in (letter, first, last))
+        )
+        return -whole if negative else whole
 
 
 class Terms(sp.Function):

@@ -7,6 +7,7 @@ that cost grows with the program's length) and, for display, unrolled SymPy matr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import sympy as sp
 
@@ -35,7 +36,8 @@ def pull_back(chart: Chart) -> list[tuple[sp.Symbol, sp.Expr]]:
     >>> from relrep_sym.declare.model import mixture
     >>> c = relative(mixture("normal", components=3, weights="1/3", scales=1), "mu")
     >>> [f"{t} = {e}" for t, e in pull_back(c)]
-    ['d_mu_2 = d_mu_2 + d_mu_3', 'd_mu_1 = d_mu_1 + d_mu_2', 'mu_1 = d_mu_1', 'Delta_1 = d_mu_2', 'Delta_2 = d_mu_3']
+    ['d_mu_2 = d_mu_2 + d_mu_3', 'd_mu_1 = d_mu_1 + d_mu_2',
+     'mu_1 = d_mu_1', 'Delta_1 = d_mu_2', 'Delta_2 = d_mu_3']
     """
     terms: dict[sp.Symbol, list[sp.Expr]] = {c.symbol: [] for c in chart.coordinates}
     inner: dict[Parameter, list[sp.Expr]] = {target: [] for target, _ in chart.program}
@@ -105,7 +107,7 @@ def differences(chart: Chart, role: str) -> list[sp.Expr] | None:
     if all(plain) or len(values) < 2:
         return None
     steps = []
-    for here, after in zip(values[:-1], values[1:], strict=True):
+    for here, after in pairwise(values):
         step = sp.expand(rules.get(after, after) - here)
         if step.has(here):
             return _unrolled_differences(chart, values)
@@ -134,9 +136,9 @@ def _unrolled_differences(chart: Chart, values: Sequence[sp.Expr]) -> list[sp.Ex
 def find_inverse(chart: Chart) -> list[tuple[str, sp.Expr]]:
     """Coordinates in terms of θ, in an order of computation: given, or found by triangular solving.
 
-    An expression may use earlier coordinates (plain symbols) beside θ. One equation with one unknown
-    is inverted through + − × ÷, powers, exp and log, the branch taken from the coordinate's domain;
-    several equations linear in several unknowns are solved together.
+    An expression may use earlier coordinates (plain symbols) beside θ. One equation with one
+    unknown is inverted through + − × ÷, powers, exp and log, the branch taken from the
+    coordinate's domain; several equations linear in several unknowns are solved together.
 
     Raises NoInverseError where that does not reach every coordinate.
 
@@ -193,9 +195,7 @@ def _coordinates(rule: sp.Expr) -> list[sp.Symbol]:
     return [s for s in _ordered(rule.free_symbols) if not isinstance(s, Parameter)]
 
 
-def _invert(
-    rule: sp.Expr, target: sp.Expr, unknown: sp.Symbol, where: Domain
-) -> sp.Expr | None:
+def _invert(rule: sp.Expr, target: sp.Expr, unknown: sp.Symbol, where: Domain) -> sp.Expr | None:
     """The solution of rule = target for one unknown that occurs once, peeled from outside."""
     left, right = sp.expand(rule), target
     while left != unknown:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 
 import sympy as sp
 from sympy.core.sympify import _sympify
 
 from relrep_sym.declare.chart import Chart
+from relrep_sym.declare.family import Family
 from relrep_sym.declare.model import Mixture
 from relrep_sym.declare.symbols import Parameter, latex_name
 from relrep_sym.declare.view import View
@@ -93,7 +94,7 @@ class Record:
     ['chart', 'jacobian', 'log_likelihood', 'responsibilities', 'score', 'averaged', 'kl',
      'fisher', 'm_step']
     >>> record["score"].value[2]
-    -(mu_2 - x)*r_2(x)
+    (-mu_2 + x)*r_2(x)
     >>> record["score"].lines[2].right  # what is printed
     r[2]*(-mu[2] + x)
     """
@@ -166,28 +167,37 @@ class Record:
         """log p(x | θ) as one opaque node."""
         return LogSumExp(*self.log_weighted)
 
+    @cached_property
+    def responsibilities(self) -> tuple[Responsibility, ...]:
+        """r_1(x) … r_K(x)."""
+        count = self.model.components
+        return tuple(Responsibility(k + 1, *self.log_weighted) for k in range(count))
+
     def responsibility(self, k: int) -> Responsibility:
         """r_{k+1}(x)."""
-        return Responsibility(k + 1, *self.log_weighted)
+        return self.responsibilities[k]
 
     @cached_property
     def model_score(self) -> dict[Parameter, sp.Expr]:
         """∂ log p/∂θ_i, each component differentiated with its responsibility opaque."""
         family, model = self.model.family, self.model
         values = {p.symbol: model.component(p.name) for p in family.parameters}
-        slopes = {p.name: _shortest(sp.diff(family.log_density, p.symbol)) for p in family.parameters}
+        slopes = _slopes(family)
+        weighing = [(k, w, w.free_symbols) for k, w in enumerate(model.weight_expressions)]
         out = {}
         for p in model.parameters:
-            terms = []
-            for k in range(model.components):
-                if p.role == "weight":
-                    weight = model.weight_expressions[k]
-                    slope = sp.diff(weight, p.symbol) / weight
-                elif k in p.components:
-                    slope = slopes[p.role].xreplace({s: _sympify(v[k]) for s, v in values.items()})
-                else:
-                    continue
-                terms.append(self.responsibility(k) * slope)
+            if p.role == "weight":
+                terms = [
+                    sp.diff(w, p.symbol) / w * self.responsibilities[k]
+                    for k, w, symbols in weighing
+                    if p.symbol in symbols
+                ]
+            else:
+                terms = [
+                    self.responsibilities[k]
+                    * slopes[p.role].xreplace({s: _sympify(v[k]) for s, v in values.items()})
+                    for k in p.components
+                ]
             out[p.symbol] = sp.Add(*terms)
         return out
 
@@ -289,9 +299,7 @@ class Record:
         )
 
     def _all_responsibilities(self) -> sp.ImmutableMatrix:
-        return sp.ImmutableMatrix(
-            [self.responsibility(k) for k in range(self.model.components)]
-        )
+        return sp.ImmutableMatrix([self.responsibility(k) for k in range(self.model.components)])
 
     @cached_property
     def _score(self) -> Equation:
@@ -328,7 +336,7 @@ class Record:
         if self.generic.regular:
             return show.averaged_lines(self.generic)
         rates = zip(self.chart.names, self._averaged_column(), strict=True)
-        return tuple(Line(show.rate_left(latex_name(n)), r) for n, r in rates)
+        return tuple(Line(show.rate_left(latex_name(n), self.generic.time), r) for n, r in rates)
 
     def _averaged_column(self) -> sp.ImmutableMatrix:
         return sp.ImmutableMatrix([_ETA * self._mean(s) for s in self.chart_score])
@@ -349,7 +357,7 @@ class Record:
         back = invert_view(view.expressions, view.symbols, self.chart.symbols)
         if back is not None:
             product = product.xreplace(dict(back))
-        return sp.ImmutableMatrix(product.applyfunc(sp.expand))
+        return sp.ImmutableMatrix(product.applyfunc(_expanded))
 
     @cached_property
     def mobility_is_seen(self) -> bool:
@@ -416,7 +424,7 @@ class Record:
         if self.generic.regular:
             return show.seen_lines(self.generic, view)
         rates = zip(view.names, self._seen(view), strict=True)
-        return tuple(Line(show.rate_left(latex_name(n)), r) for n, r in rates)
+        return tuple(Line(show.rate_left(latex_name(n), self.generic.time), r) for n, r in rates)
 
     def _seen(self, view: View) -> sp.ImmutableMatrix:
         rates = []
@@ -533,6 +541,14 @@ class Record:
 _ETA = sp.Symbol("eta")
 
 
-def _shortest(expression: sp.Expr) -> sp.Expr:
-    """The expression as it stands or factored, whichever has fewer operations."""
-    return min((expression, sp.factor(expression)), key=sp.count_ops)
+def _expanded(expression: sp.Expr) -> sp.Expr:
+    """A polynomial expanded; anything else as it stands."""
+    symbols = sorted(expression.free_symbols, key=str)
+    return sp.expand(expression) if expression.is_polynomial(*symbols) else expression
+
+
+@cache
+def _slopes(family: Family) -> Mapping[str, sp.Expr]:
+    """∂ log f/∂φ of each parameter, as it stands or factored, whichever is shorter."""
+    found = {p.name: sp.diff(family.log_density, p.symbol) for p in family.parameters}
+    return {n: min((e, sp.factor(e)), key=sp.count_ops) for n, e in found.items()}

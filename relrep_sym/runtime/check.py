@@ -32,17 +32,25 @@ def numbers(value: ArrayLike, what: str) -> Array:
     >>> numbers([1, 2], "coords")
     array([1., 2.])
     """
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise DataError(problem(f"{what} has masked entries", _kind(value), "none masked"))
     try:
         array = np.asarray(value)
         if array.dtype.kind not in "fiub":
             raise TypeError
-        array = array.astype(np.float64, copy=False)
+        with np.errstate(
+            over="ignore"
+        ):  # a wider float becomes an infinity, which is refused below
+            array = array.astype(np.float64, copy=False)
     except (TypeError, ValueError):
         raise DataError(problem(f"{what} is not numeric", _kind(value), "real numbers")) from None
-    if array.size and not np.isfinite(array.min() + array.max()) and not np.isfinite(array).all():
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspect = array.size > 0 and not np.isfinite(array.min() + array.max())
+    if suspect and not np.isfinite(array).all():
         bad = array[~np.isfinite(array)][0]
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise DataError(problem(f"{what}{list(where)} is not finite", f"{bad}", "finite numbers"))
+        place = f"{what}{list(where)}" if where else what
+        raise DataError(problem(f"{place} is not finite", f"{bad}", "finite numbers"))
     return array
 
 
@@ -86,7 +94,10 @@ def sample_weights(weights: ArrayLike | None, count: int) -> Array | None:
 
 
 def coordinates(
-    coords: ArrayLike, names: Sequence[str], lower: Sequence[float], upper: Sequence[float],
+    coords: ArrayLike,
+    names: Sequence[str],
+    lower: Sequence[float],
+    upper: Sequence[float],
     positive: Sequence[bool],
 ) -> Coords:
     """Coordinates (…, P) as rows (P, B), each inside its domain.
@@ -111,7 +122,7 @@ def coordinates(
         names, least, most, lower, upper, positive, strict=True
     ):
         if low < floor or high > ceiling or (strict and low <= floor):
-            bad = low if (low < floor or strict and low <= floor) else high
+            bad = low if (low < floor or (strict and low <= floor)) else high
             opening = "(" if strict else "["
             raise DomainError(
                 problem(f"{name} is outside its domain", repr(bad), f"{opening}{floor}, {ceiling}]")

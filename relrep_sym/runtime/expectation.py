@@ -17,7 +17,7 @@ from relrep_sym.errors import DataError, DomainError, problem
 from relrep_sym.runtime import check, kernel
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.kernel import Components, Form, Point
-from relrep_sym.runtime.quadrature import Rule, integers, line
+from relrep_sym.runtime.quadrature import Indices, Rule, integers, line
 
 if TYPE_CHECKING:
     from relrep_sym.runtime.solver import Solver
@@ -33,7 +33,9 @@ class Nodes(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """A truth given as a mixture, its component arrays (K′, 1), or one for each of a batch (K′, B)."""
+    """A truth given as a mixture, its component arrays (K′, 1), or one for each of a batch (K′,
+    B).
+    """
 
     point: Point
 
@@ -62,7 +64,9 @@ class Truth(NamedTuple):
         if isinstance(value, Nodes) or (len(value) == 2 and len(form.names) != 1):
             points = check.sample(value[0], form.support)
             weights = check.sample_weights(value[1], points.size)
-            return Nodes(points, np.full(points.size, 1 / points.size) if weights is None else weights)
+            return Nodes(
+                points, np.full(points.size, 1 / points.size) if weights is None else weights
+            )
         if len(value) != 1 + len(form.names):
             raise DataError(problem("this is no truth", f"{len(value)} arrays", wanted))
         names = ("weights", *form.names)
@@ -86,7 +90,7 @@ class Truth(NamedTuple):
         return Truth.of_components(found, form)
 
 
-def weighted_nodes(point: Point, truth: Truth) -> Iterator[tuple[Array, Array, Array]]:
+def weighted_nodes(point: Point, truth: Truth) -> Iterator[tuple[Indices, Array, Array]]:
     """(members of the batch, nodes, weights) with E_q[g] the sum over all that serve a member.
 
     The truth is one for the batch or has the batch's own size. Nodes are (n,), shared by the
@@ -145,7 +149,7 @@ def _windows(point: Point, truth: Point) -> tuple[Rule, ...]:
     return tuple(rule for rules in each for rule in rules)
 
 
-def _window(truth: Point, members: Array) -> tuple[Rule, ...]:
+def _window(truth: Point, members: Indices) -> tuple[Rule, ...]:
     """The integers that hold the mass of a single truth's components, for some members."""
 
     def log_mass(k: int):  # type: ignore[no-untyped-def]
@@ -162,7 +166,8 @@ def _alone(truth: Point, k: int) -> Point:
     parameters = tuple(p[one] for p in c.parameters)
     empty = tuple(p[:0] for p in parameters)
     return Point(
-        replace(truth.form, components=1), Components(np.ones_like(c.weights[one]), parameters, empty)
+        replace(truth.form, components=1),
+        Components(np.ones_like(c.weights[one]), parameters, empty),
     )
 
 

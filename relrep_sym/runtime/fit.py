@@ -1,7 +1,7 @@
 """Expectation maximisation: the driver and its result.
 
-In: a chart's generated M-step, a model point and a weighted sample. Out: :class:`Fit`. Not converged
-is a flag with a reason, never an exception, and never silent.
+In: a chart's generated M-step, a model point and a weighted sample. Out: :class:`Fit`. Not
+converged is a flag with a reason, never an exception, and never silent.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ import numpy as np
 from relrep_sym.errors import DataError, DerivationError, DomainError, NoInverseError, problem
 from relrep_sym.runtime import kernel
 from relrep_sym.runtime.check import Array
-from relrep_sym.runtime.kernel import Components, Point, Statistics
+from relrep_sym.runtime.kernel import Components, Form, Point, Statistics
 
 if TYPE_CHECKING:
     from relrep_sym.runtime.solver import Chart, Solver
 
 __all__ = ["Fit", "em_step", "fit"]
+
+_FAR = 8.0
+"""New scales that a component may move in one step before its statistics are expanded anew."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ class Fit:
 def em_step(
     chart: Chart, point: Point, x: Array, weights: Array | None
 ) -> tuple[Components, Statistics]:
-    """One E-step and the joint maximiser of Q; also the statistics, with the present log-likelihood.
+    """One E-step and the joint maximiser of Q; also the statistics, with the present
+    log-likelihood.
 
     Raises DerivationError where the M-step has no closed form, DomainError where it has no maximum
     (an empty component, a scale that collapses).
@@ -59,7 +63,8 @@ def em_step(
     if chart.m_step is None:
         raise DerivationError(chart.why["m_step"])
     found = kernel.statistics(point, x, weights, want_log=True)
-    mass = point.components.weights * found.mass
+    with np.errstate(over="ignore", invalid="ignore"):  # of a component without weight
+        mass = point.components.weights * found.mass
     if not (found.mass.min() > 0 and mass.min() > 0):
         k = int(np.argwhere(~((found.mass > 0) & (mass > 0)))[0][0])
         raise DomainError(
@@ -69,22 +74,70 @@ def em_step(
                 "a start in which every component claims some of the data",
             )
         )
-    means = found.moments / found.mass
-    with np.errstate(invalid="ignore", divide="ignore"):
-        shares, parameters = chart.m_step(mass, means, *point.components.parameters)
+    for row in found.moments:
+        kernel.insist_finite(row, "a statistic")
+    old = point.components.parameters
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        shares, parameters = chart.m_step(mass, found.moments / found.mass, *old)
+        about = _recentred(point.form, old, parameters)
+        if about is not None:
+            moments = _moments_about(about, point, x, weights)
+            shares, parameters = chart.m_step(mass, moments / found.mass, *about)
+    _insist_scales(point.form, old, parameters)
+    differences = tuple(p[:-1] - p[-1] for p in parameters)
+    return Components(shares, tuple(parameters), differences), found
+
+
+def _recentred(
+    form: Form, old: tuple[Array, ...], new: tuple[Array, ...]
+) -> tuple[Array, ...] | None:
+    """Parameters to expand the statistics about, where the present ones cost digits; or None.
+
+    A scale is a small difference of large moments where its component moves by many new scales.
+    """
+    if form.location is None or form.scale is None:
+        return None
+    moved = np.abs(new[form.location] - old[form.location])
+    if not (moved > _FAR * new[form.scale]).any() and np.isfinite(new[form.scale]).all():
+        return None
+    return tuple(n if i == form.location else o for i, (n, o) in enumerate(zip(new, old, strict=True)))
+
+
+def _moments_about(
+    parameters: tuple[Array, ...], point: Point, x: Array, weights: Array | None
+) -> Array:
+    """Means of R_k b_j with the present ratios R_k and basis functions at other parameters."""
     form = point.form
-    for name, positive, values in zip(form.names, form.positive, parameters, strict=True):
-        if positive and not values.min() > 0:
-            k = int(np.argwhere(~(values > 0))[0][0])
+    other = Point(form, point.components._replace(parameters=parameters))
+    total = np.zeros((form.basis, *point.heights.shape))
+
+    def use(b, i, part, _, block, work):  # type: ignore[no-untyped-def]
+        form.block(x[i], other.take(b).coefficients, work.basis, work.spare)
+        return b, [kernel.dots(block.ratios, basis) * part.heights for basis in work.basis]
+
+    for b, rows in kernel.over_blocks(point, x, weights, use):
+        total[..., b] += rows
+    return total if weights is not None else total / x.size
+
+
+def _insist_scales(form: Form, old: tuple[Array, ...], new: tuple[Array, ...]) -> None:
+    """Refuse a positive parameter that is zero, or a scale below the spacing of numbers there."""
+    for i, (name, positive, values) in enumerate(zip(form.names, form.positive, new, strict=True)):
+        if not positive:
+            continue
+        least = np.zeros_like(values)
+        if i == form.scale and form.location is not None:
+            places = np.maximum(np.abs(old[form.location]), np.abs(new[form.location]))
+            least = np.where(values == old[i], 0.0, 8 * np.finfo(float).eps * places)
+        if not (values > least).all():
+            k = int(np.argwhere(~(values > least))[0][0])
             raise DomainError(
                 problem(
                     f"{name} of component {k + 1} collapses, where the likelihood has no maximum",
                     f"{name} = {values[k].min()}",
-                    "a component with two or more distinct points",
+                    f"data that keep {name} above zero in every component",
                 )
             )
-    differences = tuple(p[:-1] - p[-1] for p in parameters)
-    return Components(shares, tuple(parameters), differences), found
 
 
 def fit(
@@ -104,13 +157,11 @@ def fit(
         raise DataError(problem("max_iter is not a count", max_iter, "an integer >= 1"))
     history: list[float] = []
     converged, reason = False, f"max_iter = {max_iter} steps were taken"
-    coords, inverted = rows[:, 0], True
+    coords = rows[:, 0]
     while True:
         try:
             components, found = em_step(solver.chart, point, x, weights)
         except DomainError as stopped:
-            if not history:
-                raise
             reason = str(stopped)
             history.append(float(kernel.statistics(point, x, weights, want_log=True)[3][0]))
             break
@@ -125,8 +176,6 @@ def fit(
         except NoInverseError:
             raise
         except DomainError as stopped:
-            if len(history) == 1:
-                raise
             reason = f"the maximiser leaves the chart: {stopped}"
             break
         point, coords = Point(point.form, components), after

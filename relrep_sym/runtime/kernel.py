@@ -4,11 +4,11 @@ In: a :class:`Form` (the generated functions of one family), a :class:`Point` (o
 component arrays) and a weighted sample. Out: :class:`Statistics`, or per-sample rows. Neither the
 chart nor the family is known here, and data and quadrature nodes go the same way.
 
-Arrays are (K, B, n): component, model point, sample. With component densities f_k, mixture density p
-and ratios R_k = f_k/p (so that π_k R_k is the responsibility), everything is computed from the log-odds
-d_k = log f_k − log f_K to the last component, K − 1 exponentials for a point. Where two components
-nearly coincide, R_k − R_K is taken from expm1 of log-odds whose coefficients vanish with the
-parameters' differences; elsewhere it is a difference of numbers that differ.
+Arrays are (K, B, n): component, model point, sample. With component densities f_k, mixture density
+p and ratios R_k = f_k/p (so that π_k R_k is the responsibility), everything is computed from the
+log-odds d_k = log f_k − log f_K to the last component, K − 1 exponentials for a point. Where two
+components nearly coincide, R_k − R_K is taken from expm1 of log-odds whose coefficients vanish
+with the parameters' differences; elsewhere it is a difference of numbers that differ.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relrep_sym.errors import DomainError, problem
 from relrep_sym.runtime.check import Array
@@ -32,6 +33,7 @@ __all__ = [
     "Statistics",
     "Workspace",
     "gradient",
+    "insist_finite",
     "log_density",
     "over_blocks",
     "score_rows",
@@ -45,10 +47,16 @@ BLOCK = 32768
 
 _STRETCH = 4096
 _TOP = 60.0
+_BOTTOM = -600.0
+
+
+Slope = tuple[Array, Array | float]
+"""A factor and what is added to a basis function before it."""
 
 
 class Components(NamedTuple):
-    """A batch of mixtures: weights (K, B), each family parameter (K, B), and differences to the last.
+    """A batch of mixtures: weights (K, B), each family parameter (K, B), and differences to the
+    last.
 
     ``differences`` holds, for each family parameter, φ_k − φ_K (K − 1, B) as the chart knows it.
     """
@@ -71,12 +79,13 @@ class Form:
         basis: how many basis functions b_1 … b_J there are.
         prepare: family parameters (K, B) → (per-sample coefficients, heights (K, B)).
         block: (x, coefficients, basis buffers, spare) → fills the basis functions.
-        log_odds: (coefficients, basis, out, spare) → fills log f_k − log f_K less heights; None where
-            the basis is shared, and the log-odds come from the coefficients of ``odds``.
+        log_odds: (coefficients, basis, out, spare) → fills log f_k − log f_K less heights; None
+            where the basis is shared, and the log-odds come from the coefficients of ``odds``.
         exponents: (coefficients, basis, rows, out, spare) → fills log f_k less its height for some
             rows k.
         odds: (reference parameters, differences) → coefficients e_0 … e_J of the log-odds.
-        score: family parameters → for each the coefficients a_0 … a_J (None where zero) of ∂ log f.
+        score: family parameters → for each, over b_1 … b_J, (slope, offset) or None: ∂ log f is the
+            sum of slope · (b_j + offset).
         common: x → log g(x), the term without parameters; None where there is none.
         quadratic: family parameters → log f_k as c_0 + c_1 x + c_2 x², (3, K, B); None where the
             log-density is no quadratic on the line.
@@ -94,7 +103,7 @@ class Form:
     log_odds: Callable[..., None] | None
     exponents: Callable[..., None]
     odds: Callable[..., tuple[Array, ...]]
-    score: Callable[..., tuple[tuple[Array | None, ...], ...]]
+    score: Callable[..., tuple[tuple[Slope | None, ...], ...]]
     common: Callable[[Array], Array] | None = None
     quadratic: Callable[..., tuple[Array, Array, Array]] | None = None
     location: int | None = None
@@ -107,13 +116,23 @@ class Point:
     def __init__(self, form: Form, components: Components) -> None:
         self.form = form
         self.components = components
-        coefficients, heights = form.prepare(*components.parameters)
-        self.coefficients = tuple(c[..., None] for c in coefficients)
-        self.log_height = np.log(heights[-1])
-        self.heights = heights / heights[-1]  # C_k: heights relative to the last component's
-        self.log_ratio = np.log(self.heights[:-1])[..., None]
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            coefficients, heights = form.prepare(*components.parameters)
+            self.coefficients = tuple(c[..., None] for c in coefficients)
+            self.log_height = np.log(heights[-1])
+            self.heights = heights / heights[-1]  # C_k: heights relative to the last component's
+            self.log_ratio = np.log(self.heights[:-1])[..., None]
+        for found in (*coefficients, self.log_height, self.log_ratio):
+            if not np.isfinite(found).all():
+                raise DomainError(
+                    problem(
+                        f"a component's {' or '.join(form.names)} is too extreme",
+                        "an overflow",
+                        "scales and their ratios within 1e-300 and 1e300",
+                    )
+                )
 
-    def take(self, members: slice | Array) -> Point:
+    def take(self, members: slice | NDArray[np.intp]) -> Point:
         """The point restricted to some of its batch."""
         if isinstance(members, slice) and members == slice(None):
             return self
@@ -140,8 +159,13 @@ class Point:
         return (self.components.weights * self.heights)[..., None]
 
     @cached_property
-    def score(self) -> tuple[tuple[Array | None, ...], ...]:
-        """Coefficients of ∂ log f_k/∂φ_i over the basis, (K, B) each."""
+    def anchored(self) -> bool:
+        """Whether p/f_K cannot underflow: the last share is not small beside the others."""
+        return bool((self.shares[-1] >= 1e-3 * self.shares.max(axis=0)).all())
+
+    @cached_property
+    def score(self) -> tuple[tuple[Slope | None, ...], ...]:
+        """∂ log f_k/∂φ_i over the basis, (slope, offset) with slopes (K, B)."""
         return self.form.score(*self.components.parameters)
 
 
@@ -164,8 +188,8 @@ class Workspace:
 class Evaluated(NamedTuple):
     """One block: C_k⁻¹ w R_k (K, B, n), and w (R_k − R_K) for the components close to the last.
 
-    ``total`` is p/f_K without the last component's height, or where a shift was needed, p/h_K relative
-    to exp(``shift``).
+    ``total`` is p/f_K without the last component's height, or where a shift was needed, p/h_K
+    relative to exp(``shift``).
     """
 
     ratios: Array
@@ -194,7 +218,7 @@ def evaluate(point: Point, x: Array, weights: Array | None, work: Workspace) -> 
         _log_odds(point, work.basis, odds)
     close = _close(point, odds)
     shares = point.shares
-    if odds.max() <= _TOP:
+    if odds.max() <= _TOP and (point.anchored or odds.min() >= _BOTTOM):
         np.exp(odds, out=odds)
         np.multiply(odds[0], shares[0], out=total)
         for k in range(1, len(odds)):
@@ -209,7 +233,7 @@ def evaluate(point: Point, x: Array, weights: Array | None, work: Workspace) -> 
         np.multiply(ratios, spare[0], out=ratios)
     if close is None:
         return Evaluated(ratios, work.basis, None, None, total, shift)
-    found = _differences(point, work.basis, last)
+    found = _differences(point, work.basis, ratios)
     return Evaluated(ratios, work.basis, close, found, total, shift)
 
 
@@ -242,7 +266,9 @@ def _summed_log_density(
 
 
 def _sum_of_logs(values: Array) -> Array:
-    """Σ log over the last axis: logs of products of eight, where those neither over- nor underflow."""
+    """Σ log over the last axis: logs of products of eight, where those neither over- nor
+    underflow.
+    """
     batch, count = values.shape
     eighth = count // 8
     if eighth:
@@ -268,13 +294,17 @@ def _log_odds(point: Point, basis: tuple[Array, ...], out: Array) -> None:
         out += e * b[-1]
 
 
-def _differences(point: Point, basis: tuple[Array, ...], reference: Array) -> Array:
+def _differences(point: Point, basis: tuple[Array, ...], ratios: Array) -> Array:
     """w (R_k − R_K) from expm1 of the log-odds in the last component's basis functions."""
-    value = np.empty((len(point.odds[0]), *reference.shape))
+    value = np.empty((len(point.odds[0]), *ratios.shape[1:]))
     _log_odds(point, basis, value)
-    np.minimum(value, _TOP, out=value)
+    apart = value > 1.0  # outliers, at which the ratios differ, and expm1 may overflow
+    np.minimum(value, 1.0, out=value)
     np.expm1(value, out=value)
-    value *= reference
+    value *= ratios[-1]
+    if apart.any():
+        plain = ratios[:-1] * point.heights[:-1, :, None] - ratios[-1]
+        np.copyto(value, plain, where=apart)
     return value
 
 
@@ -291,20 +321,37 @@ def _shifted(point: Point, work: Workspace) -> Array:
         logs = np.log(point.shares)
     np.add(ratios, logs, out=spare)
     shift = spare.max(axis=0)
-    if not np.isfinite(shift).all():
-        raise DomainError(
-            problem(
-                "a log-density overflows double precision",
-                "points some 1e150 scales away from every component",
-                "points within 1e150 scales of one",
-            )
-        )
+    insist_finite(shift, "a log-density")
+    if not np.isfinite(ratios).all():  # a ratio of zero, whatever its basis functions overflow to
+        for b in work.basis:
+            b[~np.isfinite(b)] = 0.0
     np.subtract(ratios, shift, out=ratios)
     np.minimum(ratios, 709.0, out=ratios)
     np.exp(ratios, out=ratios)
     np.multiply(ratios, point.shares, out=spare)
     np.add.reduce(spare, axis=0, out=total)
+    if not point.shares.all():  # a component without weight, whose R_k has no bound
+        np.copyto(ratios, np.inf, where=(point.shares == 0.0) & (ratios > 8e307))
     return shift
+
+
+def insist_finite(values: Array, what: str) -> None:
+    """Refuse what has overflowed: points absurdly far from a component, or a weight of zero.
+
+    >>> insist_finite(np.array([1.0, np.inf]), "a log-density")
+    Traceback (most recent call last):
+    relrep_sym.errors.DomainError: a log-density overflows double precision; given: inf; expected:
+    ...
+    """
+    low, high = values.min(initial=0.0), values.max(initial=0.0)
+    if not (-np.inf < low and high < np.inf):
+        raise DomainError(
+            problem(
+                f"{what} overflows double precision",
+                f"{low if high < np.inf else high}",
+                "points within 1e150 scales of each component, weights that are not zero",
+            )
+        )
 
 
 def dots(a: Array, b: Array) -> Array:
@@ -323,7 +370,9 @@ def dots(a: Array, b: Array) -> Array:
 
 
 class Statistics(NamedTuple):
-    """Means over the sample: of R_k (K, B), of R_k b_j (J, K, B), of R_k − R_K (K − 1, B), of log p."""
+    """Means over the sample: of R_k (K, B), of R_k b_j (J, K, B), of R_k − R_K (K − 1, B), of log
+    p.
+    """
 
     mass: Array
     moments: Array
@@ -362,7 +411,9 @@ class _Pass:
         if self.work is None or not self.work.fits(*shape):
             self.work = Workspace(self.point.form, *shape)
         share = None if weights is None else weights[b, i] if weights.ndim == 2 else weights[i]
-        return self.part, share, evaluate(self.part, inside, share, self.work), self.work
+        with np.errstate(over="ignore", invalid="ignore"):  # _shifted sees what overflows
+            block = evaluate(self.part, inside, share, self.work)
+        return self.part, share, block, self.work
 
 
 def over_blocks(
@@ -380,9 +431,11 @@ def over_blocks(
 
     def work(mine: Sequence[int], results: list[T | None]) -> None:
         step = _Pass(point, x, weights)
-        for n in mine:
-            b, i = todo[n]
-            results[n] = use(b, i, *step(b, i))
+        # what overflows is refused where it is used; a thread has its own error state
+        with np.errstate(over="ignore", invalid="ignore"):
+            for n in mine:
+                b, i = todo[n]
+                results[n] = use(b, i, *step(b, i))
 
     return in_threads(work, len(todo))
 
@@ -421,18 +474,25 @@ def statistics(
     if weights is None:
         total *= 1.0 / x.shape[-1]
         log_likelihood *= 1.0 / x.shape[-1]
+    insist_finite(log_likelihood, "the log-likelihood")
     return Statistics(total[0], total[2:], total[1, :-1], log_likelihood)
 
 
 def gradient(point: Point, found: Statistics) -> tuple[Array, tuple[Array, ...]]:
-    """∂L/∂π_k (K − 1, B), the last weight being the rest, and ∂L/∂φ_k (K, B) by family parameter."""
+    """∂L/∂π_k (K − 1, B), the last weight being the rest, and ∂L/∂φ_k (K, B) by family
+    parameter.
+    """
     out = []
-    for row in point.score:
-        total = np.zeros_like(found.mass)
-        for a, moment in zip(row, (found.mass, *found.moments), strict=True):
-            if a is not None:
-                total += a * moment
-        out.append(point.components.weights * total)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for row in point.score:
+            total = np.zeros_like(found.mass)
+            for cell, moment in zip(row, found.moments, strict=True):
+                if cell is not None:
+                    slope, offset = cell
+                    total += slope * (moment + offset * found.mass)
+            out.append(point.components.weights * total)
+    for rows in (found.differences, *out):
+        insist_finite(rows, "the score")
     return found.differences, tuple(out)
 
 
@@ -450,13 +510,13 @@ def score_rows(point: Point, block: Evaluated) -> tuple[Array, list[Array]]:
     rows = []
     for row in point.score:
         total: Array | None = None
-        for a, basis in zip(row, (None, *block.basis), strict=True):
-            if a is None:
+        for cell, basis in zip(row, block.basis, strict=True):
+            if cell is None:
                 continue
-            if basis is None:
-                total = np.broadcast_to(a[..., None], ratios.shape)
-                continue
-            term = a[..., None] * basis
+            slope, offset = (np.asarray(c)[..., None] for c in cell)
+            term = (basis + offset) if offset.any() else basis
+            term = term * slope
             total = term if total is None else np.add(term, total, out=term)
-        rows.append(ratios * (0.0 if total is None else total))
+        assert total is not None
+        rows.append(np.multiply(ratios, total, out=total))
     return difference, rows

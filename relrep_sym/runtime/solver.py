@@ -80,6 +80,7 @@ class Solver:
         """Components of a batch, checked against the model's own domain."""
         with np.errstate(over="ignore", invalid="ignore"):
             found = (made or self.chart.components)(rows)
+            finite = [bool(np.isfinite(values.sum())) for values in found.parameters]
         low = found.weights.min()
         if not low >= 0:
             if not low >= -4 * np.finfo(float).eps * len(found.weights):
@@ -92,10 +93,10 @@ class Solver:
                     )
                 )
             found = found._replace(weights=np.maximum(found.weights, 0.0))
-        for name, positive, values in zip(
-            self.form.names, self.form.positive, found.parameters, strict=True
+        for name, positive, values, sure in zip(
+            self.form.names, self.form.positive, found.parameters, finite, strict=True
         ):
-            if not np.isfinite(values.sum()) and not np.isfinite(values).all():
+            if not sure and not np.isfinite(values).all():
                 raise DomainError(
                     problem(f"{name} is not finite at these coordinates", "an overflow", "numbers")
                 )
@@ -103,7 +104,9 @@ class Solver:
                 k = int(np.argwhere(~(values > 0))[0][0])
                 right = f"{name} > 0 in every component"
                 raise DomainError(
-                    problem(f"{name} of component {k + 1} is not positive", f"{values.min()}", right)
+                    problem(
+                        f"{name} of component {k + 1} is not positive", f"{values.min()}", right
+                    )
                 )
         return found
 
@@ -168,7 +171,9 @@ class Solver:
 
     # -------------------------------------------------------------------------- point by point
 
-    def _samplewise(self, x: ArrayLike, coords: ArrayLike) -> tuple[Array, Coords, Point, tuple]:
+    def _samplewise(
+        self, x: ArrayLike, coords: ArrayLike
+    ) -> tuple[Array, Coords, Point, tuple[int, ...]]:
         points = check.sample(x, self.form.support)
         given, point = self.point(coords)
         return points, given, point, (*given.shape, *np.shape(x))
@@ -178,13 +183,13 @@ class Solver:
         points, given, point, shape = self._samplewise(x, coords)
         found = np.empty((given.rows.shape[1], points.size))
 
-
         def use(b, i, part, _, block, work):  # type: ignore[no-untyped-def]
             found[b, i] = kernel.log_density(part, block, work.spare)
 
         kernel.over_blocks(point, points, None, use)
         if self.form.common is not None:
             found += self.form.common(points)
+        kernel.insist_finite(found, "a log-density")
         return _filled(found.reshape(shape), out)
 
     def responsibilities(self, x: ArrayLike, coords: ArrayLike, out: Array | None = None) -> Array:
@@ -194,6 +199,8 @@ class Solver:
 
         def use(b, i, part, _, block, __):  # type: ignore[no-untyped-def]
             np.multiply(block.ratios, part.shares, out=found[:, b, i])
+            if not part.shares.all():  # zero times what may be infinite
+                np.copyto(found[:, b, i], 0.0, where=part.shares == 0.0)
 
         kernel.over_blocks(point, points, None, use)
         return _filled(np.moveaxis(found, 0, -1).reshape(*shape, self.form.components), out)
@@ -211,6 +218,7 @@ class Solver:
                 target[b, i] = row
 
         kernel.over_blocks(point, points, None, use)
+        kernel.insist_finite(found, "a score")
         return _filled(np.moveaxis(found, 0, -1).reshape(*shape, len(names)), out)
 
     # -------------------------------------------------------------------------- means
@@ -223,10 +231,13 @@ class Solver:
         given, point = self.point(coords)
         found = kernel.statistics(point, points, check.sample_weights(weights, points.size))
         share = point.components.weights
-        return tuple(
-            (share * a).T.reshape(*given.shape, self.form.components)
-            for a in (found.mass, *found.moments)
-        )
+        with np.errstate(over="ignore", invalid="ignore"):
+            rows = [
+                np.where(share > 0, share * a, 0.0) for a in (found.mass, *found.moments)
+            ]
+        for row in rows:
+            kernel.insist_finite(row, "a statistic")
+        return tuple(row.T.reshape(*given.shape, self.form.components) for row in rows)
 
     def log_likelihood(
         self, x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None
@@ -407,11 +418,19 @@ class Solver:
         for b, row in enumerate(out):
             edges = np.cumsum(found.weights[:, b])
             which = np.searchsorted(edges[:-1], rng.random(int(n)) * edges[-1], side="right")
-            row[:] = draw(*(p[which, b] for p in found.parameters))
+            try:
+                row[:] = draw(*(p[which, b] for p in found.parameters))
+            except ValueError as why:
+                shown = ", ".join(
+                    f"{n} = {p[:, b]}"
+                    for n, p in zip(self.form.names, found.parameters, strict=True)
+                )
+                right = "parameters that NumPy's generator can draw from"
+                raise DomainError(problem(f"no draw: {why}", shown, right)) from None
         return out.reshape(*given.shape, int(n))
 
 
-def _columns(rows: Sequence[Array], given: Coords) -> Array:
+def _columns(rows: Sequence[Array] | Array, given: Coords) -> Array:
     batch = given.rows.shape[1]
     out = np.empty((batch, len(rows)))
     for j, row in enumerate(rows):
@@ -426,12 +445,13 @@ def _scalars(values: Array, given: Coords) -> Array:
 def _filled(found: Array, out: Array | None) -> Array:
     if out is None:
         return found
-    if not isinstance(out, np.ndarray) or out.shape != found.shape or out.dtype != np.float64:
+    fits = isinstance(out, np.ndarray) and out.shape == found.shape and out.dtype == np.float64
+    if not fits or not out.flags.writeable:
         raise DataError(
             problem(
                 "out does not fit",
                 f"{getattr(out, 'dtype', type(out).__name__)} {np.shape(out)}",
-                f"float64 {found.shape}",
+                f"writeable float64 {found.shape}",
             )
         )
     np.copyto(out, found)

@@ -37,7 +37,7 @@ def stirling_remainder(x: Array) -> Array:
     direct = log_gamma(small + 1.0) - small * np.log(safe) + small
     large = np.maximum(x, 16.0)
     square = 1.0 / (large * large)
-    series = 0.0
+    series = np.zeros_like(square)
     for coefficient in (
         -691 / 360360,
         1 / 1188,

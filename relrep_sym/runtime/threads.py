@@ -33,7 +33,7 @@ def thread_count() -> int:
         except AttributeError:  # not on this platform
             cores = os.cpu_count() or 1
         return min(cores, 8)
-    if not given.isdigit() or int(given) < 1:
+    if not given.isdecimal() or int(given) < 1:
         raise DataError(problem("RELREP_NUM_THREADS is not a count", given, "1, 2, 3, …"))
     return int(given)
 
@@ -59,7 +59,7 @@ def in_threads(work: Callable[[Sequence[int], list[T | None]], None], count: int
     def guarded(numbers: Sequence[int]) -> None:
         try:
             work(numbers, results)
-        except BaseException as why:  # noqa: BLE001 - handed to the caller
+        except BaseException as why:
             failures.append(why)
 
     helpers = [

@@ -4,8 +4,8 @@ In (from emit/lowering): assignments over names. Out (to a printer): the same, a
 :mod:`relrep_sym.statements.passes`. No SymPy here: a backend that prints these five node kinds
 prints everything the engine derives.
 
-Stages say how often a value is needed: ``FIT`` once for a point of the chart (or for each of a batch
-of points), ``SAMPLE`` for each data point or quadrature node.
+Stages say how often a value is needed: ``FIT`` once for a point of the chart (or for each of a
+batch of points), ``SAMPLE`` for each data point or quadrature node.
 """
 
 from __future__ import annotations

@@ -17,9 +17,7 @@ from relrep_sym.statements.language import Assign, Node, Num, Op, Stage, Var, na
 __all__ = ["count", "hoist", "prune", "share"]
 
 
-def hoist(
-    value: Node, stages: Mapping[str, Stage], prefix: str, found: list[Assign]
-) -> Node:
+def hoist(value: Node, stages: Mapping[str, Stage], prefix: str, found: list[Assign]) -> Node:
     """``value`` with every largest per-fit subexpression replaced by a name.
 
     The new assignments, named ``prefix1``, ``prefix2``, …, are appended to ``found`` (an equal
@@ -42,9 +40,9 @@ def hoist(
         above, below = value.args  # one reciprocal for a point, then multiplications
         factors = above.args if isinstance(above, Op) and above.op == "mul" else (above,)
         own = tuple(a for a in factors if stage(a, stages) is Stage.FIT)
-        top = own[0] if len(own) == 1 else Op("mul", own) if own else Num(Fraction(1))
-        varying = tuple(a for a in factors if stage(a, stages) is not Stage.FIT)
-        return hoist(Op("mul", (*varying, Op("div", (top, below)))), stages, prefix, found)
+        top: Node = own[0] if len(own) == 1 else Op("mul", own) if own else Num(Fraction(1))
+        rest = tuple(a for a in factors if stage(a, stages) is not Stage.FIT)
+        return hoist(Op("mul", (*rest, Op("div", (top, below)))), stages, prefix, found)
     if value.op in ("add", "mul"):
         per_fit = [a for a in value.args if stage(a, stages) is Stage.FIT]
         varying = [hoist(a, stages, prefix, found) for a in value.args if a not in per_fit]

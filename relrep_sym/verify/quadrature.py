@@ -8,8 +8,9 @@ to a few digits, for sensitivities.
 Two rules that share nothing but the map of the nodes. Gauss–Legendre panels, bisected until a panel
 agrees with its halves, are the rule of the oracle: complex zeros of the model's density close to
 the real axis cost them little. The trapezoidal rule, halved until two steps agree, is the second
-opinion. On the half-line the variable is log x, on an interval its logit; integers are summed. A density like
-(b − x)^(a − 1) at an end of an interval can be integrated for a ≥ 0.7 at 30 digits, 0.5 at 20.
+opinion. On the half-line the variable is log x, on an interval its logit; integers are summed. A
+density like (b − x)^(a − 1) at an interval's end is within reach for a ≥ 0.7 at 30 digits, and for
+a ≥ 0.5 at 20.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ import pytest
 from mpmath import mp, mpf
 
 from relrep_sym.errors import CertificateError
-from relrep_sym.verify import Case, Measured, bound, certify, ratio
-from tests.verify.mixtures import THREE, normals
+from relrep_sym.verify import Case, Measured, Oracle, bound, certify, ratio
+from tests.verify.mixtures import NORMAL, THREE, normals
 
 X = [-2.5, -0.5, 0.25, 3.75, 11.0]
 
@@ -112,3 +112,26 @@ def test_tables_are_the_same_each_time_and_hold_no_times():
 def test_an_empty_certificate_certifies_nothing():
     with pytest.raises(CertificateError, match="no entries"):
         certify("empty", []).check()
+
+
+@pytest.mark.parametrize(("stable", "passes"), [(True, True), (False, False)])
+def test_the_yardstick_tells_a_cancelling_weight_score_from_a_stable_one(stable, passes):
+    """(f_2 − f_3)/p where μ_3 = μ_2 + Δ, Δ = 1e-12: the difference, or f_3/p · expm1(log-odds)."""
+    coords, x = [0.25, 0.375, -1.0, 1.0, 1e-12], np.array([-2.0, 0.3, 4.7])
+
+    def chart(c):
+        weights = [c[0], c[1], 1 - c[0] - c[1]]
+        return weights, [(c[2], 1), (c[3], 1), (c[3] + c[4], 1)]
+
+    def kernel():
+        means = np.array([coords[2], coords[3], coords[3] + coords[4]])
+        f = np.exp(-0.5 * (x[:, None] - means) ** 2)
+        p = f @ np.array([0.25, 0.375, 0.375])
+        if stable:
+            log_odds = coords[4] * (0.5 * coords[4] - (x - coords[3]))
+            return f[:, 2] / p * np.expm1(log_odds)
+        return (f[:, 1] - f[:, 2]) / p
+
+    here = Oracle(NORMAL, chart, ("pi_1", "pi_2", "mu_1", "mu_2", "Delta_2")).at(coords)
+    rows = [here.score_sample(v)[1] for v in x]
+    assert certify("merging", [Case("score", "1e-12", kernel, lambda: rows)]).ok == passes

@@ -1,13 +1,14 @@
 """The pieces of a generated module: bodies of its private functions, as lists of lines.
 
-In: what the equations derived (programs in SymPy). Out: Python text, already formatted, for the slots
-of ``templates/module.py.j2``. Lowering happens here, by :func:`relrep_sym.emit.lowering.lower`; what
-is printed has been through the statement passes.
+In: what the equations derived (programs in SymPy). Out: Python text, already formatted, for the
+slots of ``templates/module.py.j2``. Lowering happens here, by
+:func:`relrep_sym.emit.lowering.lower`; what is printed has been through the statement passes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
 
 import sympy as sp
 
@@ -21,6 +22,7 @@ from relrep_sym.emit.numpy.printer import filled, infix
 from relrep_sym.equations.component import ComponentForm, StirlingRemainder
 from relrep_sym.equations.em import MStep, statistics_of
 from relrep_sym.equations.program import adjoint, differences, pull_back
+from relrep_sym.errors import DerivationError, problem
 from relrep_sym.statements.language import Assign, Item, Node, Num, Op, Stage, Var, names
 from relrep_sym.statements.passes import hoist, prune, share
 
@@ -257,7 +259,10 @@ class ChartFragments:
     def view(self, view: View) -> list[str]:
         """Body of ``_view(rows)``."""
         program = share(
-            [Assign(f"b_{n}", lower(e, self.leaf)) for n, e in zip(view.names, view.expressions, strict=True)]
+            [
+                Assign(f"b_{n}", lower(e, self.leaf))
+                for n, e in zip(view.names, view.expressions, strict=True)
+            ]
         )
         lines = self._unpack(program) + assignments(program)
         return lines + bracketed("return [", [f"b_{n}" for n in view.names], "]")
@@ -293,9 +298,7 @@ def _stacked(target: str, rows: Sequence[Node], like: str) -> list[str]:
     if all(isinstance(r, Num) for r in rows) and len(set(rows)) == 1:
         text = f"{target} = np.full(({len(rows)}, *{like}.shape), {infix(rows[0])})"
         return [text] if isinstance(rows[0], Num) else []
-    shown = [
-        f"np.full_like({like}, {infix(r)})" if isinstance(r, Num) else infix(r) for r in rows
-    ]
+    shown = [f"np.full_like({like}, {infix(r)})" if isinstance(r, Num) else infix(r) for r in rows]
     return bracketed(f"{target} = np.array([", shown, "])")
 
 
@@ -380,8 +383,8 @@ def _exponents(
 ) -> tuple[list[str], list[str], list[Assign]]:
     """Lines that fill log f_k − log f_K, and log f_k for some rows k, both without heights.
 
-    Where z is x itself the kernel takes the log-odds from their coefficients, and there are no lines
-    for them.
+    Where z is x itself the kernel takes the log-odds from their coefficients, and there are no
+    lines for them.
     """
     more: list[Assign] = []
     if form.anchored is not None:
@@ -407,7 +410,9 @@ def _exponents(
             more.append(Assign(name, lower(c, _bare)))
             odds.append(f"np.multiply({name}, {buffer}, out=spare)")
             odds.append(f"np.subtract(spare[:-1], spare[-1], out={into})")
-            logs.append(f"np.multiply({name}[rows], {own}, out={'out' if first else 'spare[rows]'})")
+            logs.append(
+                f"np.multiply({name}[rows], {own}, out={'out' if first else 'spare[rows]'})"
+            )
             if not first:
                 logs.append("np.add(out, spare[rows], out=out)")
         if not first:
@@ -445,23 +450,46 @@ def _return_lines(prefix: str, values: Sequence[sp.Expr]) -> list[str]:
 
 
 def _score_lines(form: ComponentForm) -> list[str]:
-    """Body of ``_score(mu, …)``: a tuple for each parameter, None where a coefficient is zero."""
+    """Body of ``_score(mu, …)``: for each parameter and each b_j a (slope, offset), or None.
+
+    The constant a_0 goes with the last b_j there is, as slope · (b_j + offset), so that a mean of
+    zero keeps its digits.
+    """
     program: list[Assign] = []
     rows = []
-    for p, row in zip(form.family.parameters, form.score, strict=True):
+    first = form.family.parameters[0].name
+    for p, (constant, *slopes) in zip(form.family.parameters, form.score, strict=True):
+        last = max((j for j, a in enumerate(slopes) if a != 0), default=None)
+        if last is None:
+            raise DerivationError(
+                problem(
+                    f"the log-density does not depend on {p.name}", str(constant), "x and φ in it"
+                )
+            )
         cells = []
-        for j, a in enumerate(row):
+        for j, a in enumerate(slopes):
             if a == 0:
                 cells.append("None")
-            elif a.is_number:
-                first = form.family.parameters[0].name
-                cells.append(f"np.full_like({first}, {infix(lower(a, _bare))})")
-            else:
-                program.append(Assign(f"{p.name}_{j}", lower(a, _bare)))
-                cells.append(f"{p.name}_{j}")
-        rows.append(f"({', '.join(cells)}{',' if len(cells) == 1 else ''})")
-    comma = "," if len(rows) == 1 else ""
-    return [*assignments(share(program)), f"return {', '.join(rows)}{comma}"]
+                continue
+            slope = f"{p.name}_slope{j + 1}"
+            program.append(Assign(slope, lower(a, _bare)))
+            if a.is_number:
+                program[-1] = Assign(
+                    slope, Op("add", (Op("mul", (Var(first), Num(Fraction(0)))), lower(a, _bare)))
+                )
+            offset = "0.0"
+            if j == last and constant != 0:
+                node = lower(sp.cancel(constant / a), _bare)
+                offset = infix(node)
+                if isinstance(node, Op):
+                    program.append(Assign(f"{p.name}_offset", node))
+                    offset = f"{p.name}_offset"
+            cells.append(f"({slope}, {offset})")
+        rows.append(_tuple(cells))
+    return [
+        *assignments(share(program)),
+        f"return {_tuple(rows) if len(rows) == 1 else _tuple(rows)[1:-1]}",
+    ]
 
 
 def lower_common(form: ComponentForm) -> Node:
@@ -498,9 +526,16 @@ def m_step_lines(model: Mixture, step: MStep) -> list[str]:
     y = sp.Symbol("y", real=True)
     spread = sp.Integer(1)
     if form.own:
-        spread = sp.factor(sp.diff(model.family.x, model.family.x) / sp.diff(form.standard, model.family.x))
+        spread = sp.factor(
+            sp.diff(model.family.x, model.family.x) / sp.diff(form.standard, model.family.x)
+        )
     position = {b: j for j, b in enumerate(form.basis)}
-    used = {s.name for u in step.updates for e in (u.value, *(t for _, t in u.totals)) for s in e.free_symbols}
+    used = {
+        s.name
+        for u in step.updates
+        for e in (u.value, *(t for _, t in u.totals))
+        for s in e.free_symbols
+    }
     program: list[Assign] = []
     for j, function in enumerate(functions, start=1):
         in_z = sp.expand(function.subs(y, spread * form.z))
@@ -524,10 +559,15 @@ def _weight_lines(model: Mixture, step: MStep) -> list[str]:
         return _stacked("shares", [lower(w, _bare) for w in model.weight_expressions], "mass[0]")
     if len(free) == model.components:
         return ["shares = mass / mass.sum(axis=0)"]
-    rest = 1 - sum((w for k, w in enumerate(model.weights) if k not in free), sp.Integer(0))
-    fixed = [f"np.full_like(mass[0], {infix(lower(w, _bare))})" if k not in free else "" for k, w in enumerate(model.weights)]
+    fixed = {k: w for k, w in enumerate(model.weight_expressions) if k not in free}
+    rest = 1 - sp.Add(*fixed.values())
     which = [str(k) for k in free]
-    rows = [f or f"share * mass[{k}]" for k, f in enumerate(fixed)]
+    rows = [
+        f"np.full_like(mass[0], {infix(lower(fixed[k], _bare))})"
+        if k in fixed
+        else f"share * mass[{k}]"
+        for k in range(model.components)
+    ]
     return [
         f"share = {infix(lower(rest, _bare))} / mass[[{', '.join(which)}]].sum(axis=0)",
         *bracketed("shares = np.array([", rows, "])"),

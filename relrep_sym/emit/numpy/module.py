@@ -44,24 +44,145 @@ class _Function:
 
 
 _FUNCTIONS: tuple[_Function, ...] = (
-    _Function("to_model", "coords", "coords", "θ = c(λ), in the order of PARAMETERS.", "chart", "(…, {theta})"),
-    _Function("from_model", "theta", "theta", "Coordinates of θ (…, {theta}). DomainError where θ is not in the chart's image.", None, "(…, {p})"),
+    _Function(
+        "to_model",
+        "coords",
+        "coords",
+        "θ = c(λ), in the order of PARAMETERS.",
+        "chart",
+        "(…, {theta})",
+    ),
+    _Function(
+        "from_model",
+        "theta",
+        "theta",
+        "Coordinates of θ (…, {theta}). DomainError where θ is not in the chart's image.",
+        None,
+        "(…, {p})",
+    ),
     _Function("jacobian", "coords", "coords", "∂θ/∂λ.", "jacobian", "(…, {theta}, {p})"),
-    _Function("components", "coords", "coords", "({truth}) of the mixture, usable as a truth.", None, "(…, {k}) each"),
-    _Function("log_density", "x, coords, out=None", "x, coords, out", "log p(x | c(λ)) point by point.", None, "(…, N)"),
-    _Function("responsibilities", "x, coords, out=None", "x, coords, out", "Posterior probability of each component at each point.", None, "(…, N, {k})"),
-    _Function("score_samples", "x, coords, out=None", "x, coords, out", "Score of each point.", "score", "(…, N, {p})"),
-    _Function("log_likelihood", "x, coords, weights=None", "x, coords, weights", "Mean log-likelihood of a sample.", None, "(…,)"),
-    _Function("score", "x, coords, weights=None", "x, coords, weights", "Gradient of the mean log-likelihood: the mean of `score_samples`.", None, "(…, {p})"),
-    _Function("statistics", "x, coords, weights=None", "x, coords, weights", "N_k, then the sums Σ w r_k b_j of each basis function {basis}.", None, "(…, {k}) each"),
-    _Function("averaged_field", "coords, truth", "coords, truth", "Averaged learning equations at η = 1: ∇_λ E_q[log p(X | c(λ))], by certified quadrature.", "averaged", "(…, {p})"),
-    _Function("kl", "coords, truth", "coords, truth", "KL(truth ‖ model), never negative; `truth` must be a mixture.", None, "(…,)"),
-    _Function("fisher", "coords", "coords", "Fisher information in the chart, exactly symmetric.", "fisher", "(…, {p}, {p})"),
-    _Function("to_view", "coords", "coords", "The view's functions b(λ), in the order of VIEW.", None, "(…, {b})"),
-    _Function("view_field", "coords, truth", "coords, truth", "The learning of the chart, seen in the view, at η = 1: J ∇_λ L.", "averaged_in_view", "(…, {b})"),
-    _Function("em_step", "x, coords, weights=None", "x, coords, weights", "One E-step, then the joint maximiser of Q. DomainError where it leaves the chart's image, where a component is empty or a scale collapses.", "m_step", "(…, {p})"),
-    _Function("fit", 'x, start, method="em", *, weights=None, tol=1e-10, max_iter=1000', "x, start, method, weights=weights, tol=tol, max_iter=max_iter", "Maximise the mean log-likelihood from `start` ({p},) until a step gains no more than `tol`.", None, "a Fit: coords, parameters, history, iterations, converged, reason"),
-    _Function("sample", "rng, n, coords", "rng, n, coords", "n draws by a numpy.random.Generator.", None, "(…, n)"),
+    _Function(
+        "components",
+        "coords",
+        "coords",
+        "({truth}) of the mixture, usable as a truth.",
+        None,
+        "(…, {k}) each",
+    ),
+    _Function(
+        "log_density",
+        "x, coords, out=None",
+        "x, coords, out",
+        "log p(x | c(λ)) point by point.",
+        None,
+        "(…, N)",
+    ),
+    _Function(
+        "responsibilities",
+        "x, coords, out=None",
+        "x, coords, out",
+        "Posterior probability of each component at each point.",
+        None,
+        "(…, N, {k})",
+    ),
+    _Function(
+        "score_samples",
+        "x, coords, out=None",
+        "x, coords, out",
+        "Score of each point.",
+        "score",
+        "(…, N, {p})",
+    ),
+    _Function(
+        "log_likelihood",
+        "x, coords, weights=None",
+        "x, coords, weights",
+        "Mean log-likelihood of a sample.",
+        None,
+        "(…,)",
+    ),
+    _Function(
+        "score",
+        "x, coords, weights=None",
+        "x, coords, weights",
+        "Gradient of the mean log-likelihood: the mean of `score_samples`.",
+        None,
+        "(…, {p})",
+    ),
+    _Function(
+        "statistics",
+        "x, coords, weights=None",
+        "x, coords, weights",
+        "N_k, then the sums Σ w r_k b_j of each basis function {basis}.",
+        None,
+        "(…, {k}) each",
+    ),
+    _Function(
+        "averaged_field",
+        "coords, truth",
+        "coords, truth",
+        "Averaged learning equations at η = 1: ∇_λ E_q[log p(X | c(λ))], by certified quadrature.",
+        "averaged",
+        "(…, {p})",
+    ),
+    _Function(
+        "kl",
+        "coords, truth",
+        "coords, truth",
+        "KL(truth ‖ model), never negative; `truth` must be a mixture.",
+        None,
+        "(…,)",
+    ),
+    _Function(
+        "fisher",
+        "coords",
+        "coords",
+        "Fisher information in the chart, exactly symmetric.",
+        "fisher",
+        "(…, {p}, {p})",
+    ),
+    _Function(
+        "to_view",
+        "coords",
+        "coords",
+        "The view's functions b(λ), in the order of VIEW.",
+        None,
+        "(…, {b})",
+    ),
+    _Function(
+        "view_field",
+        "coords, truth",
+        "coords, truth",
+        "The learning of the chart, seen in the view, at η = 1: J ∇_λ L.",
+        "averaged_in_view",
+        "(…, {b})",
+    ),
+    _Function(
+        "em_step",
+        "x, coords, weights=None",
+        "x, coords, weights",
+        "One E-step, then the joint maximiser of Q. DomainError where it leaves the chart's image, "
+        "where a component is empty or a scale collapses.",
+        "m_step",
+        "(…, {p})",
+    ),
+    _Function(
+        "fit",
+        'x, start, method="em", *, weights=None, tol=1e-10, max_iter=1000',
+        "x, start, method, weights=weights, tol=tol, max_iter=max_iter",
+        "Maximise the mean log-likelihood from `start` ({p},) until a step gains no more than "
+        "`tol`.",
+        None,
+        "a Fit: coords, parameters, history, iterations, converged, reason",
+    ),
+    _Function(
+        "sample",
+        "rng, n, coords",
+        "rng, n, coords",
+        "n draws by a numpy.random.Generator.",
+        None,
+        "(…, n)",
+    ),
 )
 
 
@@ -78,7 +199,11 @@ def specification(record: Record) -> str:
     rate_1 = rate_1
     """
     model, chart, view = record.model, record.chart, record.view
-    lines = [model.describe().replace("weights free, ", "") if model.components == 1 else model.describe()]
+    lines = [
+        model.describe().replace("weights free, ", "")
+        if model.components == 1
+        else model.describe()
+    ]
     lines.append(f"log f = {model.family.log_density} on {model.family.support}")
     lines.append(chart.title)
     lines += [f"{c.name} {c.domain.name}" for c in chart.coordinates]
@@ -90,12 +215,12 @@ def specification(record: Record) -> str:
 
 
 def render(record: Record, source: str, command: str) -> str:
-    """The module's source. ``source`` and ``command`` are what its header names.
+    r"""The module's source. ``source`` and ``command`` are what its header names.
 
     >>> from relrep_sym.declare.chart import identity
     >>> from relrep_sym.declare.model import mixture
     >>> text = render(Record("p", identity(mixture("poisson", components=2))), "a script", "make")
-    >>> "COORDINATES = (\\"pi_1\\", \\"rate_1\\", \\"rate_2\\")" in text
+    >>> "COORDINATES = (\"pi_1\", \"rate_1\", \"rate_2\")" in text
     True
     """
     return _environment().get_template("module.py.j2").render(_context(record, source, command))
@@ -112,17 +237,30 @@ def _environment() -> jinja2.Environment:
         autoescape=False,
     )
     env.globals.update(
+        define=_define,
+        arrays=lambda names: [f"{n}: Array" for n in names],
         body=lambda lines: "\n".join(f"    {line}" for line in lines),
         quoted=lambda names: [_quote(n) for n in names],
         quote_all=lambda names: [_quote(n) for n in names],
         tuple=_inner_tuple,
-        tuple_target=lambda names: ", ".join(names) + ("," if len(names) == 1 else ""),
+        tuple_target=lambda names: ", ".join(names) if len(names) > 1 else f"({names[0]},)",
         assign=lambda name, items: "\n".join(bracketed(f"{name} = (", items, ")", 0)),
         keyword=lambda name, items: _indented(bracketed(f"{name}=(", items, "),", 4)),
         mapping=lambda name, items: "\n".join(bracketed(f"{name} = {{", items, "}", 0)),
         keyword_mapping=lambda name, items: _indented(_mapping(name, items)),
     )
     return env
+
+
+def _define(name: str, arguments: Sequence[str], returns: str) -> str:
+    """The head of a function, broken as ruff would where it is too long."""
+    head, tail = f"def {name}(", f") -> {returns}:"
+    inner = ", ".join(arguments)
+    if len(head) + len(inner) + len(tail) <= 100:
+        return head + inner + tail
+    if len(inner) + 4 <= 100:
+        return f"{head}\n    {inner}\n{tail}"
+    return "\n".join([head, *(f"    {a}," for a in arguments), tail])
 
 
 def _quote(text: str) -> str:
@@ -198,16 +336,17 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "digest": hashlib.sha256(specification(record).encode()).hexdigest()[:32],
         "summary": _summary(record),
         "truth": ", ".join(["weights", *roles]),
-        "pair": "a (nodes, weights) pair" if len(roles) > 1 else "a Nodes pair of relrep_sym.runtime.expectation",
+        "pair": "a (nodes, weights) pair"
+        if len(roles) > 1
+        else "a Nodes pair of relrep_sym.runtime.expectation",
         "special": [
             n for n in ("log_gamma", "stirling_remainder") if n in str(fragments["common"])
         ],
         "parameters": model.names,
         "fixed": [f"{_quote(n)}: {float(v)!r}" for n, v in model.fixed.items()],
-        "roles": ", ".join(roles),
         "role_names": roles,
-        "deltas": ", ".join(f"delta_{r}" for r in roles),
-        "d_roles": ", ".join(f"d_{r}" for r in roles),
+        "delta_names": [f"delta_{r}" for r in roles],
+        "d_role_names": [f"d_{r}" for r in roles],
         "family": {**fragments, **reads},
         "chart": {
             "coordinates": chart.names,
@@ -235,7 +374,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "open_lower": [str(c.domain.open_lower) for c in chart.coordinates],
         "sampler": _quote(family.sampler) if family.sampler else None,
         "why": why,
-        "functions": _functions(record, from_model is not None),
+        "functions": _functions(record),
     }
 
 
@@ -260,7 +399,7 @@ def _summary(record: Record) -> str:
     return "\n".join(lines)
 
 
-def _functions(record: Record, invertible: bool) -> list[dict[str, str]]:
+def _functions(record: Record) -> list[dict[str, object]]:
     model, chart = record.model, record.chart
     facts = {
         "theta": len(model.parameters),
@@ -271,18 +410,55 @@ def _functions(record: Record, invertible: bool) -> list[dict[str, str]]:
         "basis": ", ".join(str(b) for b in record.form.basis)
         + (f" with z = {record.form.standard}" if record.form.own else " with z = x"),
     }
-    out = []
+    out: list[dict[str, object]] = []
     for f in _FUNCTIONS:
         if f.name in ("to_view", "view_field") and record.view is None:
             continue
         says = f.says.format(**facts)
         named = f.equation if f.equation in record.names else None
-        short = named is not None and max(len(chart.coordinates), len(model.parameters)) <= _DOC_LINES
+        short = (
+            named is not None and max(len(chart.coordinates), len(model.parameters)) <= _DOC_LINES
+        )
         equation = record[named] if named is not None and short else None
         label = record.label(named) if named is not None else None
         doc = _docstring(says, label, equation, f.returns.format(**facts))
-        out.append({"name": f.name, "signature": f.signature, "call": f.call, "docstring": doc})
+        arguments = [_annotated(a) for a in f.signature.split(", ")]
+        out.append(
+            {
+                "name": f.name,
+                "arguments": arguments,
+                "type": _RETURNS.get(f.name, "Array"),
+                "call": f.call,
+                "docstring": doc,
+            }
+        )
     return out
+
+
+def _annotated(argument: str) -> str:
+    """``x`` → ``x: ArrayLike``, ``out=None`` → ``out: Array | None = None``."""
+    name, _, default = argument.partition("=")
+    if name == "*":
+        return name
+    kind = _TYPES.get(name, "ArrayLike")
+    return f"{name}: {kind} = {default}" if default else f"{name}: {kind}"
+
+
+_TYPES = {
+    "out": "Array | None",
+    "weights": "ArrayLike | None",
+    "truth": "object",
+    "method": "str",
+    "tol": "float",
+    "max_iter": "int",
+    "rng": "np.random.Generator",
+    "n": "int",
+}
+_RETURNS = {
+    "components": "tuple[Array, ...]",
+    "statistics": "tuple[Array, ...]",
+    "fit": "Fit",
+}
 
 
 def _docstring(says: str, label: str | None, equation: Equation | None, returns: str) -> str:
@@ -299,7 +475,7 @@ def _docstring(says: str, label: str | None, equation: Equation | None, returns:
         lines += ["", f"Equation {label}:", ""]
         for line in equation.lines:
             shown = f"{tex(line.left)} = {tex(line.right)}"
-            first, *more = _fill(shown, 90)
+            first, *more = _fill(shown, 86)
             lines += [f"    {first}", *(f"        {m}" for m in more)]
     if len(lines) == 1:
         return f'    {lines[0]}"""'
@@ -310,5 +486,3 @@ def _docstring(says: str, label: str | None, equation: Equation | None, returns:
 def _fill(text: str, width: int) -> list[str]:
     """The text in lines of at most ``width`` where spaces allow it, trailing spaces gone."""
     return [p.rstrip() for p in _wrapped(text, width)]
-
-

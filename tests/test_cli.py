@@ -1,0 +1,464 @@
+"""The command line: what is printed, what is written, what is refused, and with which exit code."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import relrep_sym as rs
+from relrep_sym import certify
+from relrep_sym.cli import main
+from relrep_sym.scripts import Folders, find_folders, run_file
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "examples" / "normal2_square.toml"
+
+SCRIPT = '''"""Poisson, {count} components."""
+
+import relrep_sym as rs
+
+
+def derivation() -> rs.Derivation:
+    """The identity chart."""
+    return rs.derive(rs.mixture("poisson", components={count}), name="{name}")
+'''
+
+
+def relrep(*arguments: object) -> Result:
+    """A command, in this process; an exception that is no error of the package's comes out."""
+    return CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
+
+
+def process(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """A command, in a process of its own."""
+    script = "from relrep_sym.cli import main; main(prog_name='relrep')"
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+def refusal(*arguments: object) -> str:
+    """The one line of a command that is refused."""
+    done = relrep(*arguments)
+    assert done.exit_code == 2, done.output
+    assert done.output.startswith("Error: ")
+    assert done.output.count("\n") == 1
+    return done.output
+
+
+def put(project: Folders, name: str, count: int = 1) -> Path:
+    path = project.derivations / f"{name}.py"
+    path.write_text(SCRIPT.replace("{count}", str(count)).replace("{name}", name), "utf-8")
+    return path
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folders:
+    """Two scripts, nothing generated, and the working directory beside them."""
+    found = Folders(tmp_path / "derivations", tmp_path / "generated")
+    found.derivations.mkdir()
+    found.generated.mkdir()
+    put(found, "one")
+    put(found, "two", count=2)
+    monkeypatch.chdir(tmp_path)
+    return found
+
+
+@dataclass(frozen=True)
+class FakeCertificate:
+    ok: bool = True
+
+    def __str__(self) -> str:
+        return "fake passes: nothing was measured" if self.ok else "fake FAILS: of course"
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Certificates that measure nothing, and with what they were asked for."""
+    calls: list[dict[str, Any]] = []
+
+    def fake(derivation: rs.Derivation, **options: Any) -> FakeCertificate:
+        calls.append({"name": derivation.name, **options})
+        return FakeCertificate(ok=derivation.name != "bad")
+
+    monkeypatch.setattr(certify, "certify_derivation", fake)
+    monkeypatch.setattr(
+        certify, "table", lambda certificates: f"{len(list(certificates))} of them\n"
+    )
+    return calls
+
+
+# Help
+
+
+@pytest.mark.parametrize("command", ["", *main.commands])
+def test_help_teaches_with_an_example(command: str) -> None:
+    done = relrep(*command.split(), "--help")
+    assert done.exit_code == 0
+    assert f"\n  relrep {command}".rstrip() in done.output
+    assert max(map(len, done.output.splitlines())) <= 80
+
+
+def test_the_commands_are_these() -> None:
+    assert set(main.commands) == {
+        *("demo", "derive", "latex", "list", "regenerate", "show", "verify")
+    }
+
+
+def test_the_version_is_the_package_s() -> None:
+    assert relrep("--version").output == f"relrep, version {rs.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["derive", "--help"]])
+def test_help_and_lists_do_not_wait_for_sympy(arguments: list[str]) -> None:
+    script = (
+        "import sys\nfrom relrep_sym.cli import main\n"
+        f"main({arguments!r}, standalone_mode=False)\n"
+        "assert not {'sympy', 'mpmath', 'numpy', 'jinja2'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+# Requests
+
+
+def test_a_request_goes_to_standard_output_or_to_files(tmp_path: Path) -> None:
+    module, latex = tmp_path / "m.py", tmp_path / "m.tex"
+    done = relrep("derive", EXAMPLE, "-o", module, "--latex", latex)
+    assert done.exit_code == 0
+    assert done.output == f"wrote {module}\nwrote {latex}\n"
+    assert relrep("derive", EXAMPLE).output == module.read_text(encoding="utf-8")
+    compiled = run_file(module, "m")
+    assert compiled.COORDINATES == ("pi_1", "mu_1", "Delta_1")
+    assert compiled.VIEW == ("v", "u")
+    first, rest = latex.read_text(encoding="utf-8").split("\n", 1)
+    assert first == (
+        "% Generated by relrep from normal2_square.toml. Do not edit: "
+        "`relrep derive normal2_square.toml --latex` writes it anew."
+    )
+    assert r"\begin{document}" in rest
+
+
+def test_with_latex_alone_no_module_is_printed(tmp_path: Path) -> None:
+    done = relrep("derive", EXAMPLE, "--latex", tmp_path / "m.tex")
+    assert done.output == f"wrote {tmp_path / 'm.tex'}\n"
+
+
+def test_what_relrep_wrote_is_written_again(tmp_path: Path) -> None:
+    module, latex = tmp_path / "m.py", tmp_path / "m.tex"
+    arguments = ["-o", module, "--latex", latex]
+    relrep("derive", EXAMPLE, *arguments)
+    assert relrep("derive", EXAMPLE, *arguments).output == (
+        f"unchanged: {module}\nunchanged: {latex}\n"
+    )
+    done = relrep("derive", ROOT / "examples" / "poisson3_log.toml", *arguments)
+    assert done.output == f"wrote {module}\nwrote {latex}\n"
+
+
+@pytest.mark.parametrize("option", ["-o", "--latex"])
+@pytest.mark.parametrize("content", ["", "mine\n", "\udcff"])
+def test_what_a_user_wrote_is_kept_unless_she_says_so(
+    tmp_path: Path, option: str, content: str
+) -> None:
+    path = tmp_path / "mine"
+    path.write_text(content, encoding="utf-8", errors="surrogateescape")
+    before = path.read_bytes()
+    assert "relrep did not write it" in refusal("derive", EXAMPLE, option, path)
+    assert path.read_bytes() == before
+    assert relrep("derive", EXAMPLE, option, path, "--force").exit_code == 0
+    assert path.read_bytes() != before
+
+
+def test_what_is_no_file_is_not_written_to(tmp_path: Path) -> None:
+    for path in (tmp_path, Path(os.devnull)):
+        assert "cannot be written to" in refusal("derive", EXAMPLE, "-o", path, "--force")
+    assert "No such file or directory" in refusal("derive", EXAMPLE, "-o", tmp_path / "no" / "m.py")
+
+
+@pytest.mark.parametrize(
+    "name", ['x"""; import os; """.toml', "x\nimport os\n.toml", "`x`.toml", "ü.toml", " .toml"]
+)
+def test_a_file_s_name_cannot_get_into_the_source(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(EXAMPLE.read_bytes())
+    text = relrep("derive", path).output
+    assert "Generated by a request from the template" in text
+    assert relrep("derive", path, "--latex", tmp_path / "m.tex").exit_code == 0
+    assert (
+        (tmp_path / "m.tex").read_text("utf-8").startswith("% Generated by relrep from a request.")
+    )
+
+
+MAP = """
+name = "n"
+[model]
+family = "normal"
+components = 2
+scales = 1
+[chart]
+kind = "map"
+[chart.map]
+pi_1 = "v"
+mu_2 = "b"
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        MAP + "mu_1 = \"__import__('os').system('touch witness')\"",
+        MAP + 'mu_1 = "a"\n"x); import os" = "b"',
+        MAP + 'mu_1 = "' + "a + " * 250_000 + 'a"',
+        MAP + 'mu_1 = "' + "(" * 5000 + "a" + ")" * 5000 + '"',
+        MAP + "mu_1 = " + "[" * 15_000,
+        MAP + 'mu_1 = "9**9**9**9"',
+        MAP,
+        MAP + 'mu_1 = "a"\nmu_3 = "b"',
+        MAP + 'mu_1 = "a"\n"\\u001b[31m\\r\\n" = "b"',
+        "",
+        "#" * 1_000_001,
+        "\x00",
+    ],
+    ids=range(12),
+)
+def test_attacks_are_refused_in_one_line_and_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("r.toml").write_text(text, encoding="utf-8")
+    start = time.thread_time()
+    message = refusal("derive", "r.toml", "-o", "m.py")
+    assert time.thread_time() - start < 1.0
+    assert message.startswith("Error: r.toml: ")
+    assert message.rstrip("\n").isprintable()
+    assert os.listdir() == ["r.toml"]
+
+
+def test_errors_go_to_standard_error_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text(MAP, encoding="utf-8")
+    done = process("derive", "r.toml", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "Error: r.toml: [chart] map: the map misses mu_1; given: pi_1, mu_2; "
+        "expected: an expression for each of pi_1, mu_1, mu_2\n"
+    )
+
+
+# Regeneration
+
+
+def test_regenerate_says_what_it_did(project: Folders) -> None:
+    done = relrep("regenerate")
+    assert done.output.splitlines() == [
+        f"wrote generated/{name}.py" for name in ("one", "two", "__init__")
+    ]
+    assert relrep("regenerate").output == "nothing to do: 2 modules up to date\n"
+    (project.derivations / "two.py").unlink()
+    (project.generated / "notes.py").touch()
+    assert relrep("regenerate").output.splitlines() == [
+        "wrote generated/__init__.py",
+        "removed generated/two.py: its script is gone",
+        "left generated/notes.py: it was not generated from a script",
+    ]
+
+
+def test_regenerate_some(project: Folders) -> None:
+    assert relrep("regenerate", "one").exit_code == 0
+    assert sorted(os.listdir(project.generated)) == ["__init__.py", "one.py"]
+    assert "(did you mean two?)" in refusal("regenerate", "twoo")
+
+
+def test_check_exits_with_one_and_says_what_mends(project: Folders) -> None:
+    relrep("regenerate")
+    done = relrep("regenerate", "--check")
+    assert (done.exit_code, done.output) == (0, "generated/ is up to date: 2 modules\n")
+    (project.generated / "one.py").unlink()
+    with (project.generated / "two.py").open("a", encoding="utf-8") as stream:
+        stream.write("\n")
+    done = relrep("regenerate", "--check")
+    assert done.exit_code == 1
+    assert done.output == (
+        "generated/one.py is missing: there is no such file\n"
+        "    relrep regenerate one\n"
+        "generated/two.py is edited: its text is not what `relrep regenerate` gives\n"
+        "    relrep regenerate two\n"
+    )
+    assert not (project.generated / "one.py").exists()
+
+
+def test_a_script_that_fails_is_one_line(project: Folders) -> None:
+    put(project, "one").write_text("def derivation():\n    return 1 / 0\n", "utf-8")
+    for arguments in (["regenerate"], ["regenerate", "--check"], ["show", "one"]):
+        message = refusal(*arguments)
+        assert "derivations/one.py failed; given: ZeroDivisionError" in message
+        assert "(line 2)" in message
+
+
+def test_folders_may_be_said_but_only_both(project: Folders, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    done = relrep("regenerate", "--derivations", project.derivations, "--generated", other)
+    assert done.exit_code == 0
+    assert sorted(os.listdir(other)) == ["__init__.py", "one.py", "two.py"]
+    done = relrep("regenerate", "--generated", other)
+    assert done.exit_code == 2
+    assert "are given together" in done.output
+
+
+def test_the_folders_of_this_checkout_are_found() -> None:
+    assert find_folders(ROOT / "tests") == Folders(ROOT / "derivations", ROOT / "generated")
+
+
+# Certificates
+
+
+def test_verify_passes_its_options_on(project: Folders, quick: list[dict[str, Any]]) -> None:
+    done = relrep("verify", "two", "one", "--digits", 40, "--full")
+    assert done.exit_code == 0
+    assert done.output.count("fake passes") == 2
+    assert [c["name"] for c in quick] == ["two", "one"]
+    assert all(c["digits"] == 40 and c["full"] for c in quick)
+
+
+def test_a_failed_certificate_is_an_error(project: Folders, quick: list[dict[str, Any]]) -> None:
+    put(project, "bad")
+    (project.derivations.parent / "docs").mkdir()
+    done = relrep("verify", "--all", "--update")
+    assert done.exit_code == 2
+    assert done.output.count("fake passes") == 2
+    assert "Error: certificates failed; given: bad; expected: " in done.output
+    assert os.listdir("docs") == []
+
+
+def test_update_rewrites_the_table(project: Folders, quick: list[dict[str, Any]]) -> None:
+    (project.derivations.parent / "docs").mkdir()
+    done = relrep("verify", "--all", "--update")
+    assert done.exit_code == 0
+    assert done.output.endswith("wrote docs/certificates.md\n")
+    assert Path("docs/certificates.md").read_text("utf-8") == "2 of them\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["one", "--all"], ["one", "--update"]])
+def test_verify_wants_names_or_all(project: Folders, arguments: list[str]) -> None:
+    done = relrep("verify", *arguments)
+    assert done.exit_code == 2
+    assert "Usage: " in done.output
+
+
+def test_a_true_certificate(project: Folders) -> None:
+    done = relrep("verify", "one")
+    assert done.exit_code == 0
+    assert "one passes: at most" in done.output
+    assert "score" in done.output
+
+
+# Reading
+
+
+def test_list_has_a_line_for_each(project: Folders) -> None:
+    relrep("regenerate", "two")
+    assert relrep("list").output == (
+        "one  ?  not generated yet  Poisson, 1 components.\n"
+        "two  3  identity chart     Poisson, 2 components.\n"
+    )
+
+
+def test_latex_is_a_document_or_a_fragment(project: Folders, tmp_path: Path) -> None:
+    whole = relrep("latex", "two").output
+    assert whole.startswith("\\documentclass")
+    for label in ("score", "eq:two:score"):
+        fragment = relrep("latex", "two", "--label", label).output
+        assert "\\label{eq:two:score}" in fragment
+        assert fragment.strip() in whole
+    path = tmp_path / "two.tex"
+    assert relrep("latex", "two", "-o", path).output == "wrote two.tex\n"
+    assert path.read_text("utf-8").split("\n", 1)[1] == whole
+    assert "no equation has this label; given: nonsense" in refusal(
+        "latex", "two", "--label", "nonsense"
+    )
+
+
+def test_show_prints_equations_with_label_and_source(project: Folders) -> None:
+    done = relrep("show", "two")
+    assert done.output.startswith("two\n  model        mixture of 2 poisson components")
+    assert "label      eq:two:averaged" in done.output
+    assert "source     000, Eq. (2)" in done.output
+    assert "000: On the Influence" in done.output
+    one = relrep("show", "two", "score").output
+    assert one == relrep("show", "two", "eq:two:score").output
+    assert one.startswith("score: ")
+    assert "averaged" not in one
+    message = refusal("show", "two", "scor")
+    assert "two has no such equation; given: scor; expected: chart, jacobian" in message
+
+
+def test_show_is_plain_where_there_is_no_unicode(project: Folders) -> None:
+    script = "from relrep_sym.cli import main; main(['show', 'two'])"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"eta*E_q[" in done.stdout
+
+
+# Everything
+
+
+def test_the_demonstration(project: Folders, quick: list[dict[str, Any]], tmp_path: Path) -> None:
+    assert "the demonstration needs a module; given: normal2_relative" in relrep("demo").output
+    script = ROOT / "derivations" / "normal2_relative.py"
+    (project.derivations / script.name).write_bytes(script.read_bytes())
+    done = relrep("demo", "--out", "results")
+    assert done.exit_code == 0
+    text = done.output
+    for said in (
+        "1/4 derive and generate",
+        "3 modules, ",
+        "3 of 3 certificates pass",
+        "results/normal2_relative.tex",
+        "272 waiting times",
+        "pi_1             0.5     0.36089   share of the short waits",
+        "mu_2                    80.09112",
+        "log-likelihood  -1034.0017",
+        "converged: a step gained",
+        "all of it took",
+    ):
+        assert said in text, said
+    names = [
+        f"{n}.{e}" for n in ("normal2_relative", "one", "two") for e in ("certificate.txt", "tex")
+    ]
+    assert sorted(os.listdir("results")) == names
+    judged = {c["name"]: c["module"] for c in quick}
+    assert judged["two"].__file__ == str(project.generated / "two.py")
+
+
+def test_a_failed_certificate_shows_in_the_demonstration(
+    project: Folders, quick: list[dict[str, Any]]
+) -> None:
+    put(project, "bad")
+    script = ROOT / "derivations" / "normal2_relative.py"
+    (project.derivations / script.name).write_bytes(script.read_bytes())
+    done = relrep("demo")
+    assert done.exit_code == 2
+    assert "EM iterations" in done.output
+    assert "Error: 1 of 4 certificates failed; given: bad; expected: see out/\n" in done.output
+
+
+@pytest.mark.slow
+def test_the_whole_demonstration_takes_less_than_ninety_seconds(tmp_path: Path) -> None:
+    start = time.perf_counter()
+    generated = tmp_path / "generated"
+    generated.mkdir()
+    folders = ["--derivations", ROOT / "derivations", "--generated", generated]
+    done = process("demo", *folders, "--out", tmp_path / "out", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout
+    assert time.perf_counter() - start < 90
