@@ -11,6 +11,7 @@ demand 3. statements: lowered equations             -> assignments, hoisted and 
 
 from __future__ import annotations
 
+import keyword
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -269,7 +270,9 @@ def derive(
         stem = used.title.split()[0]
         kind = "" if stem == "identity" else "_relative" if stem == "relative" else f"_{stem}"
         name = f"{model.family.name}{model.components}{kind}"
-    derivation = Derivation(Record(check_name(name, kind="a derivation"), used, view))
+    if keyword.iskeyword(check_name(name, kind="a derivation")):
+        raise DeclarationError(problem("a derivation is named like a keyword", name, "another name"))
+    derivation = Derivation(Record(name, used, view))
     if view is not None:
         derivation._own(view)
     return derivation

@@ -267,6 +267,9 @@ def verify(
             click.echo(f"{name} FAILS: {_one_line(str(why))}\n")
             failed.append(name)
             continue
+        finally:
+            if sys.stderr.isatty():
+                click.echo("\r\x1b[K", nl=False, err=True)
         click.echo(f"{certificate}\n")
         certificates.append(certificate)
         if not certificate.ok:

@@ -62,7 +62,10 @@ def problem(wrong: str, given: object, right: str) -> str:
     >>> problem("a weight is negative", -0.5, "weights >= 0 that sum to one")
     'a weight is negative; given: -0.5; expected: weights >= 0 that sum to one'
     """
-    shown = given if isinstance(given, str) else repr(given)
+    try:
+        shown = given if isinstance(given, str) else repr(given)
+    except ValueError:  # an integer of more digits than Python prints
+        shown = f"a number of some {given.bit_length()} bits" if isinstance(given, int) else "?"
     if len(shown) > 200:
         shown = f"{shown[:160]}… ({len(shown)} characters)"
     return f"{wrong}; given: {shown}; expected: {right}"

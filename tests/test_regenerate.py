@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from relrep_sym import regenerate as package
+from relrep_sym.emit import files
 from relrep_sym.errors import GenerationError
 from relrep_sym.regenerate import Check, check, read_header, regenerate
 from relrep_sym.scripts import Folders, find_folders, load, run_file, scripts
@@ -295,8 +297,10 @@ def windows_line_ends(project: Folders) -> None:
 
 
 def old_template(project: Folders) -> None:
+    """What an older template would have written, signed by it."""
     path = project.generated / "two.py"
-    path.write_text(path.read_text("utf-8").replace("module.py.j2", "old.py.j2"), encoding="utf-8")
+    text = re.sub(r"Text sha256: \w+", f"Text sha256: {files.UNSIGNED}", path.read_text("utf-8"))
+    path.write_text(files.signed(text.replace("module.py.j2", "old.py.j2")), encoding="utf-8")
 
 
 def edited_package(project: Folders) -> None:
@@ -435,6 +439,7 @@ def test_failing_that_too_it_is_an_error(tmp_path: Path, monkeypatch: pytest.Mon
 FORKS = """
 import json, os, random, signal, sys, time
 from pathlib import Path
+from relrep_sym.emit import files
 from relrep_sym.errors import RelrepError
 from relrep_sym.regenerate import regenerate
 import relrep_sym.api

@@ -9,8 +9,9 @@ for a number that no memory holds, and so does ``2**(x + 10**9) * 2**(-x)``, whe
 becomes a number only when factors meet. So each value carries a bound on the bits that a later
 step could bring to light (:func:`_bits`), and no step is taken past the limits below.
 
-What SymPy asks itself about signs can grow tenfold with each level of nested roots and hyperbolic
-functions, and no count of nodes tells when. For that alone there is a limit on processor time; an
+What SymPy asks itself about signs and imaginary parts can grow tenfold with each level of nested
+roots and hyperbolic functions, and no count of nodes tells when. For that alone there is a limit
+on processor time, looked at between steps (so the last step may take it some way beyond); an
 expression that meets it is beyond all use downstream.
 """
 
@@ -35,8 +36,8 @@ MAX_NODES = 20_000  # of an expression, counted as a tree
 MAX_EXPONENT = 1000  # |n| in x**n
 MAX_EXP = 2839.0  # |x| in exp(x): MAX_BITS * log(2)
 MAX_GAMMA = 500.0  # |x| in gamma(x): SymPy computes factorials exactly
-MAX_WORK = 16_384  # in one expression: bits of numbers beyond 128, and 64 per irrational constant
-MAX_SECONDS = 0.5  # of processor time, in one expression; a common one takes a thousandth
+MAX_WORK = 16_384  # in one expression: bits of numbers beyond 128, and 128 per irrational one
+MAX_SECONDS = 1.0  # of processor time, in one expression; a common one takes a thousandth
 
 #: The functions of the language, by the name that they have in a text.
 FUNCTIONS: Mapping[str, Callable[[Expr], Expr]] = {
@@ -153,6 +154,7 @@ def build(source: Source, root: Any) -> Expr:
             raise source.error("an expression too large", f"at most {MAX_NODES} nodes", node)
         stack.extend([(operand, depth + 1) for operand in step.operands])
     values: dict[int, Expr] = {}
+    constants: set[Expr] = set()
     work, started = 0, time.thread_time()
     for node, step in reversed(order):
         value = step.value
@@ -160,7 +162,8 @@ def build(source: Source, root: Any) -> Expr:
             value = _apply(source, node, step, [values[id(operand)] for operand in step.operands])
             if time.thread_time() - started > MAX_SECONDS:
                 raise source.error("an expression too hard for SymPy", "less nesting", node)
-        if value.is_number:
+        if value.is_number and value not in constants:
+            constants.add(value)
             work += _constant_work(source, node, value)
             if work > MAX_WORK:
                 raise source.error("too many large or irrational constants", "fewer of them", node)
@@ -245,7 +248,7 @@ def _constant_work(source: Source, node: Any, value: Expr) -> int:
     if abs(exponent + length) > MAX_BITS:
         right = f"between 2**-{MAX_BITS} and 2**{MAX_BITS}"
         raise source.error("a constant too large or too small", right, node)
-    return 64
+    return 128
 
 
 def _check_result(source: Source, result: Expr) -> None:

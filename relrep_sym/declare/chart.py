@@ -99,6 +99,9 @@ def identity(model: Mixture) -> Chart:
     ('pi_1', 'rate_1', 'rate_2')
     """
     model = _model_of(model)
+    if not model.parameters:
+        right = "a model with a free parameter"
+        raise DeclarationError(problem("there is nothing to learn", model.describe(), right))
     coordinates = tuple(Coordinate(p.name, p.domain) for p in model.parameters)
     program = tuple((p.symbol, sp.Symbol(p.name)) for p in model.parameters)
     return Chart(model, coordinates, program, "identity chart")
@@ -320,7 +323,16 @@ class _AnyName(Mapping[str, sp.Symbol]):
 
 
 def _rule(value: object, where: str) -> sp.Expr:
-    return expression(value, _AnyName(), where=where)
+    found = expression(value, _AnyName(), where=where)
+    insist_smooth(found, where)
+    return found
+
+
+def insist_smooth(rule: sp.Expr, where: str) -> None:
+    """Refuse what has no derivative somewhere inside its domain."""
+    if rule.has(sp.Abs):
+        right = "a smooth function, or a coordinate whose domain is nonnegative"
+        raise DeclarationError(problem(f"{where}: abs is not smooth", str(rule), right))
 
 
 def _appearance(rules: object, texts: Sequence[object]) -> list[str]:

@@ -1,7 +1,7 @@
 r"""The two kinds of names: coordinates are plain symbols, model parameters are :class:`Parameter`.
 
-In: a name such as ``Delta_sigma_1``. Out: how it is set in LaTeX. A coordinate may be spelled like a
-parameter (``mu_1`` in a map for ``mu_1``); the two kinds keep them apart, and print alike.
+In: a name such as ``Delta_sigma_1``. Out: how it is set in LaTeX. A coordinate may be spelled like
+a parameter (``mu_1`` in a map for ``mu_1``); the two kinds keep them apart, and print alike.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ GREEK = frozenset(
 )
 """Words that LaTeX sets as a Greek letter by a command of the same name."""
 
+_ACCENTS = {"~": r"\tilde", "-": r"\bar"}
 _OTHER = {"lam": r"\lambda", "lamda": r"\lambda"}
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -55,16 +56,18 @@ def latex_name(name: str, index: str | None = None) -> str:
     r"""How a name is set in LaTeX: Greek spelled out, what follows the first word as subscripts.
 
     ``index``, where given, is a last subscript in LaTeX, such as ``k-1``. A name that opens with
-    ``~`` is set with a tilde: a coordinate spelled like a parameter that it is not.
+    ``~`` is set with a tilde: a coordinate spelled like what it is not. One that opens with ``-``
+    is set with a bar: a view's function of that kind.
 
     >>> latex_name("mu_12"), latex_name("rate_1"), latex_name("~u"), latex_name("lam")
     ('\\mu_{12}', '\\mathrm{rate}_1', '\\tilde{u}', '\\lambda')
     >>> latex_name("Delta_sigma_1"), latex_name("Delta", "k-1"), latex_name("log_sigma_1")
     ('\\Delta_{\\sigma,1}', '\\Delta_{k-1}', '\\log\\sigma_1')
     """
-    if name.startswith("~"):
+    accent = _ACCENTS.get(name[0])
+    if accent:
         head, mark, rest = latex_name(name[1:], index).partition("_")
-        return rf"\tilde{{{head}}}{mark}{rest}"
+        return f"{accent}{{{head}}}{mark}{rest}"
     words = [w for w in name.split("_") if w]
     if len(words) > 1 and words[0] == "log" and not words[1].isdigit():
         inner = latex_name(name[name.index("_") + 1 :], index)

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import sympy as sp
 
-from relrep_sym.declare.chart import Chart
+from relrep_sym.declare.chart import Chart, insist_smooth
 from relrep_sym.declare.parser import check_name, expression
 from relrep_sym.errors import DeclarationError, problem
 
@@ -61,5 +61,6 @@ def view(chart: Chart, functions: Mapping[str, object]) -> View:
     for name, value in functions.items():
         names.append(check_name(name, kind="view function"))
         rule = expression(value, known, where=f"the view function {name}")
+        insist_smooth(rule, f"the view function {name}")
         expressions.append(rule.xreplace(chart.unrolled))
     return View(chart, tuple(names), tuple(expressions))

@@ -8,6 +8,7 @@ the next writer removes.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import secrets
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from relrep_sym.errors import GenerationError, problem
 
-__all__ = ["clear_scraps", "remove", "write"]
+__all__ = ["UNSIGNED", "carries_signature", "clear_scraps", "remove", "write"]
 
 _SCRAP = re.compile(r"\.relrep-(\d+)-[0-9a-f]+\.tmp$")
 _ABANDONED = 600.0  # seconds after which no writer is still at work on its scrap
@@ -81,3 +82,28 @@ def _may_live(pid: int) -> bool:
     except (OSError, OverflowError):
         return True
     return True
+
+
+UNSIGNED = "0" * 32
+"""What stands in a text for its own digest while that is taken."""
+
+
+def signed(text: str) -> str:
+    """The text with its digest where it holds :data:`UNSIGNED`.
+
+    >>> carries_signature(signed("a 00000000000000000000000000000000"))
+    True
+    """
+    return text.replace(UNSIGNED, _digest(text), 1)
+
+
+def carries_signature(text: str) -> bool:
+    """Whether some word of the text is the digest of the rest: it was not edited since."""
+    return any(
+        _digest(text.replace(word, UNSIGNED, 1)) == word
+        for word in re.findall(r"\b[0-9a-f]{32}\b", text[:4000])
+    )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

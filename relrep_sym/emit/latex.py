@@ -1,8 +1,8 @@
 r"""LaTeX of a derivation: one labelled document, or one fragment for each equation; amsmath alone.
 
-In: a :class:`~relrep_sym.equations.record.Record` or one of its equations. Out: text. A fragment is an
-equation environment and its label, to \input in a paper; long lines are broken to fit a column of
-article's text width. The same for the same record, always.
+In: a :class:`~relrep_sym.equations.record.Record` or one of its equations. Out: text. A fragment is
+an equation environment and its label, to \input in a paper; long lines are broken to fit a column
+of article's text width. The same for the same record, always.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ def fragment(equation: Equation) -> str:
 
 
 def display(equation: Equation) -> str:
-    """An equation for a notebook, without its label.
+    r"""An equation for a notebook, without its label.
 
     >>> from relrep_sym.declare.chart import identity
     >>> from relrep_sym.declare.model import mixture
     >>> record = Record("demo", identity(mixture("poisson", components=2)))
     >>> print(display(record["averaged"]).splitlines()[0])
-    $$\\begin{aligned}
+    $$\begin{aligned}
     """
     inner = " \\\\\n".join(_rows(equation.lines))
     return f"$$\\begin{{aligned}}\n{inner}\n\\end{{aligned}}$$"
@@ -152,11 +152,11 @@ def _head(record: Record) -> list[str]:
         rf"where {weights}${density_latex(g, None)}$ is the {_proper(model.family.name)} density, "
         rf"written out in~(\ref{{{record.label('responsibilities')}}}).",
         "",
-        rf"\paragraph{{Data.}} $\operatorname{{E}}_q[g(x)] = {integral}$ is the mean under the density "
-        r"$q$ that the data come from, which need not be in the model; for a sample "
-        r"$x_1, \dots, x_N$ with weights $w_n$ that sum to one it is $\sum_n w_n g(x_n)$. These means "
-        r"are taken to exist, and derivatives to pass under them. $\operatorname{E}_p$ is the mean "
-        r"under the model. $\eta > 0$ is the rate of learning.",
+        rf"\paragraph{{Data.}} $\operatorname{{E}}_q[g(x)] = {integral}$ is the mean under the "
+        r"density $q$ that the data come from, which need not be in the model; for a sample "
+        r"$x_1, \dots, x_N$ with weights $w_n$ that sum to one it is $\sum_n w_n g(x_n)$. These "
+        r"means are taken to exist, and derivatives to pass under them. $\operatorname{E}_p$ is "
+        r"the mean under the model. $\eta > 0$ is the rate of learning.",
         "",
         rf"\paragraph{{Coordinates.}} {_domains(record)}",
         "",
@@ -182,7 +182,8 @@ _PROSE = {
 
 
 def _paragraph(record: Record, equation: Equation) -> list[str]:
-    prose = [_PROSE.get(equation.name, "").replace("{time}", record.generic.time)]
+    seen = record.view.names if record.view and equation.name == "averaged_in_view" else ()
+    prose = [_PROSE.get(equation.name, "").replace("{time}", record.generic.time(seen))]
     if equation.name == "chart" and record.generic.clashes:
         prose.append("A tilde marks a coordinate that is spelled like what it is not.")
     if equation.name == "m_step" and len(record.chart.coordinates) == len(record.model.parameters):
@@ -251,10 +252,10 @@ _SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textas
 
 
 def _words(text: str) -> str:
-    """A text with LaTeX's own characters written out.
+    r"""A text with LaTeX's own characters written out.
 
     >>> _words("normal2_relative: 50 %, Kullback–Leibler")
-    'normal2\\\\_relative: 50 \\\\%, Kullback--Leibler'
+    'normal2\\_relative: 50 \\%, Kullback--Leibler'
     """
     escaped = re.sub(r"[\\~^]", lambda m: _SPECIAL[m[0]], text)
     return re.sub(r"(?<!\\)([_%&#$])", r"\\\1", escaped).replace("–", "--")

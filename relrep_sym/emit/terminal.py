@@ -35,7 +35,7 @@ def show(equation: Equation, *, width: int = 80, unicode: bool = True) -> str:
       label      eq:demo:chart
       source     000, section 2
     >>> print(show(record["chart"], unicode=False).splitlines()[7])
-      mu_k = Delta_k-1 + mu_k-1    (k = 2, ..., 8)
+      mu_k = Delta_(k-1) + mu_(k-1)    (k = 2, ..., 8)
     """
     head = [f"{equation.name}: {equation.title}", f"  label      {equation.label}"]
     head += [f"  source     {cited}" for cited in equation.cites]

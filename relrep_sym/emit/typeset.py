@@ -4,8 +4,8 @@ In: a SymPy expression of the package's own language (declared functions, opaque
 entries). Out: LaTeX; or, for a long one, LaTeX in pieces between which a line may be broken.
 
 Positive terms first (x − μ, 1 − π_1 − π_2), components in ascending order, r_k(x) before what it
-weighs, one fraction for a product, brackets only where needed and tall only around what is tall. The
-order is that of names and numbers, never of hashes. What is not known here is left to SymPy.
+weighs, one fraction for a product, brackets only where needed and tall only around what is tall
+(the order is that of :mod:`.order`). What is not known here is left to SymPy.
 """
 
 from __future__ import annotations
@@ -19,6 +19,18 @@ from sympy.printing.latex import LatexPrinter
 
 from relrep_sym.declare.symbols import latex_name, script, split_index
 from relrep_sym.emit.measure import width
+from relrep_sym.emit.order import (
+    LARGE,
+    PLAIN,
+    POSTERIOR,
+    RANDOM,
+    Hole,
+    in_order,
+    negative,
+    place,
+    starts_negative,
+    terms_of,
+)
 from relrep_sym.equations.nodes import (
     ComponentSum,
     Entry,
@@ -67,7 +79,7 @@ def pieces(expression: sp.Basic | str, room: float) -> list[str]:
         return [whole]
     if isinstance(expression, sp.Add | Terms):
         out: list[str] = []
-        for n, term in enumerate(_ordered(expression)):
+        for n, term in enumerate(terms_of(expression)):
             first, *rest = pieces(term, room)
             out += [first if n == 0 else _continued(first), *rest]
         return out
@@ -86,14 +98,10 @@ def _row(text: str) -> list[str]:
     return [f"{p}," for p in parts[:-1]] + [parts[-1]]
 
 
-class _Hole(sp.Function):
-    """Where a long bracket stands in a product."""
-
-
 def _opened(whole: sp.Expr, long: sp.Expr, inner: sp.Expr, room: float) -> list[str]:
     """A product with one long bracket, the bracket's terms apart."""
     mark = r"\relrephole{}"
-    before, _, after = tex(whole.xreplace({long: _Hole(sp.Symbol("h"))})).partition(mark)
+    before, _, after = tex(whole.xreplace({long: Hole(sp.Symbol("h"))})).partition(mark)
     if before.count("{") != before.count("}"):  # inside a fraction or a root
         return [tex(whole)]
     if isinstance(long, Expectation):
@@ -180,7 +188,8 @@ def _component_sum(e: ComponentSum) -> Shown:
     text, level = _show(body)
     if level == _SUM:
         text = _bracketed(text)
-    return rf"\sum_{{{letter.name}={first.name}}}^{script(last.name)} {text}", _PRODUCT
+    sign, text = ("-", text[1:].lstrip()) if text.startswith("-") else ("", text)
+    return rf"{sign}\sum_{{{letter.name}={first.name}}}^{script(last.name)} {text}", _PRODUCT
 
 
 def _matrix(e: sp.MatrixBase) -> Shown:
@@ -196,11 +205,12 @@ def _number(e: sp.Number) -> Shown:
     if e.is_Rational and e.q != 1:
         sign = "-" if e.p < 0 else ""
         return rf"{sign}\frac{{{abs(e.p)}}}{{{e.q}}}", _PRODUCT
-    return str(e), _ATOM if not e.is_negative else _PRODUCT
+    text = f"{float(e):.15g}" if e.is_Float else str(e)
+    return text, _ATOM if not e.is_negative else _PRODUCT
 
 
 def _add(e: sp.Expr) -> Shown:
-    terms = _ordered(e)
+    terms = terms_of(e)
     if not terms:
         return "0", _ATOM
     out, level = _show(terms[0])
@@ -222,8 +232,8 @@ def _power(e: sp.Pow) -> Shown:
         return _product(e)
     if exponent == sp.Rational(1, 2):
         return rf"\sqrt{{{_show(base)[0]}}}", _ATOM
-    if base.is_Add:
-        base = _turned(base, exponent)
+    if base.is_Add and exponent.is_Integer and exponent % 2 == 0 and starts_negative(base):
+        base = -base
     text, level = _show(base)
     if level != _ATOM or "^" in text or text.startswith(r"\log"):
         text = _bracketed(text)
@@ -308,8 +318,7 @@ def _signed(
         for n, f in enumerate(group):
             if not f.is_Add:
                 continue
-            lead = _sorted_terms(f.args)[0]
-            turned = _negative(lead) and (sign < 0 or all(map(_negative, f.args)))
+            turned = starts_negative(f) and (sign < 0 or all(map(negative, f.args)))
             if turned:
                 group[n], sign = -f, -sign
     return sign, above, below
@@ -319,23 +328,20 @@ def _laid_out(
     sign: str, p: str, q: str, root: str, above: Sequence[sp.Expr], below: Sequence[sp.Expr]
 ) -> Shown:
     """The product's text: p·above over q·below·root."""
-    ordered = sorted(above, key=_factor_key)
-    plain = [f for f in ordered if _class(f) == 0]
-    posteriors = [f for f in ordered if _class(f) == 1]
-    random = [f for f in ordered if _class(f) == 2]
-    large = [f for f in ordered if _class(f) == 3]
-    bottom = sorted(
-        below, key=lambda f: (f.is_Add or bool(f.args and f.args[0].is_Add), _factor_key(f))
+    ordered = in_order(above)
+    plain, posteriors, random, large = (
+        [f for f in ordered if place(f) == n] for n in (PLAIN, POSTERIOR, RANDOM, LARGE)
     )
+    bottom = in_order(below, sums_last=True)
     if not bottom and not q and not root:
-        texts = _texts([*plain, *posteriors, *random, *large], alone=not p)
+        texts = _texts([*plain, *posteriors, *random, *large], alone=not p and not sign)
         out = _joined([p, *texts])
         single = len(texts) == 1 and not p and not sign
         return sign + out, (_show(ordered[0])[1] if single else _PRODUCT)
     denominator = _joined([q, *_texts(bottom, alone=not q and not root), root])
     before: list[str] = []
     large_texts = _texts(large, alone=False)
-    functions = not any(isinstance(f, Expectation | ComponentSum | Terms | _Hole) for f in large)
+    functions = not any(isinstance(f, Expectation | ComponentSum | Terms | Hole) for f in large)
     if functions and not random and not posteriors and not any(map(_tall, large_texts)):
         powers = [f for f in plain if not isinstance(f, sp.exp)]
         plain = [*powers, *large, *(f for f in plain if isinstance(f, sp.exp))]
@@ -398,103 +404,12 @@ def _root(square: sp.Expr) -> str:
     return str(whole) if whole.is_Integer else rf"\sqrt{{{tex(square)}}}"
 
 
-# ------------------------------------------------------------------------------ order
-
-
-def _class(f: sp.Expr) -> int:
-    """Where a factor stands: 0 plain, 1 a responsibility, 2 holding x, 3 large or a function."""
-    base = f.base if isinstance(f, sp.Pow) and f.exp.is_Integer else f
-    if isinstance(base, Posterior | Responsibility):
-        return 1
-    if isinstance(base, Expectation | ComponentSum | Terms | _Hole | sp.MatrixBase):
-        return 3
-    random = any(s.name == "x" for s in f.free_symbols)
-    if isinstance(base, sp.exp):
-        return 3 if random else 0
-    if isinstance(base, sp.Function) or (isinstance(base, sp.Pow) and not base.exp.is_number):
-        return 3
-    return 2 if random else 0
-
-
-_RANKS = {"eta": -1, "pi": 0, "mu": 1, "rate": 1, "sigma": 3, "Delta": 4}
-
-
-@lru_cache(maxsize=4096)
-def _rank(name: str) -> tuple[float, str, str]:
-    """A name's place: the observation, η, weights, locations, others, scales, gaps."""
-    if name == "x":
-        return (-2, "", "")
-    if "[" in name:
-        stem, _, index = name.rstrip("]").partition("[")
-    else:
-        stem, number = split_index(name)
-        index = "" if number is None else f"{number:06d}"
-    head = stem.lstrip("~").removesuffix("^+").partition("_")[0]
-    return (_RANKS.get(head, 2), stem, index.rjust(6, "0") if index.isdigit() else index)
-
-
-def _names(e: sp.Expr) -> list[tuple[float, str, str]]:
-    return sorted(_rank(s.name) for s in e.free_symbols)
-
-
-def _factor_key(f: sp.Expr) -> tuple[object, ...]:
-    base = f.base if isinstance(f, sp.Pow) else f
-    return (f.is_number is False, _names(f), not base.is_Symbol, _show(f)[0])
-
-
-def _component(e: sp.Expr) -> float:
-    """The first component whose responsibility a term holds."""
-    found = [r.component for r in e.atoms(Responsibility)]
-    found += [
-        int(s.index) for s in e.free_symbols if isinstance(s, Posterior) and s.index.isdigit()
-    ]
-    return min(found, default=0)
-
-
-def _term_key(t: sp.Expr) -> tuple[object, ...]:
-    if t.is_number:
-        return (1,)
-    names = _names(t)
-    compound = any(f.is_Add for f in sp.Mul.make_args(t))
-    degree = 0
-    for f in sp.Mul.make_args(t):
-        power = f.exp if isinstance(f, sp.Pow) else 1
-        degree += int(power) if power == int(power) and not f.is_number else 0
-    return (0, _component(t), compound, names[:1], -degree, names, _show(t)[0])
-
-
-def _sorted_terms(terms: Sequence[sp.Expr]) -> list[sp.Expr]:
-    return sorted(terms, key=_term_key)
-
-
-def _negative(term: sp.Expr) -> bool:
-    coefficient = term.as_coeff_Mul()[0]
-    return bool(coefficient.is_negative)
-
-
-def _ordered(e: sp.Expr) -> list[sp.Expr]:
-    """A sum's terms in the order of print, a positive one first where there is one."""
-    if isinstance(e, Terms):
-        return list(e.args)
-    terms = _sorted_terms(e.args)
-    if terms[-1].is_number and all(t.has(sp.Function) for t in terms[:-1]):
-        terms = [terms[-1], *terms[:-1]]  # 1 + e^t, but v^2 + 1
-    first = next((n for n, t in enumerate(terms) if not _negative(t)), 0)
-    return [terms[first], *terms[:first], *terms[first + 1 :]]
-
-
-def _turned(base: sp.Expr, exponent: sp.Expr) -> sp.Expr:
-    """A sum under an even power, with a plus before its first term."""
-    even = exponent.is_Integer and exponent % 2 == 0
-    return -base if even and _negative(_sorted_terms(base.args)[0]) else base
-
-
 _WRITERS: dict[type, Callable[..., Shown]] = {
     sp.Symbol: _symbol,
     Posterior: _posterior,
     Responsibility: _responsibility,
     Expectation: _expectation,
-    _Hole: lambda _: (r"\relrephole{}", _ATOM),
+    Hole: lambda _: (r"\relrephole{}", _ATOM),
     LogSumExp: _log_sum_exp,
     ComponentSum: _component_sum,
     Terms: _add,

@@ -1,7 +1,7 @@
 r"""What the M-step shows: N_k, and each parameter's new value as a textbook has it.
 
-In: a :class:`~relrep_sym.equations.generic.Generic` and its M-step. Out: lines. An update is derived in
-t_j = E_q[r_k T_j(x − μ_k)]/N_k, statistics about the present location, because that is how it is
+In: a :class:`~relrep_sym.equations.generic.Generic` and its M-step. Out: lines. An update is derived
+in t_j = E_q[r_k T_j(x − μ_k)]/N_k, statistics about the present location, because that is how it is
 computed without cancellation. Here it is shown about the new location, or about none, wherever the
 present one is proven to cancel; where it does not, as it was derived.
 """
@@ -60,6 +60,8 @@ def _sum(g: Generic, term: Callable[[Index], sp.Expr], members: Sequence[int]) -
     if len(members) > 2 and members[-1] - members[0] == len(members) - 1:
         return ComponentSum.over(term("k"), "k", members[0], members[-1])
     terms = [term(i) for i in members]
+    if len(terms) > 1 and all(t.as_coeff_Mul()[0].is_negative for t in terms):
+        return -Terms(*(-t for t in terms))
     return terms[0] if len(terms) == 1 else Terms(*terms)
 
 
@@ -112,8 +114,8 @@ def _plain(g: Generic, value: sp.Expr, i: Index) -> sp.Expr:
 def _central(g: Generic, value: sp.Expr, i: Index) -> sp.Expr:
     """Statistics about the new location, where the value is one in them alone; else as it stands.
 
-    With d the step t_1 of the location and y = y′ + d, each T_j(y) is a sum of T_l(y′) and powers of
-    d, and E[r y′] = 0. The value is shown about the new location if d is gone then: a proof.
+    With d the step t_1 of the location and y = y′ + d, each T_j(y) is a sum of T_l(y′) and powers
+    of d, and E[r y′] = 0. The value is shown about the new location if d is gone then: a proof.
     """
     family = g.model.family
     assert family.location is not None

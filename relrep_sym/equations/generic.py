@@ -1,10 +1,11 @@
 r"""A chart's rules, a component's slopes and their pull-back, for every component k at once.
 
 In: a chart. Out: a :class:`Generic`, whose expressions are in :class:`~.nodes.Entry` with an index
-that is a number or a letter. Rules that are one rule but for their component's number (μ_k = μ_{k−1}
-+ Δ_{k−1}) are found by writing each with offsets to its own number; nothing is known of any chart by
-name. Where a run of rules is a chain, each entry the one before it plus something, the adjoint of an
-entry is the sum of the model's own slopes from there on: that is how Σ_{j>k} gets into a line.
+that is a number or a letter. Rules that are one rule but for their component's number
+(μ_k = μ_{k−1} + Δ_{k−1}) are found by writing each with offsets to its own number; nothing is known
+of any chart by name. Where a run of rules is a chain, each entry the one before it plus something,
+the adjoint of an entry is the sum of the model's own slopes from there on: that is how Σ_{j>k} gets
+into a line.
 
 The lines of :mod:`.lines` are made of this; the kernels are not.
 """
@@ -22,21 +23,10 @@ from relrep_sym.declare.chart import Chart
 from relrep_sym.declare.family import Family
 from relrep_sym.declare.model import Mixture
 from relrep_sym.declare.symbols import Parameter, latex_name, split_index
-from relrep_sym.equations.nodes import ComponentSum, Entry, Expectation, Index, Posterior, Terms
+from relrep_sym.equations.linear import mean, scaled, shifted, summed
+from relrep_sym.equations.nodes import ComponentSum, Entry, Index, Posterior, Terms
 
-__all__ = ["Coordinates", "Generic", "Read", "Rule", "mean", "shifted"]
-
-
-def shifted(index: Index, offset: int) -> Index:
-    """An index and an offset together.
-
-    >>> shifted(2, -1), shifted("k", 1), shifted("k-1", 1), shifted("@-1", 0)
-    (1, 'k+1', 'k', '@-1')
-    """
-    if isinstance(index, int):
-        return index + offset
-    total = int(index[1:] or 0) + offset
-    return index[0] + (f"{total:+d}" if total else "")
+__all__ = ["Coordinates", "Generic", "Read", "Rule"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +141,17 @@ class Generic:
 
     @cached_property
     def clashes(self) -> Mapping[sp.Symbol, sp.Symbol]:
-        """Coordinates spelled like what they are not (θ's entries, x, η, N_k): set with a tilde."""
-        own = {split_index(c.name)[0] for c in self.chart.coordinates} & {"x", "eta", "N"}
-        taken = {*self.model.names, *self.model.fixed}
-        taken |= {c.name for c in self.chart.coordinates if split_index(c.name)[0] in own}
-        alias = self.chart.stands_for
-        return {
-            c.symbol: Entry(f"~{c.name}")
-            for c in self.chart.coordinates
-            if c.name in taken and alias.get(c.name) != c.name
-        }
+        """Coordinates that print like what they are not (θ's, x, η, N_k): set with a tilde."""
+        owners = {latex_name(n): n for n in (*self.model.names, *self.model.fixed)}
+        out: dict[sp.Symbol, sp.Symbol] = {}
+        for c in self.chart.coordinates:
+            shown, alias = latex_name(c.name), self.chart.stands_for.get(c.name)
+            reserved = split_index(c.name)[0] in ("x", "eta", "N")
+            if reserved or owners.get(shown, alias) != alias:
+                out[c.symbol] = Entry(f"~{c.name}")
+            else:
+                owners[shown] = alias or f"the coordinate {c.name}"
+        return out
 
     def entry(self, name: str) -> tuple[str, int | None]:
         """A coordinate's stem and number, the stem marked by a tilde where its name clashes."""
@@ -175,10 +166,9 @@ class Generic:
             here[s] = Entry(stem) if number is None else Entry.of(stem, number)
         return expression.xreplace(here)
 
-    @cached_property
-    def time(self) -> str:
-        """The letter of time, in LaTeX: t unless a coordinate is called so."""
-        free = [n for n in ("t", "tau", "s") if n not in self.chart.names]
+    def time(self, names: Sequence[str] = ()) -> str:
+        """The letter of time, in LaTeX: t unless a coordinate or one of ``names`` is called so."""
+        free = [n for n in ("t", "tau", "s") if n not in (*self.chart.names, *names)]
         return latex_name(free[0]) if free else r"\mathrm{time}"
 
     @cached_property
@@ -241,7 +231,7 @@ class Generic:
 
     @cached_property
     def chains(self) -> Mapping[str, tuple[int, int]]:
-        """Roles of which a run of rules, first to last, are each the entry before plus something."""
+        """Roles in which the rules first to last are each the entry before plus something."""
         found: dict[str, tuple[int, int]] = {}
         for rule in self.rules:
             if rule.index is not None and rule.parents == (f"^{_stem(rule.role)}[@-1]",):
@@ -351,25 +341,16 @@ class Generic:
 
     def score(self, run: Coordinates, i: Index | None) -> sp.Expr:
         """∂ log p(x)/∂λ_i."""
-        return _summed([slope * bar for slope, bar in self.pulled(run, i)])
+        return summed([scaled(slope, bar) for slope, bar in self.pulled(run, i)])
 
     def averaged(self, run: Coordinates, i: Index | None) -> sp.Expr:
         """E_q of the score, expectations of what depends on x alone."""
-        return _summed(
-            [slope * mean(bar, self.model.family.x) for slope, bar in self.pulled(run, i)]
-        )
+        x = self.model.family.x
+        return summed([scaled(slope, mean(bar, x)) for slope, bar in self.pulled(run, i)])
 
 
 def _stem(role: str) -> str:
     return "pi" if role == "weight" else role
-
-
-def _summed(terms: Sequence[sp.Expr]) -> sp.Expr:
-    """The sum of terms in order, sums among them taken apart."""
-    flat = [t for term in terms for t in (term.args if isinstance(term, Terms) else (term,))]
-    if not flat:
-        return sp.Integer(0)
-    return flat[0] if len(flat) == 1 else Terms(*flat)
 
 
 @cache
@@ -389,48 +370,3 @@ def _towards(expression: sp.Expr, x: sp.Symbol) -> sp.Expr:
         turned = factor.is_Add and factor.coeff(x).could_extract_minus_sign()
         factors += [sp.Integer(-1), -factor] if turned else [factor]
     return sp.Mul(*factors)
-
-
-def mean(expression: sp.Expr, x: sp.Symbol) -> sp.Expr:
-    """E_q of an expression, by linearity: sums over components and factors without x outside.
-
-    >>> x, s = sp.Symbol("x"), Entry.of("sigma", "k")
-    >>> mean(Posterior.of("r", "k") * x / s**2, x)
-    Expectation(r[k]*x, x, q)/sigma[k]**2
-    """
-    if isinstance(expression, ComponentSum):
-        body, letter, first, last = expression.args
-        inner = mean(body, x)
-        outside, inside = [], []
-        for factor in sp.Mul.make_args(inner):
-            (inside if _varies(factor, letter.name) else outside).append(factor)
-        return sp.Mul(*outside) * ComponentSum(sp.Mul(*inside), letter, first, last)
-    terms = expression.args if isinstance(expression, Terms) else (expression,)
-    split = [_split(t, x) for t in terms]
-    shared = [f for f in split[0][0] if all(f in outside for outside, _ in split[1:])]
-    if len(terms) == 1:
-        inner = sp.Mul(*split[0][1])
-    else:
-        inner = Terms(
-            *(
-                sp.Mul(*(f for f in outside if f not in shared), *inside)
-                for outside, inside in split
-            )
-        )
-    if inner == 1:
-        return sp.Mul(*shared)
-    return sp.Mul(*shared) * Expectation(inner, x, sp.Symbol("q"))
-
-
-def _split(term: sp.Expr, x: sp.Symbol) -> tuple[list[sp.Expr], list[sp.Expr]]:
-    """A term's factors without and with the observation."""
-    outside: list[sp.Expr] = []
-    inside: list[sp.Expr] = []
-    for factor in sp.Mul.make_args(term):
-        random = any(s == x or isinstance(s, Posterior) for s in factor.free_symbols)
-        (inside if random else outside).append(factor)
-    return outside, inside
-
-
-def _varies(expression: sp.Expr, letter: str) -> bool:
-    return any(isinstance(s, Entry) and letter in s.index for s in expression.free_symbols)

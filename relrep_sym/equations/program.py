@@ -6,7 +6,7 @@ that cost grows with the program's length) and, for display, unrolled SymPy matr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import sympy as sp
@@ -24,7 +24,9 @@ def adjoint(name: str) -> sp.Symbol:
     return sp.Symbol(f"d_{name}")
 
 
-def pull_back(chart: Chart) -> list[tuple[sp.Symbol, sp.Expr]]:
+def pull_back(
+    chart: Chart, bar_of: Callable[[str], sp.Symbol] = adjoint
+) -> list[tuple[sp.Symbol, sp.Expr]]:
     """∇_λ L from ∇_θ L in reverse: assignments to the adjoint of each coordinate.
 
     Inputs are the adjoints of θ that come from the model, ``d_θ``; the program is walked backwards,
@@ -43,7 +45,7 @@ def pull_back(chart: Chart) -> list[tuple[sp.Symbol, sp.Expr]]:
     inner: dict[Parameter, list[sp.Expr]] = {target: [] for target, _ in chart.program}
     out: list[tuple[sp.Symbol, sp.Expr]] = []
     for target, rule in reversed(chart.program):
-        bar = adjoint(target.name)
+        bar = bar_of(target.name)
         if inner[target]:
             out.append((bar, sp.Add(bar, *inner[target])))
         for symbol in _ordered(rule.free_symbols):
@@ -195,8 +197,13 @@ def _coordinates(rule: sp.Expr) -> list[sp.Symbol]:
     return [s for s in _ordered(rule.free_symbols) if not isinstance(s, Parameter)]
 
 
-def _invert(rule: sp.Expr, target: sp.Expr, unknown: sp.Symbol, where: Domain) -> sp.Expr | None:
-    """The solution of rule = target for one unknown that occurs once, peeled from outside."""
+def _invert(
+    rule: sp.Expr, target: sp.Expr, unknown: sp.Symbol, where: Domain | None
+) -> sp.Expr | None:
+    """The solution of rule = target for one unknown that occurs once, peeled from outside.
+
+    ``where`` is the unknown's domain, which picks the branch; without it there must be one alone.
+    """
     left, right = sp.expand(rule), target
     while left != unknown:
         if left.is_Add:
@@ -214,15 +221,23 @@ def _invert(rule: sp.Expr, target: sp.Expr, unknown: sp.Symbol, where: Domain) -
         elif isinstance(left, sp.log):
             left, right = left.args[0], sp.exp(right)
         elif left.is_Pow and left.exp.is_Rational and left.base.has(unknown):
-            root = right ** (1 / left.exp)
-            if left.exp.is_Integer and left.exp % 2 == 1:
+            if not _has_branch(left, unknown, where):
                 return None
-            left, right = left.base, root
-            if left != unknown and where.lower < 0:
-                return None
+            left, right = left.base, right ** (1 / left.exp)
         else:
             return None
     return right
+
+
+def _has_branch(power: sp.Pow, unknown: sp.Symbol, where: Domain | None) -> bool:
+    """Whether the positive root is the solution for the power's base, or one of the domain's."""
+    if not power.exp.is_Integer or power.exp == -1:
+        return True
+    if where is None:
+        return False
+    if power.exp % 2 == 1:
+        return bool(power.base == unknown and where.lower >= 0)
+    return bool(power.base == unknown or where.lower >= 0)
 
 
 def _invert_collected(left: sp.Expr, right: sp.Expr, unknown: sp.Symbol) -> sp.Expr | None:
@@ -243,10 +258,11 @@ def _invert_linear(
     if len(unknown) != len(pending) or len(unknown) > 6:
         return []
     equations = [sp.expand(r - t) for t, r in pending]
-    try:
-        matrix, right = sp.linear_eq_to_matrix(equations, unknown)
-    except sp.NonlinearError:
+    matrix = sp.Matrix([[sp.diff(e, s) for s in unknown] for e in equations])
+    if matrix.has(*unknown):
         return []
+    origin = dict.fromkeys(unknown, sp.Integer(0))
+    right = -sp.Matrix([e.xreplace(origin) for e in equations])
     determinant = sp.factor(matrix.det())
     if determinant == 0:
         return []
@@ -261,27 +277,24 @@ def invert_view(
     if len(expressions) != len(coordinates):
         return None
     found: dict[sp.Symbol, sp.Expr] = {}
-    pending = list(zip(expressions, targets, strict=True))
+    # a view's function may be called like a coordinate that it is not: marked, they stay apart
+    marked = {t: Parameter(t.name) for t in targets}
+    pending = [(rule, marked[t]) for rule, t in zip(expressions, targets, strict=True)]
     while pending:
         for item in pending:
-            rule, target = item
-            rule = rule.xreplace(found)
+            rule, target = item[0].xreplace(found), item[1]
             unknown = [c for c in coordinates if c in rule.free_symbols]
             if len(unknown) == 1:
-                whole = Domain("real", float("-inf"), float("inf"), False, "")
-                solved = _invert(rule, target, unknown[0], whole)
-                if solved is not None and not rule.has(target):
+                solved = _invert(rule, target, unknown[0], None)
+                if solved is not None:
                     found[unknown[0]] = solved
                     pending.remove(item)
                     break
         else:
-            marked = {t: Parameter(t.name) for t in targets}
-            back = {v: k for k, v in marked.items()}
-            block = [(marked[t], r.xreplace(found).xreplace(marked)) for r, t in pending]
-            # coordinates that a view function renames are marked above, so they are not unknowns
-            solved_all = _invert_linear(block, set())
+            solved_all = _invert_linear([(t, r.xreplace(found)) for r, t in pending], set())
             if not solved_all:
                 return None
-            found |= {sp.Symbol(n): e.xreplace(back) for n, e in solved_all}
+            found |= {sp.Symbol(n): e for n, e in solved_all}
             break
-    return found
+    back = {mark: t for t, mark in marked.items()}
+    return {c: e.xreplace(back) for c, e in found.items()}

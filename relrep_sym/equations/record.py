@@ -8,79 +8,30 @@ same record.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cache, cached_property, partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 
 import sympy as sp
 from sympy.core.sympify import _sympify
 
 from relrep_sym.declare.chart import Chart
-from relrep_sym.declare.family import Family
 from relrep_sym.declare.model import Mixture
 from relrep_sym.declare.symbols import Parameter, latex_name
 from relrep_sym.declare.view import View
+from relrep_sym.equations import chart_lines as maps
 from relrep_sym.equations import lines as show
+from relrep_sym.equations import values
 from relrep_sym.equations.component import ComponentForm, component_form
-from relrep_sym.equations.em import (
-    MStep,
-    derive_m_step,
-    statistic_symbol,
-    statistics_of,
-)
+from relrep_sym.equations.em import MStep, derive_m_step
 from relrep_sym.equations.em_lines import m_step_lines
+from relrep_sym.equations.equation import PAPERS, Equation
 from relrep_sym.equations.generic import Generic
 from relrep_sym.equations.lines import Line
-from relrep_sym.equations.nodes import Expectation, LogSumExp, Responsibility
-from relrep_sym.equations.program import invert_view, jacobian, pull_back
+from relrep_sym.equations.nodes import LogSumExp, Responsibility
+from relrep_sym.equations.program import invert_view, jacobian
 from relrep_sym.errors import DerivationError, problem
 
 __all__ = ["PAPERS", "Equation", "Line", "Record"]
-
-PAPERS = {
-    "000": "On the Influence of Enforcing Model Identifiability on Learning dynamics of Gaussian "
-    "Mixture Models (2022)",
-    "PO09": "Park and Ozeki, Singularity and slow convergence of the EM algorithm for Gaussian "
-    "mixtures, Neural Processing Letters 29 (2009)",
-    "DLR77": "Dempster, Laird and Rubin, Maximum likelihood from incomplete data via the EM "
-    "algorithm, JRSS B 39 (1977)",
-    "LC98": "Lehmann and Casella, Theory of Point Estimation, 2nd ed. (1998), section 2.6",
-}
-"""What equations cite, by key."""
-
-
-@dataclass(frozen=True)
-class Equation:
-    """A named, labelled, cited equation, its parts derived when they are first asked for.
-
-    Attributes:
-        name: what it is called in ``relrep show`` and in the record.
-        title: in words.
-        label: its LaTeX label.
-        show: gives its lines.
-        derive: gives its value.
-        cites: keys of :data:`PAPERS`, with the place.
-        kernels: functions of the generated module that compute it.
-        symmetric: whether the value is a symmetric matrix.
-    """
-
-    name: str
-    title: str
-    label: str
-    show: Callable[[], tuple[Line, ...]] = field(repr=False, compare=False)
-    derive: Callable[[], sp.Basic] = field(repr=False, compare=False)
-    cites: tuple[str, ...] = ()
-    kernels: tuple[str, ...] = ()
-    symmetric: bool = False
-
-    @cached_property
-    def lines(self) -> tuple[Line, ...]:
-        """What is printed: left = right, one line for all components that share a formula."""
-        return self.show()
-
-    @cached_property
-    def value(self) -> sp.Basic:
-        """The right side in SymPy, entry by entry: an expression, a column or a matrix."""
-        return self.derive()
 
 
 @dataclass(frozen=True)
@@ -178,44 +129,14 @@ class Record:
         return self.responsibilities[k]
 
     @cached_property
-    def model_score(self) -> dict[Parameter, sp.Expr]:
+    def model_score(self) -> Mapping[Parameter, sp.Expr]:
         """∂ log p/∂θ_i, each component differentiated with its responsibility opaque."""
-        family, model = self.model.family, self.model
-        values = {p.symbol: model.component(p.name) for p in family.parameters}
-        slopes = _slopes(family)
-        weighing = [(k, w, w.free_symbols) for k, w in enumerate(model.weight_expressions)]
-        out = {}
-        for p in model.parameters:
-            if p.role == "weight":
-                terms = [
-                    sp.diff(w, p.symbol) / w * self.responsibilities[k]
-                    for k, w, symbols in weighing
-                    if p.symbol in symbols
-                ]
-            else:
-                terms = [
-                    self.responsibilities[k]
-                    * slopes[p.role].xreplace({s: _sympify(v[k]) for s, v in values.items()})
-                    for k in p.components
-                ]
-            out[p.symbol] = sp.Add(*terms)
-        return out
+        return values.model_score(self.model, self.responsibilities)
 
     @cached_property
     def chart_score(self) -> tuple[sp.Expr, ...]:
         """∂ log p/∂λ_j: the model's score pulled back through the chart's program."""
-        bars: dict[sp.Symbol, sp.Expr] = {
-            sp.Symbol(f"d_{t.name}"): e for t, e in self.model_score.items()
-        }
-        found: dict[str, sp.Expr] = {}
-        coordinates = set(self.chart.symbols)
-        for target, rule in pull_back(self.chart):
-            value = rule.xreplace({s: bars[s] for s in rule.free_symbols if s in bars})
-            if target in coordinates and target not in bars:
-                found[target.name] = value
-            else:
-                bars[target] = value
-        return tuple(found[n] for n in self.chart.names)
+        return values.chart_score(self.chart, self.model_score)
 
     # ------------------------------------------------------------------------- equations
 
@@ -241,7 +162,7 @@ class Record:
         return self._equation(
             "chart",
             self.chart.title,
-            partial(show.chart_lines, self.generic),
+            partial(maps.chart_lines, self.generic),
             self._rules,
             ("000, section 2",) if "relative" in self.chart.title else (),
             ("to_model", "from_model"),
@@ -268,10 +189,10 @@ class Record:
 
     def _jacobian_lines(self) -> tuple[Line, ...]:
         count = max(len(self.chart.coordinates), len(self.model.parameters))
-        small = count <= show.MATRIX and show.is_small(self.jacobian)
+        small = count <= maps.MATRIX and maps.is_small(self.jacobian)
         if small or not self.generic.regular:
-            return show.matrix_lines(self.generic, self.jacobian)
-        return show.slope_lines(self.generic)
+            return maps.matrix_lines(self.generic, self.jacobian)
+        return maps.slope_lines(self.generic)
 
     @cached_property
     def _log_likelihood(self) -> Equation:
@@ -336,13 +257,13 @@ class Record:
         if self.generic.regular:
             return show.averaged_lines(self.generic)
         rates = zip(self.chart.names, self._averaged_column(), strict=True)
-        return tuple(Line(show.rate_left(latex_name(n), self.generic.time), r) for n, r in rates)
+        return tuple(Line(show.rate_left(latex_name(n), self.generic.time()), r) for n, r in rates)
 
     def _averaged_column(self) -> sp.ImmutableMatrix:
         return sp.ImmutableMatrix([_ETA * self._mean(s) for s in self.chart_score])
 
     def _mean(self, expression: sp.Expr) -> sp.Expr:
-        return Expectation(expression, self.x, sp.Symbol("q"))
+        return values.mean(expression, self.x)
 
     def view_jacobian(self, view: View) -> sp.ImmutableMatrix:
         """J = ∂b/∂λ in the chart's coordinates."""
@@ -357,7 +278,7 @@ class Record:
         back = invert_view(view.expressions, view.symbols, self.chart.symbols)
         if back is not None:
             product = product.xreplace(dict(back))
-        return sp.ImmutableMatrix(product.applyfunc(_expanded))
+        return sp.ImmutableMatrix(product.applyfunc(values.expanded))
 
     @cached_property
     def mobility_is_seen(self) -> bool:
@@ -373,7 +294,7 @@ class Record:
         return self._equation(
             "view",
             "view",
-            partial(show.view_lines, self.generic, self.view),
+            partial(maps.view_lines, self.generic, self.view),
             partial(sp.ImmutableMatrix, self.view.expressions),
             (),
             ("to_view",),
@@ -395,7 +316,7 @@ class Record:
     def _mobility_lines(self) -> tuple[Line, ...]:
         assert self.view is not None
         j, product = self.view_jacobian(self.view), self.mobility(self.view)
-        return show.mobility_lines(self.generic, self.view, j, product)
+        return maps.mobility_lines(self.generic, self.view, j, product, self.mobility_is_seen)
 
     @cached_property
     def _averaged_in_view(self) -> Equation:
@@ -422,9 +343,11 @@ class Record:
 
     def _seen_lines(self, view: View) -> tuple[Line, ...]:
         if self.generic.regular:
-            return show.seen_lines(self.generic, view)
+            return maps.seen_lines(self.generic, view)
         rates = zip(view.names, self._seen(view), strict=True)
-        return tuple(Line(show.rate_left(latex_name(n), self.generic.time), r) for n, r in rates)
+        return tuple(
+            Line(show.rate_left(latex_name(n), self.generic.time(view.names)), r) for n, r in rates
+        )
 
     def _seen(self, view: View) -> sp.ImmutableMatrix:
         rates = []
@@ -464,16 +387,7 @@ class Record:
         )
 
     def _information(self) -> sp.ImmutableMatrix:
-        """E_p[s sᵀ] of the chart's score, the lower triangle the mirror of the upper."""
-        s = self.chart_score
-        p = sp.Symbol("p")
-        upper = {
-            (i, j): Expectation(s[i] * s[j], self.x, p)
-            for i in range(len(s))
-            for j in range(i, len(s))
-        }
-        count = len(s)
-        return sp.ImmutableMatrix(count, count, lambda i, j: upper[min(i, j), max(i, j)])
+        return values.information(self.chart_score, self.x)
 
     @cached_property
     def m_step_or_reason(self) -> MStep | str:
@@ -502,53 +416,7 @@ class Record:
         )
 
     def _new_parameters(self) -> sp.ImmutableMatrix:
-        """The M-step's values of θ, in the order of θ, statistics written as expectations."""
-        model, step = self.model, self.m_step
-        found: dict[str, sp.Expr] = {}
-        masses = [self._mean(self.responsibility(k)) for k in range(model.components)]
-        total = sp.Add(*(masses[k] for k in step.free_weights))
-        room = 1 - sum((w for w in model.weights if isinstance(w, sp.Expr)), sp.Integer(0))
-        for k in step.free_weights:
-            found[f"pi_{k + 1}"] = room * masses[k] / total
-        for u in step.updates:
-            sums = {
-                symbol: sp.Add(*(self._with_expectations(e, j) for j in u.components))
-                for symbol, e in u.totals
-            }
-            for k in u.components:
-                value = self._with_expectations(u.value, k).xreplace(sums)
-                present = model.component(u.parameter)[k]
-                name = present.name if isinstance(present, Parameter) else u.parameter
-                found[name] = present + value if u.shift else value
-        return sp.ImmutableMatrix([found[n] for n in model.names])
-
-    def _with_expectations(self, value: sp.Expr, k: int) -> sp.Expr:
-        """N → E_q[r_k], t_j → E_q[r_k T_j]/E_q[r_k], family parameters → component k's."""
-        family = self.model.family
-        centre = self.model.component(family.location.name)[k] if family.location else 0
-        y = sp.Symbol("y", real=True)
-        functions, _ = statistics_of(family)
-        mass = self._mean(self.responsibility(k))
-        back: dict[sp.Basic, sp.Basic] = {statistic_symbol(0): mass}
-        for j, function in enumerate(functions, start=1):
-            inner = self.responsibility(k) * function.subs(y, self.x - centre)
-            back[statistic_symbol(j)] = self._mean(inner) / mass
-        for p in family.parameters:
-            back[p.symbol] = _sympify(self.model.component(p.name)[k])
-        return value.xreplace(back)
+        return values.new_parameters(self.model, self.m_step, self.responsibilities)
 
 
-_ETA = sp.Symbol("eta")
-
-
-def _expanded(expression: sp.Expr) -> sp.Expr:
-    """A polynomial expanded; anything else as it stands."""
-    symbols = sorted(expression.free_symbols, key=str)
-    return sp.expand(expression) if expression.is_polynomial(*symbols) else expression
-
-
-@cache
-def _slopes(family: Family) -> Mapping[str, sp.Expr]:
-    """∂ log f/∂φ of each parameter, as it stands or factored, whichever is shorter."""
-    found = {p.name: sp.diff(family.log_density, p.symbol) for p in family.parameters}
-    return {n: min((e, sp.factor(e)), key=sp.count_ops) for n, e in found.items()}
+_ETA = sp.Symbol("eta", positive=True)  # no coordinate has assumptions: another symbol than theirs

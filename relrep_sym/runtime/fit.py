@@ -134,7 +134,7 @@ def _insist_scales(form: Form, old: tuple[Array, ...], new: tuple[Array, ...]) -
             raise DomainError(
                 problem(
                     f"{name} of component {k + 1} collapses, where the likelihood has no maximum",
-                    f"{name} = {values[k].min()}",
+                    f"{name} = {np.nan_to_num(values[k]).min()}",
                     f"data that keep {name} above zero in every component",
                 )
             )

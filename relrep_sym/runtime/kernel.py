@@ -13,7 +13,7 @@ with the parameters' differences; elsewhere it is a difference of numbers that d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, TypeVar
@@ -44,6 +44,7 @@ T = TypeVar("T")
 
 BLOCK = 32768
 """Sample points times model points that are worked on at once (some 3 MB of workspace at K = 3)."""
+
 
 _STRETCH = 4096
 _TOP = 60.0
@@ -146,6 +147,16 @@ class Point:
             ),
         )
 
+    def tame(self, x: Array) -> bool:
+        """Whether no power or quotient that the kernels form can overflow, by a look at the sizes."""
+        c = self.components
+        top = max(float(np.abs(p).max()) for p in (*c.parameters, x))
+        scales = [
+            p for p, positive in zip(c.parameters, self.form.positive, strict=True) if positive
+        ]
+        least = min((float(s.min()) for s in (*scales, c.weights)), default=1.0)
+        return top < 1e30 and least > 1e-30
+
     @cached_property
     def odds(self) -> tuple[Array, ...]:
         """Coefficients e_0 … e_J (K − 1, B, 1) of the log-odds, free of cancellation."""
@@ -168,21 +179,74 @@ class Point:
         """∂ log f_k/∂φ_i over the basis, (slope, offset) with slopes (K, B)."""
         return self.form.score(*self.components.parameters)
 
+    @cached_property
+    def slopes(self) -> tuple[tuple[tuple[Array, Array | None] | None, ...], ...]:
+        """:attr:`score` for rows of R_k/C_k: slopes times π_k C_k, with a last axis for samples."""
+
+        def cell(found: Slope | None) -> tuple[Array, Array | None] | None:
+            if found is None:
+                return None
+            slope, offset = found
+            scaled = (slope * self.components.weights * self.heights)[..., None]
+            moved = np.asarray(offset)
+            return scaled, (moved[..., None] if moved.ndim else moved) if moved.any() else None
+
+        return tuple(tuple(cell(c) for c in row) for row in self.score)
+
 
 class Workspace:
-    """Buffers of one block size, allocated once."""
+    """Buffers for blocks of up to some size, in one piece of memory."""
 
-    def __init__(self, form: Form, batch: int, count: int) -> None:
+    def __init__(self, form: Form, flat: Array, batch: int, count: int) -> None:
+        self.form, self.shape = form, (batch, count)
+        self._flat, self._used = flat, 0
         k = form.components
-        rows = k if form.own else 1
-        self.ratios = np.empty((k, batch, count))
-        self.basis = tuple(np.empty((rows, batch, count)) for _ in range(form.basis))
-        self.total = np.empty((batch, count))
-        self.spare = np.empty((k, batch, count))
+        self.ratios = self._rows(k)
+        self.basis = tuple(self._rows(k if form.own else 1) for _ in range(form.basis))
+        self.total = self._rows(1)[0]
+        self.spare = self._rows(k)
 
-    def fits(self, batch: int, count: int) -> bool:
-        """Whether a block of this shape is the one the buffers were made for."""
-        return self.total.shape == (batch, count)
+    @staticmethod
+    def size(form: Form, points: int) -> int:
+        """How many numbers a block of so many points takes."""
+        k = form.components
+        return points * (3 * k + 1 + k * (form.basis + len(form.names)))
+
+    def _rows(self, count: int) -> Array:
+        start = self._used
+        self._used += count * self.shape[0] * self.shape[1]
+        return self._flat[start : self._used].reshape(count, *self.shape)
+
+    @cached_property
+    def difference(self) -> Array:
+        """Room for R_k − R_K."""
+        return self._rows(self.form.components - 1)
+
+    @cached_property
+    def rows(self) -> list[Array]:
+        """Room for the score by each family parameter."""
+        return [self._rows(self.form.components) for _ in self.form.names]
+
+
+_FREE: list[Array] = []
+"""Memory of passes that are over, for the next: fresh memory costs a page fault for each page."""
+
+
+def _borrow(size: int) -> Array:
+    """Memory for ``size`` numbers, that of an earlier pass where it is large enough."""
+    while _FREE:
+        try:
+            flat = _FREE.pop()
+        except IndexError:  # another thread was first
+            break
+        if flat.size >= size:
+            return flat
+    return np.empty(size)
+
+
+def _give_back(flat: Array) -> None:
+    if len(_FREE) < 8:
+        _FREE.append(flat)
 
 
 class Evaluated(NamedTuple):
@@ -217,6 +281,11 @@ def evaluate(point: Point, x: Array, weights: Array | None, work: Workspace) -> 
     else:
         _log_odds(point, work.basis, odds)
     close = _close(point, odds)
+    exact: Array | None = None
+    if close is not None:  # two log-densities would lose the digits of their difference
+        exact = np.empty_like(odds)
+        _log_odds(point, work.basis, exact)
+        np.copyto(odds, exact - point.log_ratio, where=close[..., None])
     shares = point.shares
     if odds.max() <= _TOP and (point.anchored or odds.min() >= _BOTTOM):
         np.exp(odds, out=odds)
@@ -231,9 +300,7 @@ def evaluate(point: Point, x: Array, weights: Array | None, work: Workspace) -> 
         shift = _shifted(point, work)
         np.divide(numerator, total, out=spare[0])
         np.multiply(ratios, spare[0], out=ratios)
-    if close is None:
-        return Evaluated(ratios, work.basis, None, None, total, shift)
-    found = _differences(point, work.basis, ratios)
+    found = None if exact is None else _differences(point, exact, ratios)
     return Evaluated(ratios, work.basis, close, found, total, shift)
 
 
@@ -282,7 +349,8 @@ def _sum_of_logs(values: Array) -> Array:
 def _close(point: Point, odds: Array) -> Array | None:
     """Which (component, batch member) pairs nearly coincide with the last component here."""
     few = odds[:, :, :: max(1, odds.shape[2] // 64)] + point.log_ratio
-    flags = np.add.reduce(np.abs(few, out=few), axis=2) < 0.125 * few.shape[2]
+    near = np.abs(few, out=few) < 0.25
+    flags = 2 * np.count_nonzero(near, axis=2) >= few.shape[2]  # outliers do not count
     return flags if flags.any() else None
 
 
@@ -294,10 +362,8 @@ def _log_odds(point: Point, basis: tuple[Array, ...], out: Array) -> None:
         out += e * b[-1]
 
 
-def _differences(point: Point, basis: tuple[Array, ...], ratios: Array) -> Array:
-    """w (R_k − R_K) from expm1 of the log-odds in the last component's basis functions."""
-    value = np.empty((len(point.odds[0]), *ratios.shape[1:]))
-    _log_odds(point, basis, value)
+def _differences(point: Point, value: Array, ratios: Array) -> Array:
+    """w (R_k − R_K) from expm1 of the exact log-odds, which are overwritten."""
     apart = value > 1.0  # outliers, at which the ratios differ, and expm1 may overflow
     np.minimum(value, 1.0, out=value)
     np.expm1(value, out=value)
@@ -380,10 +446,10 @@ class Statistics(NamedTuple):
     log_likelihood: Array
 
 
-def blocks(batch: int, count: int) -> list[tuple[slice, slice]]:
-    """Slices of model points and of sample points that make blocks of about :data:`BLOCK`."""
-    wide = min(count, BLOCK)
-    deep = max(1, BLOCK // wide) if batch > 1 else 1
+def blocks(batch: int, count: int, size: int = BLOCK) -> list[tuple[slice, slice]]:
+    """Slices of model points and of sample points that make blocks of about ``size``."""
+    wide = min(count, size)
+    deep = max(1, size // wide) if batch > 1 else 1
     return [
         (slice(b, min(b + deep, batch)), slice(i, min(i + wide, count)))
         for b in range(0, batch, deep)
@@ -394,8 +460,8 @@ def blocks(batch: int, count: int) -> list[tuple[slice, slice]]:
 class _Pass:
     """One thread's way through its blocks: workspace and restricted point are kept between them."""
 
-    def __init__(self, point: Point, x: Array, weights: Array | None) -> None:
-        self.point, self.x, self.weights = point, x, weights
+    def __init__(self, point: Point, x: Array, weights: Array | None, flat: Array) -> None:
+        self.point, self.x, self.weights, self.flat = point, x, weights, flat
         self.part, self.members = point, slice(None)
         self.work: Workspace | None = None
 
@@ -408,11 +474,10 @@ class _Pass:
             self.members = b
         inside = x[b, i] if x.ndim == 2 else x[i]
         shape = (b.stop - b.start, i.stop - i.start)
-        if self.work is None or not self.work.fits(*shape):
-            self.work = Workspace(self.point.form, *shape)
+        if self.work is None or self.work.shape != shape:
+            self.work = Workspace(self.point.form, self.flat, *shape)
         share = None if weights is None else weights[b, i] if weights.ndim == 2 else weights[i]
-        with np.errstate(over="ignore", invalid="ignore"):  # _shifted sees what overflows
-            block = evaluate(self.part, inside, share, self.work)
+        block = evaluate(self.part, inside, share, self.work)
         return self.part, share, block, self.work
 
 
@@ -421,21 +486,25 @@ def over_blocks(
     x: Array,
     weights: Array | None,
     use: Callable[[slice, slice, Point, Array | None, Evaluated, Workspace], T],
+    size: int = BLOCK,
 ) -> list[T]:
     """``use`` of every block of the pass over x, (n,) or (B, n), in the blocks' order.
 
     Several blocks are worked on at once where there are cores for it; what comes out does not
     depend on how many.
     """
-    todo = blocks(point.heights.shape[1], x.shape[-1])
+    todo = blocks(point.heights.shape[1], x.shape[-1], size)
+    largest = max((b.stop - b.start) * (i.stop - i.start) for b, i in todo)
 
-    def work(mine: Sequence[int], results: list[T | None]) -> None:
-        step = _Pass(point, x, weights)
+    def work(claimed: Iterator[int], results: list[T | None]) -> None:
+        flat = _borrow(Workspace.size(point.form, largest))
+        step = _Pass(point, x, weights, flat)
         # what overflows is refused where it is used; a thread has its own error state
         with np.errstate(over="ignore", invalid="ignore"):
-            for n in mine:
+            for n in claimed:
                 b, i = todo[n]
                 results[n] = use(b, i, *step(b, i))
+        _give_back(flat)
 
     return in_threads(work, len(todo))
 
@@ -496,27 +565,30 @@ def gradient(point: Point, found: Statistics) -> tuple[Array, tuple[Array, ...]]
     return found.differences, tuple(out)
 
 
-def score_rows(point: Point, block: Evaluated) -> tuple[Array, list[Array]]:
+def score_rows(point: Point, block: Evaluated, work: Workspace) -> tuple[Array, list[Array]]:
     """∂ log p/∂π_k (K − 1, b, n) and ∂ log p/∂φ_k, one (K, b, n) a family parameter, of one block.
 
-    The block's ratios are overwritten.
+    The arrays belong to the workspace: the next block overwrites them.
     """
-    ratios = block.ratios
-    np.multiply(ratios, point.heights[..., None], out=ratios)
-    difference = ratios[:-1] - ratios[-1]
+    ratios, heights = block.ratios, point.heights[..., None]
+    difference = np.multiply(ratios[:-1], heights[:-1], out=work.difference)
+    difference -= ratios[-1]
     if block.close is not None and block.differences is not None:
-        difference = np.where(block.close[..., None], block.differences, difference)
-    np.multiply(ratios, point.components.weights[..., None], out=ratios)
-    rows = []
-    for row in point.score:
-        total: Array | None = None
+        np.copyto(difference, block.differences, where=block.close[..., None])
+    for out, row in zip(work.rows, point.slopes, strict=True):
+        first = True
         for cell, basis in zip(row, block.basis, strict=True):
             if cell is None:
                 continue
-            slope, offset = (np.asarray(c)[..., None] for c in cell)
-            term = (basis + offset) if offset.any() else basis
-            term = term * slope
-            total = term if total is None else np.add(term, total, out=term)
-        assert total is not None
-        rows.append(np.multiply(ratios, total, out=total))
-    return difference, rows
+            slope, offset = cell
+            term = out if first else work.spare
+            if offset is None:
+                np.multiply(basis, slope, out=term)
+            else:
+                np.add(basis, offset, out=term)
+                np.multiply(term, slope, out=term)
+            if not first:
+                np.add(out, term, out=out)
+            first = False
+        np.multiply(out, ratios, out=out)
+    return difference, work.rows

@@ -150,7 +150,23 @@ class Solver:
                         f"{name} in {'(' if strict else '['}{low}, {high}]",
                     )
                 )
+        if len(rows) < len(theta):
+            self._insist_image(rows, theta)
         return rows.T.reshape(*shape, len(rows))
+
+    def _insist_image(self, rows: Array, theta: Array) -> None:
+        """Refuse θ off the image of a chart with fewer coordinates: an inverse maps it anywhere."""
+        back = np.array(np.broadcast_arrays(*self.chart.to_model(rows)))
+        slack = 1e-9 * (np.abs(theta) + np.abs(back)) + 1e-15 * np.abs(theta).max(axis=0)
+        if not (np.abs(back - theta) <= slack).all():
+            i, b = (int(n) for n in np.argwhere(~(np.abs(back - theta) <= slack))[0])
+            raise DomainError(
+                problem(
+                    "theta is not in the image of the chart, which has fewer coordinates",
+                    f"{self.chart.parameters[i]} = {theta[i, b]}",
+                    f"{self.chart.parameters[i]} = {back[i, b]}, as its coordinates give",
+                )
+            )
 
     def jacobian(self, coords: ArrayLike) -> Array:
         """∂θ/∂λ, (…, Pθ, P)."""
@@ -211,14 +227,15 @@ class Solver:
         names = self.chart.coordinates
         found = np.empty((len(names), given.rows.shape[1], points.size))
 
-        def use(b, i, part, _, block, __):  # type: ignore[no-untyped-def]
-            by_weight, by_family = kernel.score_rows(part, block)
+        def use(b, i, part, _, block, work):  # type: ignore[no-untyped-def]
+            by_weight, by_family = kernel.score_rows(part, block, work)
             rows = self.chart.pull_back(given.rows[:, b, None], by_weight, *by_family)
             for target, row in zip(found, rows, strict=True):
                 target[b, i] = row
 
         kernel.over_blocks(point, points, None, use)
-        kernel.insist_finite(found, "a score")
+        if not point.tame(points):
+            kernel.insist_finite(found, "a score")
         return _filled(np.moveaxis(found, 0, -1).reshape(*shape, len(names)), out)
 
     # -------------------------------------------------------------------------- means
@@ -332,8 +349,8 @@ class Solver:
         """Σ w s sᵀ over the nodes for each member, s the score in the chart, (members, P, P)."""
         out = np.zeros((rows.shape[1], len(rows), len(rows)))
 
-        def use(b, i, part, _, block, __):  # type: ignore[no-untyped-def]
-            by_weight, by_family = kernel.score_rows(part, block)
+        def use(b, i, part, _, block, work):  # type: ignore[no-untyped-def]
+            by_weight, by_family = kernel.score_rows(part, block, work)
             pulled = self.chart.pull_back(rows[:, b, None], by_weight, *by_family)
             root = np.sqrt(weights[b, i])
             scores = np.stack([row * root for row in pulled], axis=1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from relrep_sym.errors import DataError, problem
@@ -38,10 +38,11 @@ def thread_count() -> int:
     return int(given)
 
 
-def in_threads(work: Callable[[Sequence[int], list[T | None]], None], count: int) -> list[T]:
+def in_threads(work: Callable[[Iterator[int], list[T | None]], None], count: int) -> list[T]:
     """Results 0 … count − 1 of ``work(numbers, results)``, which fills ``results`` at ``numbers``.
 
-    An exception in a thread is raised here.
+    Each thread claims the next number when it is done with one, so that a thread that is held up
+    holds up one piece only. An exception in a thread is raised here.
 
     >>> def square(numbers, results):
     ...     for n in numbers:
@@ -52,23 +53,29 @@ def in_threads(work: Callable[[Sequence[int], list[T | None]], None], count: int
     results: list[T | None] = [None] * count
     threads = min(thread_count(), count // 2) if count >= _ENOUGH else 1
     if threads <= 1:
-        work(range(count), results)
+        work(iter(range(count)), results)
         return results  # type: ignore[return-value]
     failures: list[BaseException] = []
+    numbers, lock = iter(range(count)), threading.Lock()
 
-    def guarded(numbers: Sequence[int]) -> None:
+    def claim() -> Iterator[int]:
+        while not failures:
+            with lock:
+                n = next(numbers, None)
+            if n is None:
+                return
+            yield n
+
+    def guarded() -> None:
         try:
-            work(numbers, results)
+            work(claim(), results)
         except BaseException as why:
             failures.append(why)
 
-    helpers = [
-        threading.Thread(target=guarded, args=(range(n, count, threads),), daemon=True)
-        for n in range(1, threads)
-    ]
+    helpers = [threading.Thread(target=guarded, daemon=True) for _ in range(1, threads)]
     for helper in helpers:
         helper.start()
-    guarded(range(0, count, threads))
+    guarded()
     for helper in helpers:
         helper.join()
     if failures:

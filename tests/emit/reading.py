@@ -1,14 +1,16 @@
 r"""Reads printed LaTeX back as numbers: so that what is printed is held against what was derived.
 
-It knows the notation of textbooks (fractions, roots, sums over components, E_q[…], r_k(x), f(x | …)),
-and nothing of how the package writes it.
+It knows the notation of textbooks (fractions, roots, sums over components, E_q[…], r_k(x),
+f(x | …)), and nothing of how the package writes it.
 """
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 import sympy as sp
@@ -18,7 +20,7 @@ from relrep_sym.equations.nodes import Expectation, LogSumExp, Responsibility
 
 Key = tuple[str, ...]
 _TOKEN = re.compile(r"\\[A-Za-z]+\*?|\\.|\d+\.?\d*|\S")
-_SKIPPED = {r"\left", r"\right", r"\bigl", r"\bigr", r"\Bigl", r"\Bigr", r"\,", r"\!", "&", r"\quad"}
+_SKIPPED = set(r"\left \right \bigl \bigr \Bigl \Bigr \, \! \quad".split())
 _FUNCTIONS: dict[str, Callable[..., object]] = {
     r"\log": np.log, r"\exp": np.exp, r"\sin": np.sin, r"\cos": np.cos, r"\tanh": np.tanh,
 }  # fmt: skip
@@ -91,7 +93,7 @@ class Reader:
 
     def product(self) -> object:
         value = self.factor()
-        while self.peek() not in ("", "+", "-", ")", "]", "}", ",", r"\\", r"\end", r"\mid"):
+        while self.peek() not in ("", "+", "-", ")", "]", "}", ",", "&", r"\\", r"\end", r"\mid"):
             value = value * self.factor()
         return value
 
@@ -201,8 +203,7 @@ class Reader:
             pass
         rows = [[self.sum()]]
         while self.peek() != r"\end":
-            if self.peek() == r"\\":
-                self.take()
+            if self.take() == r"\\":
                 rows.append([])
             rows[-1].append(self.sum())
         self.take(r"\end")
@@ -284,7 +285,7 @@ class Reader:
             return self.component(), False
         if key == ("e",):
             return np.e, False
-        return world.names[key], key[-1] == "+" and False
+        return world.names[key], False
 
     def component(self) -> np.ndarray:
         self.take("(")
@@ -331,7 +332,9 @@ class Printed:
 
 def lines_of(fragment: str) -> list[Printed]:
     """The lines of a printed fragment, broken ones put together."""
-    body = re.sub(r"\\(begin|end)\{(equation|align|aligned)\}|\\label\{[^}]*\}|\\notag", "", fragment)
+    body = re.sub(
+        r"\\(begin|end)\{(equation|align|aligned)\}|\\label\{[^}]*\}|\\notag", "", fragment
+    )
     rows: list[str] = []
     for row in re.split(r"\\\\\n", body):
         text = row.strip()
@@ -369,7 +372,7 @@ def number(e: sp.Basic, values: Mapping[sp.Symbol, float], x: np.ndarray, w: np.
         if e.is_Add:
             return sum(of(a) for a in e.args)
         if e.is_Mul:
-            return np.prod(np.array([of(a) + 0 * x for a in e.args]), axis=0)
+            return reduce(operator.mul, (of(a) for a in e.args))
         if e.is_Pow:
             return of(e.base) ** of(e.exp)
         one = {sp.exp: np.exp, sp.log: np.log, sp.loggamma: gammaln, sp.tanh: np.tanh}

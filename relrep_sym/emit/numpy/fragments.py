@@ -11,17 +11,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 
 import sympy as sp
+from sympy.core.sympify import _sympify
 
 from relrep_sym.declare.chart import Chart
 from relrep_sym.declare.model import Mixture, ModelParameter
 from relrep_sym.declare.symbols import Parameter
 from relrep_sym.declare.view import View
 from relrep_sym.emit.lowering import lower
-from relrep_sym.emit.numpy.naming import identifiers
+from relrep_sym.emit.numpy.naming import LONGEST, identifiers
 from relrep_sym.emit.numpy.printer import filled, infix
 from relrep_sym.equations.component import ComponentForm, StirlingRemainder
 from relrep_sym.equations.em import MStep, statistics_of
-from relrep_sym.equations.program import adjoint, differences, pull_back
+from relrep_sym.equations.program import differences, pull_back
 from relrep_sym.errors import DerivationError, problem
 from relrep_sym.statements.language import Assign, Item, Node, Num, Op, Stage, Var, names
 from relrep_sym.statements.passes import hoist, prune, share
@@ -43,6 +44,9 @@ def bracketed(head: str, items: Sequence[str], tail: str, indent: int = 4) -> li
     if len(line) + indent <= WIDTH:
         return [line]
     inner = ", ".join(items)
+    if head.endswith("(["):
+        whole = bracketed("[", items, "]", indent + 4)
+        return [head[:-1], *(f"    {row}" for row in whole), tail[1:]]
     if len(inner) + indent + 4 <= WIDTH and not comma and head.endswith("("):
         return [head, f"    {inner}", tail] if _is_call(head) else _each(head, items, tail)
     return _each(head, items, tail)
@@ -77,15 +81,19 @@ def _line(target: str, value: Node, depth: int) -> list[str]:
             *_line(target, Op(value.op, (Var(part), second)), depth),
         ]
     lines: list[str] = []
-    args: list[Node] = []
-    for n, a in enumerate(value.args):
-        if isinstance(a, Op) and len(infix(a)) > 40:
-            part = f"part{depth + 1}_{n + 1}"
-            lines += _line(part, a, depth + 1)
-            args.append(Var(part))
-        else:
-            args.append(a)
-    return [*lines, f"{target} = {infix(Op(value.op, tuple(args)))}"]
+    for longest in (40, 20, 0):
+        lines, args = [], []
+        for n, a in enumerate(value.args):
+            if isinstance(a, Op) and len(infix(a)) > longest:
+                part = f"part{depth + 1}_{n + 1}"
+                lines += _line(part, a, depth + 1)
+                args.append(Var(part))
+            else:
+                args.append(a)
+        text = f"{target} = {infix(Op(value.op, tuple(args)))}"
+        if len(text) + 4 <= WIDTH:
+            break
+    return [*lines, text]
 
 
 class ChartFragments:
@@ -95,10 +103,11 @@ class ChartFragments:
         self.chart = chart
         self.model: Mixture = chart.model
         self.roles = tuple(p.name for p in self.model.family.parameters)
+        self.given = {t: e for t, e in chart.unrolled.items() if e.is_number}
         aliases = {t: r for t, r in chart.program if _plain(r)}
         own = [c.name for c in chart.coordinates]
         inner = [p.symbol for p in self.model.parameters if p.symbol not in aliases]
-        labels = {p: p.name if p.name not in own else f"{p.name}_of_model" for p in inner}
+        labels = {p: _apart(p.name, own) for p in inner}
         given = identifiers([*own, *labels.values()], self.roles)
         self.of_coordinate = {sp.Symbol(n): given[n] for n in own}
         self.of_parameter: dict[Parameter, str] = {p: given[labels[p]] for p in inner}
@@ -121,48 +130,59 @@ class ChartFragments:
 
     def _program(self) -> list[Assign]:
         return [
-            Assign(self.of_parameter[t], lower(r, self.leaf))
+            Assign(self.of_parameter[t], lower(r.xreplace(self.given), self.leaf))
             for t, r in self.chart.program
-            if not _plain(r)
+            if not _plain(r) and t not in self.given
         ]
 
     def components(self) -> list[str]:
         """Body of ``_components(rows)``."""
+
+        def leaf(expression: sp.Expr) -> Node:
+            return lower(_sympify(expression).xreplace(self.given), self.leaf)
+
         return self._component_body(
-            self._program(), self.leaf, self._unpack, self._differences(), "rows[0]"
+            self._program(), leaf, self._unpack, self._differences(), "rows[0]"
         )
 
     def model_components(self) -> list[str]:
         """Body of ``_model_components(theta)``."""
         index = {p.symbol: i for i, p in enumerate(self.model.parameters)}
 
-        def leaf(symbol: sp.Symbol) -> Node:
-            return Item("theta", index[symbol])
+        def entry(expression: sp.Expr) -> Node:
+            return lower(_sympify(expression), lambda symbol: Item("theta", index[symbol]))
 
-        return self._component_body([], leaf, lambda *_: [], {}, "theta[0]")
+        return self._component_body([], entry, lambda *_: [], {}, "theta[0]")
 
-    def _differences(self) -> dict[str, list[Assign]]:
-        out: dict[str, list[Assign]] = {}
+    def _differences(self) -> dict[str, list[tuple[str, Node]]]:
+        """For each role whose differences the chart knows: their names and values, last first."""
+        out: dict[str, list[tuple[str, Node]]] = {}
         for role in self.roles:
-            found = differences(self.chart, role)
-            if found is not None:
-                out[role] = [
-                    Assign(f"delta_{role}_{k + 1}", lower(e, self.leaf))
-                    for k, e in reversed(list(enumerate(found)))
-                ]
+            numbers: dict[sp.Symbol, sp.Expr] = {}
+            found = []
+            for k, e in reversed(list(enumerate(differences(self.chart, role) or []))):
+                name, value = f"delta_{role}_{k + 1}", _sympify(e).xreplace(numbers)
+                if value.is_number:
+                    numbers[sp.Symbol(name)] = value
+                found.append((name, lower(value, self.leaf)))
+            if found:
+                out[role] = found
         return out
 
     def _component_body(
         self,
         program: list[Assign],
-        leaf: Leaf,
+        lowered: Callable[[sp.Expr], Node],
         unpack: Callable[..., list[str]],
-        known: Mapping[str, list[Assign]],
+        known: Mapping[str, list[tuple[str, Node]]],
         like: str,
     ) -> list[str]:
-        weights = [lower(w, leaf) for w in self.model.weight_expressions]
-        values = {r: [lower(v, leaf) for v in self.model.component(r)] for r in self.roles}
-        program = share([*program, *(a for rows in known.values() for a in rows)])
+        weights = [lowered(w) for w in self.model.weight_expressions]
+        values = {r: [lowered(v) for v in self.model.component(r)] for r in self.roles}
+        deltas_of = {r: [v if isinstance(v, Num) else Var(n) for n, v in reversed(rows)]
+                     for r, rows in known.items()}
+        computed = [Assign(n, v) for rows in known.values() for n, v in rows]
+        program = share([*program, *(a for a in computed if not isinstance(a.value, Num))])
         every = [*weights, *(v for row in values.values() for v in row)]
         lines = unpack(program, every) + assignments(program)
         lines += _stacked("weights", weights, like)
@@ -172,9 +192,7 @@ class ChartFragments:
         for role in self.roles:
             if role in known:
                 deltas.append(f"delta_{role}")
-                count = len(self.model.component(role)) - 1
-                rows = [Var(f"delta_{role}_{k + 1}") for k in range(count)]
-                lines += _stacked(f"delta_{role}", rows, like)
+                lines += _stacked(f"delta_{role}", deltas_of[role], like)
             else:
                 deltas.append(f"{role}[:-1] - {role}[-1]")
         roles = _tuple(self.roles)
@@ -183,7 +201,9 @@ class ChartFragments:
     def to_model(self) -> list[str]:
         """Body of ``_to_model(rows)``."""
         program = share(self._program())
-        values = [self.leaf(p.symbol) for p in self.model.parameters]
+        values = [
+            lower(self.given.get(p.symbol, p.symbol), self.leaf) for p in self.model.parameters
+        ]
         lines = self._unpack(program, values) + assignments(program)
         return lines + bracketed("return [", [infix(v) for v in values], "]")
 
@@ -197,13 +217,12 @@ class ChartFragments:
 
     def pull_back(self) -> list[str]:
         """Body of ``_pull_back(rows, d_weights, d_role …)``."""
-        known = {adjoint(p.name): self._incoming(p) for p in self.model.parameters}
-        return self._pull_back(known)
+        return self._pull_back({_bar(p.name): self._incoming(p) for p in self.model.parameters})
 
     def pull_back_model(self) -> list[str]:
         """Body of ``_pull_back_model(rows, d_theta)``."""
         return self._pull_back(
-            {adjoint(p.name): Item("d_theta", i) for i, p in enumerate(self.model.parameters)}
+            {_bar(p.name): Item("d_theta", i) for i, p in enumerate(self.model.parameters)}
         )
 
     def _incoming(self, parameter: ModelParameter) -> Node:
@@ -226,9 +245,9 @@ class ChartFragments:
 
         program: list[Assign] = []
         out: list[str] = []
-        for target, rule in pull_back(self.chart):
+        for target, rule in pull_back(self.chart, _bar):
             value = lower(rule.xreplace(self.chart.unrolled), leaf)
-            if target in coordinates and not target.name.startswith("d_"):
+            if target in coordinates:
                 out.append(f"g_{self.of_coordinate[target]}")
                 program.append(Assign(out[-1], value))
             else:
@@ -258,31 +277,51 @@ class ChartFragments:
 
     def view(self, view: View) -> list[str]:
         """Body of ``_view(rows)``."""
+        targets = _view_targets(view)
         program = share(
             [
-                Assign(f"b_{n}", lower(e, self.leaf))
-                for n, e in zip(view.names, view.expressions, strict=True)
+                Assign(n, lower(e, self.leaf))
+                for n, e in zip(targets, view.expressions, strict=True)
             ]
         )
         lines = self._unpack(program) + assignments(program)
-        return lines + bracketed("return [", [f"b_{n}" for n in view.names], "]")
+        return lines + bracketed("return [", targets, "]")
 
     def push_view(self, view: View) -> list[str]:
         """Body of ``_push_view(rows, d_rows)``: db/dt = Σ_j ∂b/∂λ_j dλ_j/dt."""
-        rates = {s: sp.Symbol(f"rate_of_{j}") for j, s in enumerate(self.chart.symbols)}
+        # real: a coordinate of the same name has no assumptions, and is another symbol
+        rates = {s: sp.Symbol(f"rate_of_{j}", real=True) for j, s in enumerate(self.chart.symbols)}
+        items = {rate: Item("d_rows", j) for j, rate in enumerate(rates.values())}
 
         def leaf(symbol: sp.Symbol) -> Node:
-            if symbol.name.startswith("rate_of_"):
-                return Item("d_rows", int(symbol.name.removeprefix("rate_of_")))
-            return self.leaf(symbol)
+            return items[symbol] if symbol in items else self.leaf(symbol)
 
         program = []
-        for n, e in zip(view.names, view.expressions, strict=True):
+        targets = _view_targets(view)
+        for n, e in zip(targets, view.expressions, strict=True):
             terms = [sp.diff(e, s) * rates[s] for s in self.chart.symbols if e.has(s)]
-            program.append(Assign(f"b_{n}", lower(sp.Add(*terms), leaf)))
+            program.append(Assign(n, lower(sp.Add(*terms), leaf)))
         program = share(program)
         lines = self._unpack(program) + assignments(program)
-        return lines + bracketed("return [", [f"b_{n}" for n in view.names], "]")
+        return lines + bracketed("return [", targets, "]")
+
+
+def _view_targets(view: View) -> list[str]:
+    """What a view's functions are called in the code: no coordinate is called so."""
+    return [f"b_{n if len(n) <= LONGEST else j}" for j, n in enumerate(view.names, start=1)]
+
+
+def _bar(name: str) -> sp.Symbol:
+    """An adjoint that no coordinate is equal to: those have no assumptions."""
+    return sp.Symbol(f"d_{name}", real=True)
+
+
+def _apart(name: str, taken: Sequence[str]) -> str:
+    """What an entry of θ is called beside coordinates of these names."""
+    label = name if name not in taken else f"{name}_of_model"
+    while label in taken:
+        label += "_"
+    return label
 
 
 def _plain(rule: sp.Expr) -> bool:
@@ -296,10 +335,19 @@ def _tuple(items: Sequence[str]) -> str:
 def _stacked(target: str, rows: Sequence[Node], like: str) -> list[str]:
     """``target = np.array([...])``, numbers spread to the batch."""
     if all(isinstance(r, Num) for r in rows) and len(set(rows)) == 1:
-        text = f"{target} = np.full(({len(rows)}, *{like}.shape), {infix(rows[0])})"
+        number = infix(rows[0])
+        number += ".0" if number.lstrip("-").isdigit() else ""  # an array of floats
+        text = f"{target} = np.full(({len(rows)}, *{like}.shape), {number})"
         return [text] if isinstance(rows[0], Num) else []
-    shown = [f"np.full_like({like}, {infix(r)})" if isinstance(r, Num) else infix(r) for r in rows]
-    return bracketed(f"{target} = np.array([", shown, "])")
+    before: list[str] = []
+    shown = []
+    for n, r in enumerate(rows):
+        text = f"np.full_like({like}, {infix(r)})" if isinstance(r, Num) else infix(r)
+        if len(text) > 80:
+            before += _line(f"part0_{n + 1}", r, 0)
+            text = f"part0_{n + 1}"
+        shown.append(text)
+    return [*before, *bracketed(f"{target} = np.array([", shown, "])")]
 
 
 def _bare(symbol: sp.Symbol) -> Node:

@@ -8,6 +8,7 @@ rendering fails.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import jinja2
 
+from relrep_sym.emit.files import UNSIGNED, signed
 from relrep_sym.emit.latex import tex
 from relrep_sym.emit.numpy.fragments import (
     ChartFragments,
@@ -24,7 +26,7 @@ from relrep_sym.emit.numpy.fragments import (
 )
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.equations.record import Equation, Record
-from relrep_sym.errors import NoInverseError
+from relrep_sym.errors import DeclarationError, NoInverseError, problem
 
 __all__ = ["render", "specification"]
 
@@ -223,7 +225,15 @@ def render(record: Record, source: str, command: str) -> str:
     >>> "COORDINATES = (\"pi_1\", \"rate_1\", \"rate_2\")" in text
     True
     """
-    return _environment().get_template("module.py.j2").render(_context(record, source, command))
+    for what, text in (("source", source), ("command", command)):
+        if not re.fullmatch(r"[\w./()'\" -]*", text) or '"""' in text:
+            right = "letters, digits and ./()'- in one line"
+            raise DeclarationError(
+                problem(f"the header's {what} holds other characters", text, right)
+            )
+    context = _context(record, source, command)
+    template = _environment().get_template("module.py.j2")
+    return signed(template.render(text_digest=UNSIGNED, **context))
 
 
 @cache
@@ -330,7 +340,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
     }
     positions = {p: i for i, p in enumerate(family.parameters)}
     return {
-        "title": f"{model.describe().capitalize()}.",
+        "title": "\n".join(_fill(f"{model.describe().capitalize()}.", 94)),
         "source": source,
         "command": command,
         "digest": hashlib.sha256(specification(record).encode()).hexdigest()[:32],

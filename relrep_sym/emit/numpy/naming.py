@@ -10,27 +10,35 @@ import keyword
 import re
 from collections.abc import Iterable
 
-__all__ = ["identifiers"]
+__all__ = ["LONGEST", "identifiers"]
+
+LONGEST = 26
+"""Characters of an identifier, so that two of them and an operation fit into a line."""
 
 _TAKEN = frozenset(
     "x np out weights rows theta basis spare mass means shares coefficients odds value "
-    "rate_of log_gamma components".split()
+    "rate_of log_gamma components Components l O".split()  # l and O: ruff takes them for 1 and 0
 )
-_PREFIXES = re.compile(r"(d|delta|new|g|b)_|[ct]\d+$|total_\d+$")
+_PREFIXES = re.compile(r"(d|delta|new|g|b)_")
+_NUMBERED = re.compile(r"([ct]|total_|part)\d+(_\d+)?$")
 
 
 def identifiers(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
     """A distinct identifier for each name; the name itself wherever that is possible.
 
-    >>> identifiers(["mu_1", "lambda", "x", "x_"])
-    {'mu_1': 'mu_1', 'lambda': 'lambda_', 'x': 'x__', 'x_': 'x_'}
+    A name of more than :data:`LONGEST` characters is cut.
+
+    >>> identifiers(["mu_1", "lambda", "x", "x_", "d_mu_1"])
+    {'mu_1': 'mu_1', 'lambda': 'lambda_', 'x': 'x__', 'x_': 'x_', 'd_mu_1': 'own_d_mu_1'}
     """
     wanted = list(dict.fromkeys(names))
     barred = _TAKEN | set(taken)
     clear = {n for n in wanted if not _bars(n, barred)}
     used, out = set(clear), {}
     for name in wanted:
-        chosen = name
+        chosen = f"own_{name}" if _PREFIXES.match(name) else name
+        if len(name) > LONGEST:
+            chosen = f"{chosen[: LONGEST - 4]}_{len(out) + 1}"
         while _bars(chosen, barred) or (chosen != name and chosen in used):
             chosen += "_"
         used.add(chosen)
@@ -39,4 +47,7 @@ def identifiers(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, st
 
 
 def _bars(name: str, barred: frozenset[str]) -> bool:
-    return keyword.iskeyword(name) or name in barred or _PREFIXES.match(name) is not None
+    made = _PREFIXES.match(name) or _NUMBERED.match(name)
+    return (
+        keyword.iskeyword(name) or name in barred or made is not None or len(name) > LONGEST
+    )

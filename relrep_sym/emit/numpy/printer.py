@@ -6,9 +6,11 @@ per-sample values, as ufunc calls that write into given buffers (``np.multiply(z
 
 from __future__ import annotations
 
+import math
+import sys
 from fractions import Fraction
 
-from relrep_sym.errors import DerivationError
+from relrep_sym.errors import DerivationError, problem
 from relrep_sym.statements.language import FUNCTIONS, Item, Node, Num, Op, Var
 
 __all__ = ["filled", "infix"]
@@ -20,7 +22,14 @@ _UFUNC = {"add": "add", "sub": "subtract", "mul": "multiply", "div": "divide", "
 def _number(value: Fraction | float) -> str:
     if isinstance(value, Fraction) and value.denominator == 1 and abs(value) < 2**53:
         return str(value.numerator)
-    return repr(float(value))
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        wrong = "a number is too large for double precision"
+        raise DerivationError(problem(wrong, str(value), f"numbers up to {sys.float_info.max:.0e}"))
+    return repr(number)
 
 
 def infix(node: Node, rank: int = 0) -> str:
