@@ -305,4 +305,4 @@ def nodes(truth: Truth, coords: Any = None, *, derivation: Derivation | None = N
             Mixture(truth.family, len(weights), "free", ("free",) * len(parameters))
         )
         coords = [*weights[:-1], *(v for row in parameters for v in row)]
-    return nodes_for(derivation.compile()._SOLVER, truth, coords)
+    return nodes_for(derivation.compile()._solver(), truth, coords)

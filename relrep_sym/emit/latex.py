@@ -164,20 +164,15 @@ def _head(record: Record) -> list[str]:
 
 
 _PROSE = {
-    "chart": "The map $\\theta = c(\\lambda)$; entries of $\\theta$ without a line are coordinates.",
-    "jacobian": "",
-    "log_likelihood": "",
-    "responsibilities": "",
-    "score": "By the chain rule through the chart, each component differentiated with its $r_k(x)$.",
-    "averaged": "Gradient ascent $d\\lambda/d{time} = \\eta \\, \\nabla_\\lambda L$.",
-    "view": "Functions $b(\\lambda)$ in which the dynamics are looked at.",
-    "mobility": "",
-    "averaged_in_view": "$db/d{time} = \\eta J \\nabla_\\lambda L$: the learning of the chart, seen in the "
-    "view.",
-    "kl": "",
-    "fisher": "",
-    "m_step": "New values of $\\theta$; where they lie in its image, the coordinates follow by the "
-    "inverse of the chart.",
+    "chart": r"The map $\theta = c(\lambda)$; entries of $\theta$ without a line are coordinates.",
+    "score": r"By the chain rule through the chart, each component differentiated with its "
+    r"$r_k(x)$ held.",
+    "averaged": r"Gradient ascent $d\lambda/d{time} = \eta \, \nabla_\lambda L$.",
+    "view": r"Functions $b(\lambda)$ in which the dynamics are looked at.",
+    "averaged_in_view": r"$db/d{time} = \eta J \nabla_\lambda L$: the learning of the chart, seen "
+    r"in the view.",
+    "m_step": r"New values of $\theta$; where they lie in its image, the coordinates follow by the "
+    r"inverse of the chart.",
 }
 
 
@@ -244,7 +239,8 @@ def _titled(record: Record, text: str) -> str:
     """A title in words, the family's parameters among them in their symbols."""
     words = _words(text)
     for p in record.model.family.parameters:
-        words = re.sub(rf"\b{p.name}\b", lambda _, n=p.name: f"${latex_name(n)}$", words)
+        symbol = f"${latex_name(p.name)}$"
+        words = re.sub(rf"\b{p.name}\b", symbol.replace("\\", r"\\"), words)
     return words
 
 

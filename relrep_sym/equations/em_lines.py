@@ -1,7 +1,7 @@
 r"""What the M-step shows: N_k, and each parameter's new value as a textbook has it.
 
-In: a :class:`~relrep_sym.equations.generic.Generic` and its M-step. Out: lines. An update is derived
-in t_j = E_q[r_k T_j(x − μ_k)]/N_k, statistics about the present location, because that is how it is
+In: a :class:`~relrep_sym.equations.generic.Generic` and its M-step. Out: lines. An update is
+derived in t_j = E_q[r_k T_j(x − μ_k)]/N_k, statistics about the present location: that is how it is
 computed without cancellation. Here it is shown about the new location, or about none, wherever the
 present one is proven to cancel; where it does not, as it was derived.
 """
@@ -74,7 +74,7 @@ def _update_lines(g: Generic, u: Update, updated: set[tuple[str, int]]) -> list[
     if u.totals:
         right = _tied_shift(g, u, members) if u.shift else None
         if right is None:
-            sums = {s: _sum(g, lambda i, e=e: show(e, i), members) for s, e in u.totals}
+            sums = {s: _sum(g, partial(show, e), members) for s, e in u.totals}
             value = show(u.value, members[0]).xreplace(sums)
             right = Terms(Parameter(u.parameter), value) if u.shift else value
         line = Line(_new(u.parameter, None), right)
@@ -163,6 +163,6 @@ def _tied_shift(g: Generic, u: Update, members: Sequence[int]) -> sp.Expr | None
                 x = _expected(g, g.model.family.x, i) / _mass(g, i)
                 return _plain(g, e, i).xreplace({mean: x})
 
-            over = _sum(g, lambda i, e=below: _plain(g, e, i), members)
+            over = _sum(g, partial(_plain, g, below), members)
             return _sum(g, raw, members) / over
     return None

@@ -7,7 +7,6 @@ takes like a weighted sample; and the Kullback–Leibler divergence, whose summa
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -47,7 +46,7 @@ class Truth(NamedTuple):
     @staticmethod
     def of_components(components: Components, form: Form) -> Truth:
         """The truth that is the model itself."""
-        return Truth(Point(replace(form, components=len(components.weights)), components))
+        return Truth(Point(form._replace(components=len(components.weights)), components))
 
     @staticmethod
     def of(value: object, form: Form) -> Truth | Nodes:
@@ -166,7 +165,7 @@ def _alone(truth: Point, k: int) -> Point:
     parameters = tuple(p[one] for p in c.parameters)
     empty = tuple(p[:0] for p in parameters)
     return Point(
-        replace(truth.form, components=1),
+        truth.form._replace(components=1),
         Components(np.ones_like(c.weights[one]), parameters, empty),
     )
 
@@ -245,7 +244,7 @@ def _divergence_rules(alone: Point, truth: Truth) -> tuple[Rule, ...]:
         low = min(r.nodes.min() for r in rules)
         high = max(r.nodes.max() for r in rules)
         nodes = np.arange(low, high + 1)
-        return (replace(rules[0], nodes=nodes, steps=np.ones_like(nodes), component=None),)
+        return (rules[0]._replace(nodes=nodes, steps=np.ones_like(nodes), component=None),)
     centres, scales = _place(form, truth.point.components)
     more_centres, more_scales = _place(form, alone.components)
     origin = centres[np.argmax(truth.point.components.weights)]

@@ -100,7 +100,9 @@ def _recentred(
     moved = np.abs(new[form.location] - old[form.location])
     if not (moved > _FAR * new[form.scale]).any() and np.isfinite(new[form.scale]).all():
         return None
-    return tuple(n if i == form.location else o for i, (n, o) in enumerate(zip(new, old, strict=True)))
+    return tuple(
+        n if i == form.location else o for i, (n, o) in enumerate(zip(new, old, strict=True))
+    )
 
 
 def _moments_about(
@@ -151,7 +153,7 @@ def fit(
     max_iter: int,
 ) -> Fit:
     """EM from one point until a step gains no more than ``tol`` in mean log-likelihood."""
-    if not (np.isfinite(tol) and tol >= 0):
+    if not isinstance(tol, int | float | np.integer | np.floating) or not 0 <= tol < np.inf:
         raise DataError(problem("tol is not a tolerance", tol, "a number >= 0"))
     if isinstance(max_iter, bool) or not isinstance(max_iter, int | np.integer) or max_iter < 1:
         raise DataError(problem("max_iter is not a count", max_iter, "an integer >= 1"))

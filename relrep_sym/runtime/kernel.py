@@ -14,7 +14,6 @@ with the parameters' differences; elsewhere it is a difference of numbers that d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
@@ -29,6 +28,7 @@ __all__ = [
     "Components",
     "Evaluated",
     "Form",
+    "Parts",
     "Point",
     "Statistics",
     "Workspace",
@@ -55,6 +55,10 @@ Slope = tuple[Array, Array | float]
 """A factor and what is added to a basis function before it."""
 
 
+Parts = tuple[Array, tuple[Array, ...], tuple[Array, ...]]
+"""What generated functions return of a mixture: the fields of :class:`Components`."""
+
+
 class Components(NamedTuple):
     """A batch of mixtures: weights (K, B), each family parameter (K, B), and differences to the
     last.
@@ -67,8 +71,7 @@ class Components(NamedTuple):
     differences: tuple[Array, ...]
 
 
-@dataclass(frozen=True)
-class Form:
+class Form(NamedTuple):
     """The generated functions of one family, and what they leave to be known.
 
     Attributes:
@@ -148,7 +151,9 @@ class Point:
         )
 
     def tame(self, x: Array) -> bool:
-        """Whether no power or quotient that the kernels form can overflow, by a look at the sizes."""
+        """Whether no power or quotient that the kernels form can overflow, by a look at the
+        sizes.
+        """
         c = self.components
         top = max(float(np.abs(p).max()) for p in (*c.parameters, x))
         scales = [

@@ -8,7 +8,7 @@ docstrings. Checks what comes in, broadcasts over leading axes, and leaves the w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,13 +18,12 @@ from relrep_sym.runtime import check, kernel
 from relrep_sym.runtime.check import Array, Coords
 from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_nodes
 from relrep_sym.runtime.fit import Fit, em_step, fit
-from relrep_sym.runtime.kernel import Components, Form, Point
+from relrep_sym.runtime.kernel import Components, Form, Parts, Point
 
 __all__ = ["Chart", "Solver"]
 
 
-@dataclass(frozen=True)
-class Chart:
+class Chart(NamedTuple):
     """The generated functions of one chart; arrays are rows (…, B).
 
     Attributes:
@@ -49,12 +48,12 @@ class Chart:
     upper: tuple[float, ...]
     open_lower: tuple[bool, ...]
     parameters: tuple[str, ...]
-    components: Callable[..., Components]
+    components: Callable[..., Parts]
     to_model: Callable[..., Sequence[Array]]
     pull_back: Callable[..., Sequence[Array]]
     pull_back_model: Callable[..., Sequence[Array]]
     from_model: Callable[..., Sequence[Array]] | None
-    model_components: Callable[..., Components]
+    model_components: Callable[..., Parts]
     to_parameters: Callable[..., Sequence[Array]]
     m_step: Callable[..., tuple[Array, tuple[Array, ...]]] | None
     view: Callable[..., Sequence[Array]] | None
@@ -76,10 +75,10 @@ class Solver:
         c = self.chart
         return check.coordinates(coords, c.coordinates, c.lower, c.upper, c.open_lower)
 
-    def _components(self, rows: Array, made: Callable[..., Components] | None = None) -> Components:
+    def _components(self, rows: Array, made: Callable[..., Parts] | None = None) -> Components:
         """Components of a batch, checked against the model's own domain."""
         with np.errstate(over="ignore", invalid="ignore"):
-            found = (made or self.chart.components)(rows)
+            found = Components(*(made or self.chart.components)(rows))
             finite = [bool(np.isfinite(values.sum())) for values in found.parameters]
         low = found.weights.min()
         if not low >= 0:
@@ -249,9 +248,7 @@ class Solver:
         found = kernel.statistics(point, points, check.sample_weights(weights, points.size))
         share = point.components.weights
         with np.errstate(over="ignore", invalid="ignore"):
-            rows = [
-                np.where(share > 0, share * a, 0.0) for a in (found.mass, *found.moments)
-            ]
+            rows = [np.where(share > 0, share * a, 0.0) for a in (found.mass, *found.moments)]
         for row in rows:
             kernel.insist_finite(row, "a statistic")
         return tuple(row.T.reshape(*given.shape, self.form.components) for row in rows)

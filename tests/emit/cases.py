@@ -48,6 +48,13 @@ def _clashing() -> rs.Derivation:
     return rs.derive(model, chart, view=rs.view(chart, {"mu_1": "x + eta", "t": "mu_2 - x"}))
 
 
+def _lookalikes() -> rs.Derivation:
+    model = rs.mixture("poisson", components=3, weights="1/3")
+    return rs.derive(
+        model, rs.chart(model, {"rate_1": "a1", "rate_2": "a_1**2", "rate_3": "rate2"})
+    )
+
+
 def _wild() -> rs.Derivation:
     model = rs.mixture("normal", components=3)
     rules = {
@@ -92,6 +99,7 @@ BEYOND = {
     "relative8": lambda: _relative(8, "mu", gap="square"),
     "own": _own,
     "clashing": _clashing,
+    "lookalikes": _lookalikes,
     "wild": _wild,
     "viewed3": lambda: _viewed(3),
 }

@@ -28,7 +28,7 @@ _FUNCTIONS: dict[str, Callable[..., object]] = {
 
 @dataclass
 class World:
-    """What the letters stand for: the sample and its weights, the densities, and numbers by name."""
+    """What the letters stand for: the sample and its weights, densities, and numbers by name."""
 
     x: np.ndarray
     w: np.ndarray
@@ -240,9 +240,11 @@ class Reader:
         head = self.take()
         if head in (r"\mathrm", r"\tilde", r"\bar"):
             self.take("{")
-            while self.peek() != "}":
-                head += self.take()
-            self.take("}")
+            open_braces = 1
+            while open_braces:
+                token = self.take()
+                open_braces += {"{": 1, "}": -1}.get(token, 0)
+                head += token if token not in "{}" else ""
         elif head == r"\log":
             return ("log", *self.name())
         key = [head]

@@ -47,7 +47,7 @@ def weights_of(components, rng):
 def theta(module, mixture):
     """θ of a mixture (weights, parameters …) for a module in which all or some are free."""
     weights, *parameters = (np.asarray(row, dtype=float) for row in mixture)
-    roles = dict(zip(module._FORM.names, parameters, strict=True))
+    roles = dict(zip(module._solver().form.names, parameters, strict=True))
     out = []
     for name in module.PARAMETERS:
         stem, _, number = name.rpartition("_")

@@ -179,8 +179,10 @@ class ChartFragments:
     ) -> list[str]:
         weights = [lowered(w) for w in self.model.weight_expressions]
         values = {r: [lowered(v) for v in self.model.component(r)] for r in self.roles}
-        deltas_of = {r: [v if isinstance(v, Num) else Var(n) for n, v in reversed(rows)]
-                     for r, rows in known.items()}
+        deltas_of = {
+            r: [v if isinstance(v, Num) else Var(n) for n, v in reversed(rows)]
+            for r, rows in known.items()
+        }
         computed = [Assign(n, v) for rows in known.values() for n, v in rows]
         program = share([*program, *(a for a in computed if not isinstance(a.value, Num))])
         every = [*weights, *(v for row in values.values() for v in row)]
@@ -196,7 +198,7 @@ class ChartFragments:
             else:
                 deltas.append(f"{role}[:-1] - {role}[-1]")
         roles = _tuple(self.roles)
-        return [*lines, *bracketed("return Components(", ["weights", roles, _tuple(deltas)], ")")]
+        return [*lines, *_returned(["weights", roles, _tuple(deltas)])]
 
     def to_model(self) -> list[str]:
         """Body of ``_to_model(rows)``."""
@@ -279,10 +281,7 @@ class ChartFragments:
         """Body of ``_view(rows)``."""
         targets = _view_targets(view)
         program = share(
-            [
-                Assign(n, lower(e, self.leaf))
-                for n, e in zip(targets, view.expressions, strict=True)
-            ]
+            [Assign(n, lower(e, self.leaf)) for n, e in zip(targets, view.expressions, strict=True)]
         )
         lines = self._unpack(program) + assignments(program)
         return lines + bracketed("return [", targets, "]")
@@ -322,6 +321,13 @@ def _apart(name: str, taken: Sequence[str]) -> str:
     while label in taken:
         label += "_"
     return label
+
+
+def _returned(items: Sequence[str]) -> list[str]:
+    line = f"return {', '.join(items)}"
+    if len(line) + 4 <= WIDTH:
+        return [line]
+    return ["return (", *(f"    {i}," for i in items), ")"]
 
 
 def _plain(rule: sp.Expr) -> bool:

@@ -255,9 +255,9 @@ def _environment() -> jinja2.Environment:
         tuple=_inner_tuple,
         tuple_target=lambda names: ", ".join(names) if len(names) > 1 else f"({names[0]},)",
         assign=lambda name, items: "\n".join(bracketed(f"{name} = (", items, ")", 0)),
-        keyword=lambda name, items: _indented(bracketed(f"{name}=(", items, "),", 4)),
+        keyword=lambda name, items: _indented(bracketed(f"{name}=(", items, "),", 8), 8),
         mapping=lambda name, items: "\n".join(bracketed(f"{name} = {{", items, "}", 0)),
-        keyword_mapping=lambda name, items: _indented(_mapping(name, items)),
+        keyword_mapping=lambda name, items: _indented(_mapping(name, items), 8),
     )
     return env
 
@@ -281,8 +281,8 @@ def _inner_tuple(items: Sequence[str]) -> str:
     return ", ".join(items) + ("," if len(items) == 1 else "")
 
 
-def _indented(lines: Sequence[str]) -> str:
-    return "\n".join(f"    {line}" for line in lines)
+def _indented(lines: Sequence[str], depth: int) -> str:
+    return "\n".join(" " * depth + line for line in lines)
 
 
 def _mapping(name: str, items: dict[str, str]) -> list[str]:
@@ -291,7 +291,7 @@ def _mapping(name: str, items: dict[str, str]) -> list[str]:
         return [f"{name}={{}},"]
     lines = [f"{name}={{"]
     for key, text in items.items():
-        pieces = _wrapped(text, 78)
+        pieces = _wrapped(text, 74)
         if len(pieces) == 1:
             lines.append(f"    {_quote(key)}: {_quote(pieces[0])},")
         else:

@@ -48,6 +48,4 @@ def identifiers(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, st
 
 def _bars(name: str, barred: frozenset[str]) -> bool:
     made = _PREFIXES.match(name) or _NUMBERED.match(name)
-    return (
-        keyword.iskeyword(name) or name in barred or made is not None or len(name) > LONGEST
-    )
+    return keyword.iskeyword(name) or name in barred or made is not None or len(name) > LONGEST
