@@ -139,8 +139,8 @@ def relative(
 
     >>> from relrep_sym.declare.model import mixture
     >>> c = relative(mixture("normal", components=2, scales=1), "mu", gap="square", clearance="1/2")
-    >>> [str(rule) for _, rule in c.program]
-    ['pi_1', 'mu_1', 'Delta_1**2 + mu_1 + 1/2']
+    >>> c.program[2][1] - c.program[1][0]
+    Delta_1**2 + 1/2
     """
     model = _model_of(model)
     roles = (parameter,) if isinstance(parameter, str) else parameter

@@ -122,6 +122,7 @@ def document(record: Record) -> str:
         r"\allowdisplaybreaks",
         r"\raggedbottom",
         r"\emergencystretch=3em",
+        r"\displaywidowpenalty=10000",
         r"\begin{document}",
         *body,
         r"\end{document}",
@@ -187,7 +188,7 @@ def _paragraph(record: Record, equation: Equation) -> list[str]:
     if equation.name == "fisher":
         prose.append(rf"$J$ is the Jacobian~(\ref{{{record.label('jacobian')}}}).")
     if equation.name == "mobility" and record.mobility_is_seen:
-        prose.append("$J J^{\\top}$ is in the view's functions.")
+        prose.append("$J$ is in the coordinates, $J J^{\\top}$ in the view's functions.")
     if equation.kernels:
         names = ", ".join(rf"\texttt{{{_words(k)}}}" for k in equation.kernels)
         prose.append(f"Computed by {names}.")
@@ -204,7 +205,8 @@ def _key(cite: str) -> str:
 
 def _cite(cite: str) -> str:
     key, _, place = cite.partition(", ")
-    return rf"\cite[{_words(place)}]{{{key}}}" if place else rf"\cite{{{key}}}"
+    where = _words(place).replace(" ", "~")
+    return rf"\cite[{where}]{{{key}}}" if place else rf"\cite{{{key}}}"
 
 
 def _domains(record: Record) -> str:

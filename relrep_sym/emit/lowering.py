@@ -60,7 +60,7 @@ def lower(expression: sp.Expr, leaf: Callable[[sp.Symbol], Node]) -> Node:
         return _exp(e, leaf)
     if e.is_Pow:
         return _pow(e.base, e.exp, leaf)
-    name = _FUNCTIONS.get(type(e))
+    name = _FUNCTIONS.get(type(e)) or getattr(type(e), "kernel_name", None)
     if name is None:
         raise DerivationError(
             problem(

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from functools import cache
 
 import sympy as sp
-from sympy.codegen.cfunctions import log1p
 
 from relrep_sym.declare.family import Family
 from relrep_sym.errors import DerivationError, problem
 
-__all__ = ["ComponentForm", "StirlingRemainder", "component_form", "difference_symbol"]
+__all__ = ["ComponentForm", "LogRatio", "StirlingRemainder", "component_form", "own_symbol", "difference_symbol"]
 
 
 def difference_symbol(parameter: str) -> sp.Symbol:
@@ -47,8 +46,8 @@ class ComponentForm:
             evaluated apart; else None.
         score: for each parameter the coefficients (a_0, …, a_J) of ∂ log f/∂φ_i = Σ_j a_j b_j.
         odds: the coefficients (e_0, …, e_J), in the reference's parameters and the differences to
-            them, of log f(x | φ + δ) − log f(x | φ) = Σ_j e_j b_j(z); each vanishes with δ without
-            cancellation.
+            them (and the component's own), of log f(x | φ + δ) − log f(x | φ) = Σ_j e_j b_j(z); each
+            vanishes with δ without cancellation.
     """
 
     family: Family
@@ -88,7 +87,7 @@ def component_form(family: Family) -> ComponentForm:
     >>> form.basis, form.height, form.score[0]
     ((z, z**2), sqrt(2)/(2*sqrt(pi)*sigma), (0, sqrt(2)/sigma, 0))
     >>> component_form(family_named("poisson")).odds
-    (-delta_rate, log1p(delta_rate/rate))
+    (-delta_rate, LogRatio(delta_rate, rate, own_rate))
     """
     z = sp.Symbol("z", real=True)
     location, scale = family.location, family.scale
@@ -139,6 +138,20 @@ def component_form(family: Family) -> ComponentForm:
     )
 
 
+class LogRatio(sp.Function):
+    """log(whole/base) with whole = base + difference, to its digits whichever of them is small.
+
+    Its arguments are the difference, the base and the whole.
+    """
+
+    kernel_name = "log_ratio"
+
+    def _eval_rewrite_as_log(
+        self, difference: sp.Expr, base: sp.Expr, whole: sp.Expr, **_: object
+    ) -> sp.Expr:
+        return sp.log(whole) - sp.log(base)
+
+
 class StirlingRemainder(sp.Function):
     """s(x) = log Γ(x + 1) − x log x + x, with s(0) = 0: what Stirling's formula leaves, O(log
     x).
@@ -152,7 +165,7 @@ def _anchor(family: Family, common: sp.Expr) -> tuple[sp.Expr, tuple[sp.Expr, sp
     """(common, rest) of log f with log Γ(x + 1) = s(x) + x log x − x put in.
 
     The rest is what the parameters enter, with x log x − x: terms of the size of x log x that
-    cancel, so its logarithms are brought together into log1p.
+    cancel, so its logarithms are brought together into one.
     """
     x = family.x
     remainder = StirlingRemainder(x)
@@ -213,10 +226,25 @@ def _refuse_entangled(family: Family, function: sp.Expr) -> None:
         )
 
 
+def own_symbol(parameter: str) -> sp.Symbol:
+    """The symbol of a component's own parameter, beside the reference's and the difference."""
+    return sp.Symbol(f"own_{parameter}", positive=True)
+
+
+def _own(value: sp.Expr) -> sp.Expr:
+    """``value`` with every parameter plus its difference written as the component's own."""
+    moved = [s for s in value.free_symbols if s.name.startswith("delta_")]
+    for delta in moved:
+        name = delta.name.removeprefix("delta_")
+        for base in [s for s in value.free_symbols if s.name == name]:
+            value = value.subs(base + delta, own_symbol(name))
+    return value
+
+
 def _without_cancellation(coefficient: sp.Expr) -> sp.Expr:
     """A coefficient that vanishes with the differences, with the vanishing factor explicit.
 
-    Logarithms log a − log b become log1p((a − b)/b), what is rational is brought together and
+    Logarithms log a − log b become one :class:`LogRatio`, what is rational is brought together and
     factored. Differences are then factors, not small results of large subtractions.
     """
     logs: dict[sp.Expr, sp.Expr] = {}
@@ -236,5 +264,5 @@ def _without_cancellation(coefficient: sp.Expr) -> sp.Expr:
             out += logs[a] * sp.log(a)
             continue
         arguments.remove(partner)
-        out += logs[a] * log1p(sp.factor((a - partner) / partner))
+        out += logs[a] * LogRatio(sp.factor(a - partner), partner, _own(a))
     return out

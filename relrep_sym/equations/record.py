@@ -72,16 +72,21 @@ class Record:
     @property
     def names(self) -> tuple[str, ...]:
         """The equations' names, in order."""
+        last = ("m_step",) if isinstance(self.m_step_or_reason, MStep) else ()
+        return (*self._always, *last)
+
+    @property
+    def _always(self) -> tuple[str, ...]:
+        """The names of what every derivation has: nothing is solved for them."""
         base = ("chart", "jacobian", "log_likelihood", "responsibilities", "score", "averaged")
         seen = ("view", "mobility", "averaged_in_view") if self.view is not None else ()
-        last = ("m_step",) if isinstance(self.m_step_or_reason, MStep) else ()
-        return (*base, *seen, "kl", "fisher", *last)
+        return (*base, *seen, "kl", "fisher")
 
     def __iter__(self) -> Iterator[Equation]:
         return (self[name] for name in self.names)
 
     def __getitem__(self, name: str) -> Equation:
-        if name not in self.names:
+        if name not in self._always and name not in self.names:
             raise DerivationError(
                 problem("no such equation", name, "one of " + ", ".join(self.names))
             )

@@ -87,7 +87,7 @@ class Form(NamedTuple):
             where the basis is shared, and the log-odds come from the coefficients of ``odds``.
         exponents: (coefficients, basis, rows, out, spare) → fills log f_k less its height for some
             rows k.
-        odds: (reference parameters, differences) → coefficients e_0 … e_J of the log-odds.
+        odds: (reference parameters, differences, own parameters) → coefficients e_0 … e_J of the log-odds.
         score: family parameters → for each, over b_1 … b_J, (slope, offset) or None: ∂ log f is the
             sum of slope · (b_j + offset).
         common: x → log g(x), the term without parameters; None where there is none.
@@ -166,7 +166,8 @@ class Point:
     def odds(self) -> tuple[Array, ...]:
         """Coefficients e_0 … e_J (K − 1, B, 1) of the log-odds, free of cancellation."""
         reference = tuple(p[-1:] for p in self.components.parameters)
-        found = self.form.odds(*reference, *self.components.differences)
+        own = tuple(p[:-1] for p in self.components.parameters)
+        found = self.form.odds(*reference, *self.components.differences, *own)
         return tuple(np.broadcast_to(e, self.heights[:-1].shape)[..., None] for e in found)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Compiled modules that the tests of this folder share, and the same mathematics written by hand."""
+"""Compiled modules that these tests share, and the same mathematics written by hand."""
 
 from __future__ import annotations
 
@@ -44,10 +44,19 @@ def weights_of(components, rng):
     return rng.dirichlet(np.full(components, 5.0))
 
 
+def family_of(module):
+    """(the family's name, the number of components) of a module."""
+    names = [n for n in (*module.PARAMETERS, *module.FIXED) if "_" in n]
+    count = max(int(n.rpartition("_")[2]) for n in names)
+    return ("normal" if any(n.startswith("mu") for n in names) else "poisson"), count
+
+
 def theta(module, mixture):
     """θ of a mixture (weights, parameters …) for a module in which all or some are free."""
     weights, *parameters = (np.asarray(row, dtype=float) for row in mixture)
-    roles = dict(zip(module._solver().form.names, parameters, strict=True))
+    roles = dict(
+        zip(("mu", "sigma") if len(parameters) == 2 else ("rate",), parameters, strict=True)
+    )
     out = []
     for name in module.PARAMETERS:
         stem, _, number = name.rpartition("_")

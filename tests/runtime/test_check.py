@@ -142,7 +142,10 @@ def test_coordinates_become_rows_with_the_leading_shape():
 @pytest.mark.parametrize(
     ("coords", "text"),
     [
-        (0.5, r"coords has the wrong shape; given: shape \(\); expected: shape \(…, 3\) for \(v, s, m\)"),
+        (
+            0.5,
+            r"coords has the wrong shape; given: shape \(\); expected: .* for \(v, s, m\)",
+        ),
         ([0.5, 1.0], "coords has the wrong shape"),
         ([[0.5], [1.0], [2.0]], "coords has the wrong shape"),
         (np.empty((0, 3)), "coords is empty"),

@@ -20,7 +20,10 @@ UNIT = 2.0**-53
 COUNTS = [1, 2, 3, 5, 8]
 CHARTS = ["identity", "relative", "square", "log"]
 CASES = [
-    ("normal", k, chart) for k in COUNTS for chart in CHARTS if k > 1 or chart in ("identity", "log")
+    ("normal", k, chart)
+    for k in COUNTS
+    for chart in CHARTS
+    if k > 1 or chart in ("identity", "log")
 ] + [("poisson", k, chart) for k in (1, 2, 3, 5, 8) for chart in ("identity", "log")]
 
 
@@ -29,7 +32,11 @@ def point_of(family, components, chart, seed=0):
     mixture = normals(components, seed) if family == "normal" else poissons(components, seed)
     module = compiled(family, components, chart)
     if chart == "square":  # the means ascend by more than the clearance
-        mixture = (mixture[0], mixture[1][0] + np.cumsum(0.3 + np.diff(mixture[1], prepend=0)), *mixture[2:])
+        mixture = (
+            mixture[0],
+            mixture[1][0] + np.cumsum(0.3 + np.diff(mixture[1], prepend=0)),
+            *mixture[2:],
+        )
     coords = module.from_model(theta(module, mixture))
     rng = np.random.default_rng(seed)
     x = rng.normal(1.0, 4.0, 60) if family == "normal" else rng.integers(0, 40, 60).astype(float)
@@ -70,7 +77,9 @@ def test_statistics_are_sums_of_responsibilities_times_the_basis(family, compone
         z = (x[:, None] - mixture[1]) / mixture[2] / np.sqrt(2.0)
         rows = [z, z * z]
     for found, row in zip(moments, rows, strict=True):
-        assert (np.abs(found - (r * row).mean(axis=0)) <= 1e-12 * np.abs(r * row).mean(axis=0)).all()
+        assert (
+            np.abs(found - (r * row).mean(axis=0)) <= 1e-12 * np.abs(r * row).mean(axis=0)
+        ).all()
 
 
 # ------------------------------------------------------------------ weights, batches, blocks
@@ -130,7 +139,8 @@ def test_the_same_call_gives_the_same_bits():
     x = np.random.default_rng(0).normal(1.0, 3.0, 200_000)
     np.testing.assert_array_equal(module.score(x, coords), module.score(x, coords))
     np.testing.assert_array_equal(
-        module.score(x[: 2 * kernel.BLOCK], coords), module.score(x[: 2 * kernel.BLOCK].copy(), coords)
+        module.score(x[: 2 * kernel.BLOCK], coords),
+        module.score(x[: 2 * kernel.BLOCK].copy(), coords),
     )
 
 
@@ -157,7 +167,7 @@ def test_memory_is_of_the_size_of_a_block(weighted):
 
 @pytest.mark.parametrize(("family", "components", "chart"), [CASES[1], CASES[9], CASES[-3]])
 def test_the_shifted_path_gives_what_the_plain_path_gives(monkeypatch, family, components, chart):
-    module, coords, mixture, x = point_of(family, components, chart)
+    module, coords, _, x = point_of(family, components, chart)
     x = x[np.abs(x - 1.0) < 8.0]
     functions = [
         module.log_density, module.responsibilities, module.score_samples, module.score,
@@ -179,8 +189,11 @@ def test_components_far_apart(order, away):
     module = compiled("normal", 2)
     coords = theta(module, mixture)
     x = np.array([0.3, -1.0, away + 0.25, 0.5 * away])
-    np.testing.assert_allclose(module.log_density(x, coords), models.log_density(x, mixture), rtol=4e-14)
+    np.testing.assert_allclose(
+        module.log_density(x, coords), models.log_density(x, mixture), rtol=4e-14
+    )
     for n in range(4):
+
         def value(c, n=n):
             return models.mean_log_likelihood(x[n : n + 1], c, 2, "identity")
 
@@ -217,7 +230,9 @@ def test_tails_are_exact(distance, last):
     x = [-distance, distance, 1.5 + 40.0 * last, 1.5 - distance * last]
     assert max(entries(module.log_density(x, coords), [at.log_density(v) for v in x])) < 64
     assert max(entries(module.score_samples(x, coords), [at.score_sample(v) for v in x])) < 64
-    assert max(entries(module.responsibilities(x, coords), [at.responsibilities(v) for v in x])) < 64
+    assert (
+        max(entries(module.responsibilities(x, coords), [at.responsibilities(v) for v in x])) < 64
+    )
 
 
 @pytest.mark.parametrize("far", [1e155, 1e160, 1e300, np.finfo(float).max])
@@ -264,9 +279,10 @@ def test_beyond_the_extreme_there_is_an_error_or_a_number(scale, x):
     module, coords = compiled("normal", 2), [0.3, 0.0, 2.0, 1.0, scale]
     for f in (module.log_density, module.responsibilities, module.score_samples, module.score):
         try:
-            assert np.isfinite(f([x, 0.2], coords)).all()
-        except DomainError as why:
-            assert "overflows" in str(why) or "too extreme" in str(why)
+            found = f([x, 0.2], coords)
+        except DomainError:
+            continue
+        assert np.isfinite(found).all()
 
 
 @pytest.mark.parametrize("weights", [(0.0, 1.0), (1.0, 0.0), (1e-300, 1.0), (1e-12, 1 - 1e-12)])
@@ -280,7 +296,9 @@ def test_components_of_no_or_hardly_any_weight(weights, away):
     for sample, expected in [(x, exact), (x[:1], exact[:1])]:  # alone, and in a block with others
         found = module.log_density(sample, coords)
         np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
-        np.testing.assert_allclose(module.log_likelihood(sample, coords), expected.mean(), rtol=1e-13)
+        np.testing.assert_allclose(
+            module.log_likelihood(sample, coords), expected.mean(), rtol=1e-13
+        )
     r = module.responsibilities(x, coords)
     np.testing.assert_allclose(r, models.responsibilities(x, mixture), rtol=1e-11, atol=1e-300)
 
@@ -358,24 +376,19 @@ def test_merging_poisson_rates():
             assert abs(found - exact) <= 64 * UNIT * abs(exact)
 
 
-LOST = pytest.mark.xfail(
-    strict=True, reason="log1p(-1 + rate/x) and log1p(-1 + rate/rate_K) lose the small rate's digits"
-)
-
-
 @pytest.mark.parametrize(
     ("rates", "x"),
     [
         ((1e-3, 1.0), [0.0, 1.0, 3.0, 50.0]),
         ((1.0, 1e4), [0.0, 1.0, 3.0, 50.0, 9950.0]),
-        pytest.param((1e-3, 1.0), [9950.0], marks=LOST),
-        pytest.param((1e-10, 2.0), [1.0, 3.0, 50.0, 9950.0], marks=LOST),
-        pytest.param((2.0, 1e-10), [1.0, 3.0, 50.0, 9950.0], marks=LOST),
-        pytest.param((1e-3, 1e4), [1.0, 3.0, 50.0, 9950.0], marks=LOST),
-        pytest.param((1e-20, 3.0), [0.0, 1.0, 3.0], marks=LOST),
-        pytest.param((1.0, 2.0), [1e6], marks=LOST),
-        pytest.param((1.0, 2.0), [1e12], marks=LOST),
-        pytest.param((1.0, 2.0), [1e17], marks=LOST),
+        ((1e-3, 1.0), [9950.0]),
+        ((1e-10, 2.0), [1.0, 3.0, 50.0, 9950.0]),
+        ((2.0, 1e-10), [1.0, 3.0, 50.0, 9950.0]),
+        ((1e-3, 1e4), [1.0, 3.0, 50.0, 9950.0]),
+        ((1e-20, 3.0), [0.0, 1.0, 3.0]),
+        ((1.0, 2.0), [1e6]),
+        ((1.0, 2.0), [1e12]),
+        ((1.0, 2.0), [1e17]),
     ],
     ids=repr,
 )
@@ -391,7 +404,6 @@ def test_poisson_rates_and_counts_far_apart(rates, x):
 
 
 @pytest.mark.parametrize("x", [1e306, 1e308])
-@pytest.mark.xfail(strict=True, reason="log1p(-1) divides by zero before the overflow is seen")
 def test_counts_whose_factorial_overflows_are_a_clear_error(x):
     with pytest.raises(DomainError, match="overflows"):
         compiled("poisson", 2).log_density([x], [0.5, 1.0, 2.0])
@@ -404,7 +416,9 @@ def test_a_single_component():
     module = compiled("normal", 1)
     x = np.array([-1.0, 0.5, 3.0])
     mpmath.mp.dps = 30
-    np.testing.assert_allclose(module.log_density(x, [0.5, 2.0]), models.log_density(x, ([1], [0.5], [2])))
+    np.testing.assert_allclose(
+        module.log_density(x, [0.5, 2.0]), models.log_density(x, ([1], [0.5], [2]))
+    )
     np.testing.assert_array_equal(module.responsibilities(x, [0.5, 2.0]), np.ones((3, 1)))
     z = (x - 0.5) / 2.0
     expected = np.stack([z / 2.0, (z * z - 1.0) / 2.0], axis=1)
@@ -425,7 +439,9 @@ def test_dots_in_stretches():
     np.testing.assert_allclose(kernel.dots(a, b), (a * b).sum(axis=-1), rtol=1e-11)
 
 
-@pytest.mark.parametrize(("batch", "count"), [(1, 1), (1, 100_000), (7, 3), (100, 1000), (5, 50_000)])
+@pytest.mark.parametrize(
+    ("batch", "count"), [(1, 1), (1, 100_000), (7, 3), (100, 1000), (5, 50_000)]
+)
 def test_blocks_cover_each_pair_once(batch, count):
     seen = np.zeros((batch, count), dtype=int)
     for b, i in kernel.blocks(batch, count):

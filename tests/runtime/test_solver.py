@@ -1,4 +1,4 @@
-"""The contract of a generated module: shapes, what is accepted, what is refused and in which words."""
+"""The contract of a generated module: shapes, what is accepted, what is refused and how."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy import stats
 
 import relrep_sym as rs
 from relrep_sym.errors import DataError, DomainError, NoInverseError, RelrepError
-from tests.runtime.models import OWN, compiled, derived, normals, poissons, theta
+from tests.runtime.models import OWN, compiled, derived, family_of, normals, poissons, theta
 
 X = np.array([-1.0, 0.0, 0.5, 2.0])
 TRUTH = ([0.3, 0.7], [0.0, 1.5], [1.0, 0.75])
@@ -38,8 +38,8 @@ MODULES = {
 
 def start(module):
     """A point of the module's chart, and a sample and a truth for it."""
-    count = module._solver().form.components
-    normal = len(module._solver().form.names) == 2
+    family, count = family_of(module)
+    normal = family == "normal"
     mixture = normals(count) if normal else poissons(count)
     mixture = (mixture[0], np.arange(count) + 0.25, *mixture[2:])
     if "sigma" in module.PARAMETERS:
@@ -60,7 +60,7 @@ def module(request):
 def test_every_function_broadcasts_over_leading_axes(module, leading):
     coords, x, truth = start(module)
     many = np.broadcast_to(coords, (*leading, coords.size)).copy()
-    p, t, k, n = coords.size, len(module.PARAMETERS), module._solver().form.components, x.size
+    p, t, k, n = coords.size, len(module.PARAMETERS), family_of(module)[1], x.size
     assert module.to_model(many).shape == (*leading, t)
     assert module.from_model(module.to_model(many)).shape == (*leading, p)
     assert module.jacobian(many).shape == (*leading, t, p)
@@ -88,7 +88,7 @@ def test_a_scalar_point_has_no_sample_axis(module):
     coords, x, _ = start(module)
     one, row = x[1], module.score_samples(x[1:2], coords)
     assert np.shape(module.log_density(one, coords)) == ()
-    assert module.responsibilities(one, coords).shape == (module._solver().form.components,)
+    assert module.responsibilities(one, coords).shape == (family_of(module)[1],)
     np.testing.assert_array_equal(module.score_samples(one, coords), row[0])
     np.testing.assert_array_equal(module.score(one, coords), module.score([one], coords))
     assert module.log_density(one, [list(coords)] * 3).shape == (3,)
@@ -100,7 +100,9 @@ def test_lists_tuples_and_integers_are_accepted(module):
     np.testing.assert_array_equal(module.score(*as_lists), module.score(x, coords))
     np.testing.assert_array_equal(module.fisher(tuple(coords)), module.fisher(coords))
     arrays = tuple(np.asarray(row) for row in truth)
-    np.testing.assert_array_equal(module.averaged_field(coords, arrays), module.averaged_field(coords, truth))
+    np.testing.assert_array_equal(
+        module.averaged_field(coords, arrays), module.averaged_field(coords, truth)
+    )
     whole = np.array([0, 1, 2, 5])
     for kind in (int, np.int32, np.uint8, np.float32):
         np.testing.assert_array_equal(
@@ -127,8 +129,8 @@ def test_what_was_passed_is_left_alone_and_what_is_returned_is_new(module):
     kept = coords.copy(), x.copy()
     coords.flags.writeable = x.flags.writeable = False
     for found in (
-        module.to_model(coords), module.from_model(module.to_model(coords)), *module.components(coords),
-        module.score(x, coords), module.score_samples(x, coords), module.fisher(coords),
+        module.to_model(coords), module.from_model(module.to_model(coords)),
+        *module.components(coords), module.score(x, coords), module.score_samples(x, coords), module.fisher(coords),
         module.averaged_field(coords, truth),
     ):  # fmt: skip
         found[...] = np.nan
@@ -214,7 +216,8 @@ def functions_of_coords(module):
         ).split()
     ]
     out += [
-        (n, lambda c, n=n: getattr(module, n)(c)) for n in ("to_model", "jacobian", "components", "fisher")
+        (n, lambda c, n=n: getattr(module, n)(c))
+        for n in ("to_model", "jacobian", "components", "fisher")
     ]
     out += [(n, lambda c, n=n: getattr(module, n)(c, truth)) for n in ("averaged_field", "kl")]
     out.append(("sample", lambda c: module.sample(rng, 3, c)))
@@ -273,7 +276,9 @@ def test_weights_outside_the_simplex_are_refused():
     module = compiled("normal", 3)
     coords = [0.6, 0.5, 0.0, 1.0, 2.0, 1.0, 1.0, 1.0]
     for _, f in functions_of_coords(module):
-        with pytest.raises(DomainError, match="the weight of component 3 is negative; given: -0.1"):
+        with pytest.raises(
+            DomainError, match=r"the weight of component 3 is negative; given: -0\.1"
+        ):
             f(coords)
     module.score(X, [0.6, 0.4 + 1e-16, *coords[2:]])  # a last weight of -1e-16 is rounding
 
@@ -306,7 +311,10 @@ def test_absurd_but_finite_locations_are_no_warning():
     [
         ([1.0, 1.0, -0.5, 1.0], "a weight is negative; given: -0.5"),
         (np.zeros(4), "the weights are all zero"),
-        (np.ones(3), r"weights and x differ in shape; given: weights \(3,\); expected: shape \(4,\)"),
+        (
+            np.ones(3),
+            r"weights and x differ in shape; given: weights \(3,\); expected: shape \(4,\)",
+        ),
         (np.ones((4, 1)), "weights and x differ in shape"),
         ([1, 1, np.nan, 1], r"weights\[2\] is not finite"),
         ("equal", "weights is not numeric"),
@@ -321,7 +329,9 @@ def test_bad_sample_weights_are_refused_everywhere(module, weights, text):
         module.fit(x, coords, weights=weights)
 
 
-@pytest.mark.parametrize(("x", "shown"), [([0, 1.5], "1.5"), ([-1], "-1.0"), ([2.0, 1e-9], "1e-09")])
+@pytest.mark.parametrize(
+    ("x", "shown"), [([0, 1.5], "1.5"), ([-1], "-1.0"), ([2.0, 1e-9], "1e-09")]
+)
 def test_counts_are_whole_and_not_negative(x, shown):
     for name, f in functions_of_x(compiled("poisson", 2)):
         with pytest.raises(DataError, match=f"x is not a count; given: {shown}"):
@@ -334,7 +344,12 @@ def test_counts_are_whole_and_not_negative(x, shown):
 
 BAD_TRUTHS = [
     ("normal", ([0.5, 0.5],), DataError, "this is no truth; given: 1 arrays"),
-    ("normal", ([0.5, 0.5], [0, 1], [1, 1], [1, 1]), DataError, "this is no truth; given: 4 arrays"),
+    (
+        "normal",
+        ([0.5, 0.5], [0, 1], [1, 1], [1, 1]),
+        DataError,
+        "this is no truth; given: 4 arrays",
+    ),
     ("normal", None, DataError, "this is no truth; given: NoneType"),
     ("normal", "N(0, 1)", DataError, "this is no truth; given: str"),
     ("normal", np.ones((3, 2)), DataError, "this is no truth; given: ndarray"),
@@ -398,17 +413,18 @@ def test_charts_round_trip(components, chart):
 def test_the_jacobian_is_that_of_the_map(components, chart):
     module = compiled("normal", components, chart)
     weights, means, scales = normals(components, seed=5)
-    coords = module.from_model(theta(module, (weights, means + 0.3 * np.arange(components), scales)))
+    coords = module.from_model(
+        theta(module, (weights, means + 0.3 * np.arange(components), scales))
+    )
     steps = 1e-5 * np.eye(coords.size)
     slopes = (module.to_model(coords + steps) - module.to_model(coords - steps)) / 2e-5
     np.testing.assert_allclose(module.jacobian(coords), slopes.T, atol=1e-9)
 
 
 def test_theta_off_the_image_is_refused_by_name():
-    for chart, error in (("relative", "Delta_1 would leave its domain; given: Delta_1 = -1.0"),
-                         ("square", "Delta_1 would leave its domain; given: Delta_1 = nan")):  # fmt: skip
+    for chart, given in (("relative", "-1.0"), ("square", "nan")):
         module = compiled("normal", 2, chart)
-        with pytest.raises(DomainError, match=error):
+        with pytest.raises(DomainError, match=f"Delta_1 would leave .*given: Delta_1 = {given}"):
             module.from_model([0.5, 1.0, 0.0, 1.0, 1.0])
     with pytest.raises(DataError, match="theta has the wrong shape"):
         module.from_model([0.5, 1.0, 0.0])
@@ -424,7 +440,11 @@ def test_a_chart_without_an_inverse_says_so():
     model = rs.mixture("normal", components=2, weights="1/2", scales=1)
     low = rs.derive(model, rs.chart(model, {"mu_1": "m", "mu_2": "m + 1"}), name="low").compile()
     assert low.score(X, [0.5]).shape == (1,)
-    for call in (lambda: low.from_model([0.0, 1.0]), lambda: low.em_step(X, [0.5]), lambda: low.fit(X, [0.5])):
+    for call in (
+        lambda: low.from_model([0.0, 1.0]),
+        lambda: low.em_step(X, [0.5]),
+        lambda: low.fit(X, [0.5]),
+    ):
         with pytest.raises(NoInverseError, match="as many coordinates"):
             call()
 
@@ -447,7 +467,9 @@ def test_an_inverse_that_was_given_for_fewer_coordinates_holds_on_the_image_only
 def test_a_map_of_ones_own():
     module = compiled("normal", 2, "own", scales=1)
     v, w, u = 0.3, 0.5, -1.5
-    np.testing.assert_allclose(module.to_model([v, w, u]), [v, w + (1 - v) * u, w - v * u], rtol=1e-15)
+    np.testing.assert_allclose(
+        module.to_model([v, w, u]), [v, w + (1 - v) * u, w - v * u], rtol=1e-15
+    )
     np.testing.assert_allclose(module.from_model(module.to_model([v, w, u])), [v, w, u], rtol=1e-14)
     assert set(OWN) == set(module.PARAMETERS)
 
@@ -545,8 +567,8 @@ def test_importing_a_generated_module_loads_numpy_alone(tmp_path):
         fresh.fit([0.0, 1.0, 3.0, 4.0, 4.5], [0.5, 0.0, 1.0, 1.0, 1.0])
         heavy = {"sympy", "mpmath", "scipy", "jinja2", "matplotlib", "click"}
         assert not heavy & set(sys.modules), heavy & set(sys.modules)
-        floors = {m for m in sys.modules if m.startswith("relrep_sym.")}
-        assert not any(f.split(".")[1] in ("declare", "equations", "emit", "verify", "api") for f in floors)
+        floors = {m.split(".")[1] for m in sys.modules if m.startswith("relrep_sym.")}
+        assert floors == {"errors", "runtime"}, floors
     """
     (tmp_path / "load.py").write_text(textwrap.dedent(script))
     done = subprocess.run(

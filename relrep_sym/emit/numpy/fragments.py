@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
+from functools import cached_property
 
 import sympy as sp
 from sympy.core.sympify import _sympify
@@ -82,7 +83,8 @@ def _line(target: str, value: Node, depth: int) -> list[str]:
         ]
     lines: list[str] = []
     for longest in (40, 20, 0):
-        lines, args = [], []
+        lines = []
+        args: list[Node] = []
         for n, a in enumerate(value.args):
             if isinstance(a, Op) and len(infix(a)) > longest:
                 part = f"part{depth + 1}_{n + 1}"
@@ -237,6 +239,11 @@ class ChartFragments:
         if rest == self.model.components - 1:
             return item
         return Op("sub", (item, Item("d_weights", rest)))
+
+    @cached_property
+    def _reversed(self) -> list[tuple[sp.Symbol, sp.Expr]]:
+        """The chart's program walked backwards, once for both pull-backs."""
+        return pull_back(self.chart)
 
     def _pull_back(self, known: Mapping[sp.Symbol, Node]) -> list[str]:
         bars = dict(known)

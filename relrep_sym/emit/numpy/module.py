@@ -17,7 +17,7 @@ from pathlib import Path
 import jinja2
 
 from relrep_sym.emit.files import UNSIGNED, signed
-from relrep_sym.emit.latex import tex
+from relrep_sym.emit.latex import one_line
 from relrep_sym.emit.numpy.fragments import (
     ChartFragments,
     bracketed,
@@ -31,8 +31,7 @@ from relrep_sym.errors import DeclarationError, NoInverseError, problem
 __all__ = ["render", "specification"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_DOC_LINES = 12
-"""With more coordinates than this, docstrings name an equation's label and do not print it."""
+
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "coords",
         "coords",
         "The view's functions b(λ), in the order of VIEW.",
-        None,
+        "view",
         "(…, {b})",
     ),
     _Function(
@@ -355,6 +354,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "parameters": model.names,
         "fixed": [f"{_quote(n)}: {float(v)!r}" for n, v in model.fixed.items()],
         "role_names": roles,
+        "own_names": [f"own_{r}" for r in roles],
         "delta_names": [f"delta_{r}" for r in roles],
         "d_role_names": [f"d_{r}" for r in roles],
         "family": {**fragments, **reads},
@@ -426,12 +426,8 @@ def _functions(record: Record) -> list[dict[str, object]]:
             continue
         says = f.says.format(**facts)
         named = f.equation if f.equation in record.names else None
-        short = (
-            named is not None and max(len(chart.coordinates), len(model.parameters)) <= _DOC_LINES
-        )
-        equation = record[named] if named is not None and short else None
-        label = record.label(named) if named is not None else None
-        doc = _docstring(says, label, equation, f.returns.format(**facts))
+        equation = record[named] if named is not None else None
+        doc = _docstring(says, equation, f.returns.format(**facts))
         arguments = [_annotated(a) for a in f.signature.split(", ")]
         out.append(
             {
@@ -471,7 +467,7 @@ _RETURNS = {
 }
 
 
-def _docstring(says: str, label: str | None, equation: Equation | None, returns: str) -> str:
+def _docstring(says: str, equation: Equation | None, returns: str) -> str:
     sentence, _, rest = says.partition(". ")
     head = sentence if not rest else sentence + "."
     lines = _fill(head, 92)
@@ -479,13 +475,10 @@ def _docstring(says: str, label: str | None, equation: Equation | None, returns:
     if rest:
         lines += ["", *_fill(rest, 94)]
     lines += ["", f"Returns: {returns}."]
-    if label is not None and equation is None:
-        lines += ["", f"Equation {label}."]
     if equation is not None:
-        lines += ["", f"Equation {label}:", ""]
+        lines += ["", f"Equation {equation.label}:", ""]
         for line in equation.lines:
-            shown = f"{tex(line.left)} = {tex(line.right)}"
-            first, *more = _fill(shown, 86)
+            first, *more = _fill(one_line(line), 86)
             lines += [f"    {first}", *(f"        {m}" for m in more)]
     if len(lines) == 1:
         return f'    {lines[0]}"""'

@@ -34,7 +34,8 @@ def identifiers(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, st
     wanted = list(dict.fromkeys(names))
     barred = _TAKEN | set(taken)
     clear = {n for n in wanted if not _bars(n, barred)}
-    used, out = set(clear), {}
+    used = set(clear)
+    out: dict[str, str] = {}
     for name in wanted:
         chosen = f"own_{name}" if _PREFIXES.match(name) else name
         if len(name) > LONGEST:

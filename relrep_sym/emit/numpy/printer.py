@@ -15,6 +15,8 @@ from relrep_sym.statements.language import FUNCTIONS, Item, Node, Num, Op, Var
 
 __all__ = ["filled", "infix"]
 
+_OURS = frozenset({"log_ratio"})
+"""Functions of the runtime, not of NumPy."""
 _RANK = {"add": 1, "sub": 1, "neg": 2, "mul": 3, "div": 3}
 _UFUNC = {"add": "add", "sub": "subtract", "mul": "multiply", "div": "divide", "neg": "negative"}
 
@@ -51,7 +53,8 @@ def infix(node: Node, rank: int = 0) -> str:
             return f"np.square({infix(a)})"
         return f"({infix(a)} * {infix(a)})" if rank >= 3 else f"{infix(a)} * {infix(a)}"
     if node.op in FUNCTIONS:
-        return f"np.{node.op}({', '.join(infix(a) for a in node.args)})"
+        home = "" if node.op in _OURS else "np."
+        return f"{home}{node.op}({', '.join(infix(a) for a in node.args)})"
     own = _RANK[node.op]
     if node.op == "neg":
         text = "-" + infix(node.args[0], 3)

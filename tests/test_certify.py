@@ -1,0 +1,219 @@
+"""Certificates of derivations: functions against the oracle, and errors that are caught."""
+
+from __future__ import annotations
+
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import relrep_sym as rs
+from relrep_sym import scripts
+from relrep_sym.certify import certify_derivation, oracle_of, table
+from relrep_sym.errors import CertificateError
+from tests.runtime.models import OWN
+
+DERIVATIONS = Path(__file__).parents[1] / "derivations"
+FEW = ("normal2_relative", "poisson2")
+MANY = [n for n in scripts.scripts(DERIVATIONS) if n not in FEW]
+
+
+def normal(components, chart, **patterns):
+    model = rs.mixture("normal", components=components, **patterns)
+    charts = {
+        "identity": lambda: rs.identity(model),
+        "plain": lambda: rs.relative(model, "mu"),
+        "square": lambda: rs.relative(model, "mu", gap="square", clearance="1/16"),
+        "both": lambda: rs.relative(model, ["mu", "sigma"]),
+        "log": lambda: rs.log(model, "sigma"),
+        "own": lambda: rs.chart(model, OWN, domains={"v": "unit"}),
+    }
+    return rs.derive(model, charts[chart](), name=f"normal{components}_{chart}")
+
+
+def poisson(components, chart):
+    model = rs.mixture("poisson", components=components)
+    charts = {
+        "identity": lambda: rs.identity(model),
+        "plain": lambda: rs.relative(model, "rate"),
+        "square": lambda: rs.relative(model, "rate", gap="square", clearance="1/16"),
+        "log": lambda: rs.log(model, "rate"),
+    }
+    return rs.derive(model, charts[chart](), name=f"poisson{components}_{chart}")
+
+
+def passes(derivation, full=False):
+    certificate = certify_derivation(derivation, full=full, seconds=600.0)
+    print(certificate)
+    certificate.check()
+    return certificate
+
+
+# ------------------------------------------------------------------------------ what passes
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_a_derivation_is_certified(name):
+    certificate = passes(scripts.load(name, DERIVATIONS))
+    assert certificate.name == name
+    functions = {e.function for e in certificate.entries}
+    assert functions >= {
+        "log_density", "responsibilities", "score_samples", "log_likelihood", "score", "em_step",
+        "averaged_field", "kl", "fisher",
+    }  # fmt: skip
+    assert {e.point for e in certificate.entries} == {"ordinary", "merging 1e-6"}
+    text = table([certificate])
+    assert f"## {name}" in text
+    assert all(f"| {f} | " in text for f in functions)
+    assert "seconds" not in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MANY)
+def test_every_derivation_is_certified(name):
+    passes(scripts.load(name, DERIVATIONS))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*FEW, *MANY])
+def test_every_derivation_is_certified_where_it_is_hard(name):
+    passes(scripts.load(name, DERIVATIONS), full=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("components", [5, 8])
+@pytest.mark.parametrize("chart", ["plain", "identity"])
+def test_many_components_are_certified_where_it_is_hard(components, chart):
+    passes(normal(components, chart), full=components < 8)
+
+
+MATRIX = [
+    ("normal", k, c) for k in (2, 3, 5) for c in ("identity", "plain", "square", "both", "log")
+]
+MATRIX += [("poisson", k, c) for k in (2, 3, 5) for c in ("identity", "plain", "square", "log")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "components", "chart"), MATRIX)
+def test_the_matrix_of_charts_is_certified(family, components, chart):
+    passes(normal(components, chart) if family == "normal" else poisson(components, chart))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "patterns",
+    [
+        {"scales": "tied"},
+        {"scales": 1},
+        {"means": [-1, None, 2]},
+        {"scales": [None, 1, None], "weights": "tied"},
+        {"weights": [None, None, "1/3"]},
+        {"weights": [None, "1/5", None]},
+        {"means": "tied", "scales": [1, 2, "1/2"]},
+    ],
+    ids=repr,
+)
+def test_patterns_are_certified(patterns):
+    passes(normal(3, "identity", **patterns))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "patterns", [{"scales": "tied"}, {"weights": [None, None, "1/3"]}], ids=repr
+)
+def test_patterns_are_certified_in_relative_charts_where_it_is_hard(patterns):
+    passes(normal(3, "plain", **patterns), full=True)
+
+
+@pytest.mark.slow
+def test_a_map_of_ones_own_and_a_view_are_certified():
+    passes(normal(2, "own", scales=1), full=True)
+    model = rs.mixture("normal", components=3)
+    chart = rs.relative(model, "mu")
+    view = rs.view(
+        chart, {"w": "pi_1*mu_1 + pi_2*mu_2 + (1 - pi_1 - pi_2)*mu_3", "s": "sigma_1*Delta_1"}
+    )
+    certificate = passes(rs.derive(model, chart, view=view, name="viewed"))
+    assert "view_field" in {e.function for e in certificate.entries}
+
+
+# ------------------------------------------------------------------------------ what is caught
+
+
+def planted(name, change):
+    """A certificate of poisson2 in which one function's result is changed."""
+    derivation = scripts.load("poisson2", DERIVATIONS)
+    honest = derivation.compile()
+    module = types.ModuleType("planted")
+    module.__dict__.update(honest.__dict__)
+    function = getattr(honest, name)
+    setattr(module, name, lambda *given: change(np.array(function(*given))))
+    return certify_derivation(derivation, module=module)
+
+
+def scaled(values):
+    """One entry, the last, with a relative error of 1e-12."""
+    values.reshape(-1)[-1:] *= 1 + 1e-12
+    return values
+
+
+def flipped(values):
+    values.reshape(-1)[:1] *= -1
+    return values
+
+
+@pytest.mark.parametrize("name", ["score", "log_density", "fisher"])
+def test_a_relative_error_of_1e_12_is_caught(name):
+    certificate = planted(name, scaled)
+    assert not certificate.ok
+    assert {e.function for e in certificate.entries if not e.ok} == {name}
+    with pytest.raises(CertificateError, match=rf"poisson2: {name}\[") as caught:
+        certificate.check()
+    text = str(caught.value)
+    for part in ("at ordinary", "pi_1 = ", "rate_2 = ", "expected: at most 64 units"):
+        assert part in text or part.replace("ordinary", "merging 1e-6") in text
+
+
+def test_a_changed_sign_is_caught():
+    certificate = planted("averaged_field", flipped)
+    worst = certificate.worst
+    assert worst.function == "averaged_field"
+    assert worst.index == (0,)
+    assert worst.ratio > 1e6
+    with pytest.raises(CertificateError, match=r"averaged_field\[0\] at (ordinary|merging 1e-6)"):
+        certificate.check()
+
+
+# ------------------------------------------------------------------------------ how it says so
+
+
+def test_the_oracle_starts_from_what_was_declared():
+    model = rs.mixture("normal", components=2, weights=["1/4", "3/4"], scales=1)
+    at = oracle_of(rs.chart(model, {"mu_1": "m - d", "mu_2": "m + d"})).at([0.5, 1.5])
+    exact = np.log((np.exp(-0.5) / 4 + 3 * np.exp(-2.0) / 4) / np.sqrt(2 * np.pi))
+    assert float(at.log_density(0.0).value) == pytest.approx(exact, rel=1e-14)
+
+
+def test_a_chart_that_no_point_reaches_has_no_certificate():
+    model = rs.mixture("normal", components=2, scales=1)
+    far = rs.derive(model, rs.relative(model, "mu", clearance=100), name="far")
+    with pytest.raises(CertificateError, match="no certificate point of far lies in the chart"):
+        certify_derivation(far)
+
+
+def test_progress_is_told_as_it_is_measured():
+    seen = []
+    derivation = scripts.load("poisson2", DERIVATIONS)
+
+    class Enough(Exception):
+        pass
+
+    def progress(entry):
+        seen.append(entry.function)
+        if len(seen) == 3:
+            raise Enough
+
+    with pytest.raises(Enough):
+        certify_derivation(derivation, progress=progress)
+    assert seen == ["log_density", "responsibilities", "score_samples"]
