@@ -271,7 +271,9 @@ def derive(
         kind = "" if stem == "identity" else "_relative" if stem == "relative" else f"_{stem}"
         name = f"{model.family.name}{model.components}{kind}"
     if keyword.iskeyword(check_name(name, kind="a derivation")):
-        raise DeclarationError(problem("a derivation is named like a keyword", name, "another name"))
+        raise DeclarationError(
+            problem("a derivation is named like a keyword", name, "another name")
+        )
     derivation = Derivation(Record(name, used, view))
     if view is not None:
         derivation._own(view)

@@ -19,7 +19,14 @@ import sympy as sp
 from relrep_sym.declare.family import Family
 from relrep_sym.errors import DerivationError, problem
 
-__all__ = ["ComponentForm", "LogRatio", "StirlingRemainder", "component_form", "own_symbol", "difference_symbol"]
+__all__ = [
+    "ComponentForm",
+    "LogRatio",
+    "StirlingRemainder",
+    "component_form",
+    "difference_symbol",
+    "own_symbol",
+]
 
 
 def difference_symbol(parameter: str) -> sp.Symbol:
@@ -46,8 +53,8 @@ class ComponentForm:
             evaluated apart; else None.
         score: for each parameter the coefficients (a_0, …, a_J) of ∂ log f/∂φ_i = Σ_j a_j b_j.
         odds: the coefficients (e_0, …, e_J), in the reference's parameters and the differences to
-            them (and the component's own), of log f(x | φ + δ) − log f(x | φ) = Σ_j e_j b_j(z); each
-            vanishes with δ without cancellation.
+            them (and the component's own), of log f(x | φ + δ) − log f(x | φ) = Σ_j e_j b_j(z);
+            each vanishes with δ without cancellation.
     """
 
     family: Family

@@ -87,9 +87,9 @@ class Form(NamedTuple):
             where the basis is shared, and the log-odds come from the coefficients of ``odds``.
         exponents: (coefficients, basis, rows, out, spare) → fills log f_k less its height for some
             rows k.
-        odds: (reference parameters, differences, own parameters) → coefficients e_0 … e_J of the log-odds.
-        score: family parameters → for each, over b_1 … b_J, (slope, offset) or None: ∂ log f is the
-            sum of slope · (b_j + offset).
+        odds: (reference parameters, differences, own parameters) → coefficients e_0 … e_J of the
+        log-odds. score: family parameters → for each, over b_1 … b_J, (slope, offset) or None: ∂
+            log f is the sum of slope · (b_j + offset).
         common: x → log g(x), the term without parameters; None where there is none.
         quadratic: family parameters → log f_k as c_0 + c_1 x + c_2 x², (3, K, B); None where the
             log-density is no quadratic on the line.

@@ -58,4 +58,6 @@ def stirling_remainder(x: Array) -> Array:
         1 / 12,
     ):
         series = series * square + coefficient
-    return np.where(x < 16.0, direct, 0.5 * (math.log(2.0 * math.pi) + np.log(large)) + series / large)
+    return np.where(
+        x < 16.0, direct, 0.5 * (math.log(2.0 * math.pi) + np.log(large)) + series / large
+    )

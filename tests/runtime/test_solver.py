@@ -130,8 +130,8 @@ def test_what_was_passed_is_left_alone_and_what_is_returned_is_new(module):
     coords.flags.writeable = x.flags.writeable = False
     for found in (
         module.to_model(coords), module.from_model(module.to_model(coords)),
-        *module.components(coords), module.score(x, coords), module.score_samples(x, coords), module.fisher(coords),
-        module.averaged_field(coords, truth),
+        *module.components(coords), module.score(x, coords), module.score_samples(x, coords),
+        module.fisher(coords), module.averaged_field(coords, truth),
     ):  # fmt: skip
         found[...] = np.nan
     np.testing.assert_array_equal(coords, kept[0])

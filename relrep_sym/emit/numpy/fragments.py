@@ -243,7 +243,7 @@ class ChartFragments:
     @cached_property
     def _reversed(self) -> list[tuple[sp.Symbol, sp.Expr]]:
         """The chart's program walked backwards, once for both pull-backs."""
-        return pull_back(self.chart)
+        return pull_back(self.chart, _bar)
 
     def _pull_back(self, known: Mapping[sp.Symbol, Node]) -> list[str]:
         bars = dict(known)
@@ -254,7 +254,7 @@ class ChartFragments:
 
         program: list[Assign] = []
         out: list[str] = []
-        for target, rule in pull_back(self.chart, _bar):
+        for target, rule in self._reversed:
             value = lower(rule.xreplace(self.chart.unrolled), leaf)
             if target in coordinates:
                 out.append(f"g_{self.of_coordinate[target]}")

@@ -33,7 +33,6 @@ __all__ = ["render", "specification"]
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-
 @dataclass(frozen=True)
 class _Function:
     name: str
