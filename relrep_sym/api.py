@@ -294,8 +294,6 @@ def nodes(truth: Truth, coords: Any = None, *, derivation: Derivation | None = N
     >>> round(float(w @ x), 13)
     1.5
     """
-    from relrep_sym.runtime.expectation import nodes_for
-
     if not isinstance(truth, Truth):
         raise DeclarationError(problem("this is no truth", type(truth).__name__, "rs.truth(…)"))
     if derivation is None:
@@ -307,4 +305,4 @@ def nodes(truth: Truth, coords: Any = None, *, derivation: Derivation | None = N
             Mixture(truth.family, len(weights), "free", ("free",) * len(parameters))
         )
         coords = [*weights[:-1], *(v for row in parameters for v in row)]
-    return nodes_for(derivation.compile()._solver(), truth, coords)
+    return derivation.compile()._solver().nodes(truth, coords)

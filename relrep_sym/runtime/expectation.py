@@ -6,22 +6,19 @@ takes like a weighted sample; and the Kullback–Leibler divergence, whose summa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from relrep_sym.errors import DataError, DomainError, problem
 from relrep_sym.runtime import check, kernel
+from relrep_sym.runtime.block import log_density
 from relrep_sym.runtime.check import Array
-from relrep_sym.runtime.kernel import Components, Form, Point
+from relrep_sym.runtime.point import Components, Form, Point
 from relrep_sym.runtime.quadrature import Indices, Rule, integers, line
 
-if TYPE_CHECKING:
-    from relrep_sym.runtime.solver import Solver
-
-__all__ = ["Nodes", "Truth", "divergence", "nodes_for", "weighted_nodes"]
+__all__ = ["Nodes", "Truth", "divergence", "weighted_nodes"]
 
 
 class Nodes(NamedTuple):
@@ -143,19 +140,19 @@ def _windows(point: Point, truth: Point) -> tuple[Rule, ...]:
     """Every integer on which a component of the truth has mass above rounding."""
     batch = point.heights.shape[1]
     if truth.heights.shape[1] == 1:
-        return _window(truth, np.arange(batch))
-    each = [_window(truth.take(np.array([b])), np.array([b])) for b in range(batch)]
+        return integers(_log_masses(truth), np.arange(batch))
+    each = [integers(_log_masses(truth.take(np.array([b]))), np.array([b])) for b in range(batch)]
     return tuple(rule for rules in each for rule in rules)
 
 
-def _window(truth: Point, members: Indices) -> tuple[Rule, ...]:
-    """The integers that hold the mass of a single truth's components, for some members."""
+def _log_masses(single: Point) -> list[Callable[[Array], Array]]:
+    """The log mass function of each component of a single mixture."""
 
-    def log_mass(k: int):  # type: ignore[no-untyped-def]
-        alone = _alone(truth, k)
+    def log_mass(k: int) -> Callable[[Array], Array]:
+        alone = _alone(single, k)
         return lambda x: _log_density(alone, np.atleast_1d(np.asarray(x, dtype=float)))
 
-    return integers([log_mass(k) for k in range(len(truth.heights))], members)
+    return [log_mass(k) for k in range(len(single.heights))]
 
 
 def _alone(truth: Point, k: int) -> Point:
@@ -177,7 +174,7 @@ def _log_density(point: Point, x: Array) -> Array:
     out = np.empty((batch, flat.shape[-1]))
 
     def use(b, i, part, _, block, work):  # type: ignore[no-untyped-def]
-        out[b, i] = kernel.log_density(part, block, work.spare)
+        out[b, i] = log_density(part, block, work.spare)
 
     kernel.over_blocks(point, flat, None, use)
     if point.form.common is not None:
@@ -193,19 +190,6 @@ def _density(truth: Point, x: Array, component: int | None) -> Array:
     return np.exp(_log_density(_alone(truth, component), x)) * (
         weight[0] if len(weight) == 1 else weight[:, None]
     )
-
-
-def nodes_for(solver: Solver, truth: object, coords: ArrayLike) -> Nodes:
-    """One weighted sample that stands for the truth at one point of a solver's chart."""
-    given, point = solver.point(coords)
-    if given.shape:
-        right = "one point, shape (P,)"
-        raise DataError(problem("coords has leading axes", f"shape {np.shape(coords)}", right))
-    density = Truth.of(truth, solver.form)
-    if isinstance(density, Nodes):
-        return density
-    parts = [(n.reshape(-1), w.reshape(-1)) for _, n, w in weighted_nodes(point, density)]
-    return Nodes(np.concatenate([n for n, _ in parts]), np.concatenate([w for _, w in parts]))
 
 
 def divergence(point: Point, truth: Truth) -> Array:
@@ -240,11 +224,7 @@ def _bregman(log_q: Array, log_p: Array) -> Array:
 def _divergence_rules(alone: Point, truth: Truth) -> tuple[Rule, ...]:
     form = alone.form
     if form.support == "integers":
-        rules = _window(truth.point, np.arange(1)) + _window(alone, np.arange(1))
-        low = min(r.nodes.min() for r in rules)
-        high = max(r.nodes.max() for r in rules)
-        nodes = np.arange(low, high + 1)
-        return (rules[0]._replace(nodes=nodes, steps=np.ones_like(nodes), component=None),)
+        return integers(_log_masses(truth.point) + _log_masses(alone), np.arange(1))
     centres, scales = _place(form, truth.point.components)
     more_centres, more_scales = _place(form, alone.components)
     origin = centres[np.argmax(truth.point.components.weights)]

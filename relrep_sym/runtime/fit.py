@@ -6,18 +6,18 @@ converged is a flag with a reason, never an exception, and never silent.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from relrep_sym.errors import DataError, DerivationError, DomainError, NoInverseError, problem
+from relrep_sym.errors import DataError, DerivationError, DomainError, problem
 from relrep_sym.runtime import kernel
+from relrep_sym.runtime.block import dots, insist_finite
+from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array
-from relrep_sym.runtime.kernel import Components, Form, Point, Statistics
-
-if TYPE_CHECKING:
-    from relrep_sym.runtime.solver import Chart, Solver
+from relrep_sym.runtime.kernel import Statistics
+from relrep_sym.runtime.point import Components, Form, Point
 
 __all__ = ["Fit", "em_step", "fit"]
 
@@ -75,7 +75,7 @@ def em_step(
             )
         )
     for row in found.moments:
-        kernel.insist_finite(row, "a statistic")
+        insist_finite(row, "a statistic")
     old = point.components.parameters
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         shares, parameters = chart.m_step(mass, found.moments / found.mass, *old)
@@ -115,7 +115,7 @@ def _moments_about(
 
     def use(b, i, part, _, block, work):  # type: ignore[no-untyped-def]
         form.block(x[i], other.take(b).coefficients, work.basis, work.spare)
-        return b, [kernel.dots(block.ratios, basis) * part.heights for basis in work.basis]
+        return b, [dots(block.ratios, basis) * part.heights for basis in work.basis]
 
     for b, rows in kernel.over_blocks(point, x, weights, use):
         total[..., b] += rows
@@ -143,7 +143,8 @@ def _insist_scales(form: Form, old: tuple[Array, ...], new: tuple[Array, ...]) -
 
 
 def fit(
-    solver: Solver,
+    chart: Chart,
+    coords_of: Callable[[Components], Array],
     point: Point,
     rows: Array,
     x: Array,
@@ -152,7 +153,10 @@ def fit(
     tol: float,
     max_iter: int,
 ) -> Fit:
-    """EM from one point until a step gains no more than ``tol`` in mean log-likelihood."""
+    """EM from one point until a step gains no more than ``tol`` in mean log-likelihood.
+
+    ``coords_of`` gives the coordinates of a mixture, or raises DomainError where it has none.
+    """
     if not isinstance(tol, int | float | np.integer | np.floating) or not 0 <= tol < np.inf:
         raise DataError(problem("tol is not a tolerance", tol, "a number >= 0"))
     if isinstance(max_iter, bool) or not isinstance(max_iter, int | np.integer) or max_iter < 1:
@@ -162,7 +166,7 @@ def fit(
     coords = rows[:, 0]
     while True:
         try:
-            components, found = em_step(solver.chart, point, x, weights)
+            components, found = em_step(chart, point, x, weights)
         except DomainError as stopped:
             reason = str(stopped)
             history.append(float(kernel.statistics(point, x, weights, want_log=True)[3][0]))
@@ -174,13 +178,11 @@ def fit(
         if len(history) > max_iter:
             break
         try:
-            after = solver.coords_of(components)
-        except NoInverseError:
-            raise
+            after = coords_of(components)
         except DomainError as stopped:
             reason = f"the maximiser leaves the chart: {stopped}"
             break
         point, coords = Point(point.form, components), after
-    theta = solver.chart.to_model(coords[:, None])
-    parameters = {n: float(v[0]) for n, v in zip(solver.chart.parameters, theta, strict=True)}
+    theta = chart.to_model(coords[:, None])
+    parameters = {n: float(v[0]) for n, v in zip(chart.parameters, theta, strict=True)}
     return Fit(coords, parameters, np.array(history), len(history) - 1, converged, reason)

@@ -1,65 +1,28 @@
 """The functions of a generated module, over the generated chart and form.
 
-In: a :class:`Chart` and a :class:`~relrep_sym.runtime.kernel.Form` (both made of generated
-functions). Out: :class:`Solver`, whose methods a generated module gives out under its own
-docstrings. Checks what comes in, broadcasts over leading axes, and leaves the work to the kernel.
+In: a :class:`~relrep_sym.runtime.chart.Chart` and a :class:`~relrep_sym.runtime.point.Form`, both
+made of generated functions. Out: :class:`Solver`, whose methods a generated module gives out under
+its own docstrings. Checks what comes in, broadcasts over leading axes, and leaves the work to the
+kernel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from relrep_sym.errors import DataError, DomainError, NoInverseError, problem
 from relrep_sym.runtime import check, kernel
+from relrep_sym.runtime.block import insist_finite, log_density, score_rows
+from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, Coords
 from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_nodes
 from relrep_sym.runtime.fit import Fit, em_step, fit
-from relrep_sym.runtime.kernel import Components, Form, Parts, Point
+from relrep_sym.runtime.point import Components, Form, Parts, Point
 
-__all__ = ["Chart", "Solver"]
-
-
-class Chart(NamedTuple):
-    """The generated functions of one chart; arrays are rows (…, B).
-
-    Attributes:
-        coordinates: their names, with the ends of their domains and whether the lower one is open.
-        parameters: the names of θ.
-        components: coordinates → the mixture's components.
-        to_model: coordinates → θ.
-        pull_back: (coordinates, ∂/∂π_k, ∂/∂φ_k …) → ∂/∂λ_j.
-        pull_back_model: (coordinates, ∂/∂θ_i) → ∂/∂λ_j.
-        from_model: θ → coordinates; None where there is no inverse.
-        model_components: θ → the mixture's components.
-        to_parameters: (weights, family parameters) → θ.
-        m_step: (mass, means, family parameters) → (weights, family parameters); None where there
-            is no closed form.
-        view: coordinates → the view's functions; None where no view was asked for.
-        push_view: (coordinates, dλ/dt) → db/dt.
-        why: reasons, by function, for what is None.
-    """
-
-    coordinates: tuple[str, ...]
-    lower: tuple[float, ...]
-    upper: tuple[float, ...]
-    open_lower: tuple[bool, ...]
-    parameters: tuple[str, ...]
-    components: Callable[..., Parts]
-    to_model: Callable[..., Sequence[Array]]
-    pull_back: Callable[..., Sequence[Array]]
-    pull_back_model: Callable[..., Sequence[Array]]
-    from_model: Callable[..., Sequence[Array]] | None
-    model_components: Callable[..., Parts]
-    to_parameters: Callable[..., Sequence[Array]]
-    m_step: Callable[..., tuple[Array, tuple[Array, ...]]] | None
-    view: Callable[..., Sequence[Array]] | None
-    push_view: Callable[..., Sequence[Array]] | None
-    sampler: str | None
-    why: dict[str, str]
+__all__ = ["Solver"]
 
 
 class Solver:
@@ -199,12 +162,12 @@ class Solver:
         found = np.empty((given.rows.shape[1], points.size))
 
         def use(b, i, part, _, block, work):  # type: ignore[no-untyped-def]
-            found[b, i] = kernel.log_density(part, block, work.spare)
+            found[b, i] = log_density(part, block, work.spare)
 
         kernel.over_blocks(point, points, None, use)
         if self.form.common is not None:
             found += self.form.common(points)
-        kernel.insist_finite(found, "a log-density")
+        insist_finite(found, "a log-density")
         return _filled(found.reshape(shape), out)
 
     def responsibilities(self, x: ArrayLike, coords: ArrayLike, out: Array | None = None) -> Array:
@@ -227,14 +190,14 @@ class Solver:
         found = np.empty((len(names), given.rows.shape[1], points.size))
 
         def use(b, i, part, _, block, work):  # type: ignore[no-untyped-def]
-            by_weight, by_family = kernel.score_rows(part, block, work)
+            by_weight, by_family = score_rows(part, block, work)
             rows = self.chart.pull_back(given.rows[:, b, None], by_weight, *by_family)
             for target, row in zip(found, rows, strict=True):
                 target[b, i] = row
 
         kernel.over_blocks(point, points, None, use)
         if not point.tame(points):
-            kernel.insist_finite(found, "a score")
+            insist_finite(found, "a score")
         return _filled(np.moveaxis(found, 0, -1).reshape(*shape, len(names)), out)
 
     # -------------------------------------------------------------------------- means
@@ -250,7 +213,7 @@ class Solver:
         with np.errstate(over="ignore", invalid="ignore"):
             rows = [np.where(share > 0, share * a, 0.0) for a in (found.mass, *found.moments)]
         for row in rows:
-            kernel.insist_finite(row, "a statistic")
+            insist_finite(row, "a statistic")
         return tuple(row.T.reshape(*given.shape, self.form.components) for row in rows)
 
     def log_likelihood(
@@ -281,6 +244,19 @@ class Solver:
 
     def _truth(self, truth: object) -> Truth | Nodes:
         return Truth.of(truth, self.form)
+
+    def nodes(self, truth: object, coords: ArrayLike) -> Nodes:
+        """One weighted sample that stands for the truth at one point of the chart."""
+        given, point = self.point(coords)
+        if given.shape:
+            right = "one point, shape (P,)"
+            raise DataError(problem("coords has leading axes", f"shape {np.shape(coords)}", right))
+        density = self._truth(truth)
+        if isinstance(density, Nodes):
+            return density
+        parts = [(n.reshape(-1), w.reshape(-1)) for _, n, w in weighted_nodes(point, density)]
+        nodes, weights = zip(*parts, strict=True)
+        return Nodes(np.concatenate(nodes), np.concatenate(weights))
 
     def averaged_field(self, coords: ArrayLike, truth: object) -> Array:
         """∇_λ E_q[log p(X | c(λ))], (…, P)."""
@@ -347,7 +323,7 @@ class Solver:
         out = np.zeros((rows.shape[1], len(rows), len(rows)))
 
         def use(b, i, part, _, block, work):  # type: ignore[no-untyped-def]
-            by_weight, by_family = kernel.score_rows(part, block, work)
+            by_weight, by_family = score_rows(part, block, work)
             pulled = self.chart.pull_back(rows[:, b, None], by_weight, *by_family)
             root = np.sqrt(weights[b, i])
             scores = np.stack([row * root for row in pulled], axis=1)
@@ -414,7 +390,9 @@ class Solver:
                 problem("start has leading axes", f"shape {np.shape(start)}", "one start, (P,)")
             )
         share = check.sample_weights(weights, points.size)
-        return fit(self, point, given.rows, points, share, tol=tol, max_iter=max_iter)
+        return fit(
+            self.chart, self.coords_of, point, given.rows, points, share, tol=tol, max_iter=max_iter
+        )
 
     def sample(self, rng: np.random.Generator, n: int, coords: ArrayLike) -> Array:
         """n draws from the model, (…, n)."""

@@ -6,7 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 import sympy as sp
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relrep_sym.declare.chart import identity
@@ -42,9 +42,11 @@ PATTERNS = {
 }
 each = pytest.mark.parametrize("model", PATTERNS.values(), ids=PATTERNS)
 seeds = st.integers(0, 2**32 - 1)
+few = settings(max_examples=settings.default.max_examples // 6)
 
 
 @each
+@few
 @given(seeds)
 def test_the_step_is_stationary(model: Mixture, seed: int) -> None:
     """∂Q/∂θ = 0, by a high-precision difference along each θ_i."""
@@ -61,6 +63,7 @@ def test_the_step_is_stationary(model: Mixture, seed: int) -> None:
 
 
 @each
+@few
 @given(seeds)
 def test_no_other_theta_is_better(model: Mixture, seed: int) -> None:
     sample = random_sample(model, seed)
@@ -76,7 +79,7 @@ def test_no_other_theta_is_better(model: Mixture, seed: int) -> None:
             room = 1 - mpmath.fsum(
                 v for v, p in zip(moved, model.parameters, strict=True) if p.role == "weight"
             )
-            if room > mpmath.fsum(map(mpmath.mpf, (0.3,))) * 0 + _fixed_weight(model):
+            if room > _fixed_weight(model):
                 assert q(model, sample, moved) <= best
 
 
@@ -155,11 +158,16 @@ def test_a_family_whose_equations_cannot_be_solved_is_refused_by_the_parameter()
     s = FamilyParameter("s", "widths", domain("positive"))
     gamma = Family(
         "gamma",
-        (a.symbol - 1) * sp.log(x) - x / s.symbol - sp.loggamma(a.symbol) - a.symbol * sp.log(s.symbol),
+        (a.symbol - 1) * sp.log(x)
+        - x / s.symbol
+        - sp.loggamma(a.symbol)
+        - a.symbol * sp.log(s.symbol),
         (a, s),
         "half-line",
-    )  # fmt: skip
-    with pytest.raises(DerivationError, match="no closed form.* a of the gamma family"):
+    )
+    with pytest.raises(
+        DerivationError, match=r"no closed form; given: the equations for a, s of the gamma"
+    ):
         derive_m_step(Mixture(gamma, 2, "free", ("free", "free")))
     shape_given = Mixture(gamma, 2, "free", ((sp.Integer(2), sp.Integer(3)), "free"))
     (update,) = derive_m_step(shape_given).updates

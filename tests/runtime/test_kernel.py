@@ -11,7 +11,7 @@ import pytest
 import relrep_sym as rs
 from relrep_sym.certify import oracle_of
 from relrep_sym.errors import DomainError
-from relrep_sym.runtime import kernel
+from relrep_sym.runtime import block, kernel
 from relrep_sym.verify.yardstick import ratio
 from tests.runtime import models
 from tests.runtime.models import compiled, complex_step, declared, normals, poissons, theta
@@ -173,9 +173,9 @@ def test_the_shifted_path_gives_what_the_plain_path_gives(monkeypatch, family, c
         module.log_density, module.responsibilities, module.score_samples, module.score,
         module.log_likelihood, module.em_step,
     ]  # fmt: skip
-    monkeypatch.setattr(kernel, "_TOP", 600.0)
+    monkeypatch.setattr(block, "_TOP", 600.0)
     plain = [f(x, coords) for f in functions]
-    monkeypatch.setattr(kernel, "_TOP", -np.inf)
+    monkeypatch.setattr(block, "_TOP", -np.inf)
     shifted = [f(x, coords) for f in functions]
     for f, a, b in zip(functions, plain, shifted, strict=True):
         np.testing.assert_allclose(a, b, rtol=3e-13, atol=1e-13, err_msg=f.__name__)
@@ -434,9 +434,9 @@ def test_dots_in_stretches():
     rng = np.random.default_rng(0)
     for count in (1, 4096, 4097, 20_001):
         a, b = rng.normal(size=(2, 3, 2, count))
-        np.testing.assert_allclose(kernel.dots(a, b), (a * b).sum(axis=-1), rtol=1e-11, atol=1e-11)
+        np.testing.assert_allclose(block.dots(a, b), (a * b).sum(axis=-1), rtol=1e-11, atol=1e-11)
     a, b = rng.normal(size=(3, 2, 9000)), rng.normal(size=9000)
-    np.testing.assert_allclose(kernel.dots(a, b), (a * b).sum(axis=-1), rtol=1e-11)
+    np.testing.assert_allclose(block.dots(a, b), (a * b).sum(axis=-1), rtol=1e-11)
 
 
 @pytest.mark.parametrize(

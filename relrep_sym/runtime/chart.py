@@ -1,0 +1,50 @@
+"""The generated functions of one chart, as the runtime takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.point import Parts
+
+__all__ = ["Chart"]
+
+
+class Chart(NamedTuple):
+    """The generated functions of one chart; arrays are rows (…, B).
+
+    Attributes:
+        coordinates: their names, with the ends of their domains and whether the lower one is open.
+        parameters: the names of θ.
+        components: coordinates → the mixture's components.
+        to_model: coordinates → θ.
+        pull_back: (coordinates, ∂/∂π_k, ∂/∂φ_k …) → ∂/∂λ_j.
+        pull_back_model: (coordinates, ∂/∂θ_i) → ∂/∂λ_j.
+        from_model: θ → coordinates; None where there is no inverse.
+        model_components: θ → the mixture's components.
+        to_parameters: (weights, family parameters) → θ.
+        m_step: (mass, means, family parameters) → (weights, family parameters); None where there
+            is no closed form.
+        view: coordinates → the view's functions; None where no view was asked for.
+        push_view: (coordinates, dλ/dt) → db/dt.
+        why: reasons, by function, for what is None.
+    """
+
+    coordinates: tuple[str, ...]
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+    open_lower: tuple[bool, ...]
+    parameters: tuple[str, ...]
+    components: Callable[..., Parts]
+    to_model: Callable[..., Sequence[Array]]
+    pull_back: Callable[..., Sequence[Array]]
+    pull_back_model: Callable[..., Sequence[Array]]
+    from_model: Callable[..., Sequence[Array]] | None
+    model_components: Callable[..., Parts]
+    to_parameters: Callable[..., Sequence[Array]]
+    m_step: Callable[..., tuple[Array, tuple[Array, ...]]] | None
+    view: Callable[..., Sequence[Array]] | None
+    push_view: Callable[..., Sequence[Array]] | None
+    sampler: str | None
+    why: dict[str, str]
