@@ -301,6 +301,7 @@ class Solver:
         for members, nodes, weights in weighted_nodes(centred, truth):
             rows = given.rows[:, members]
             out[members] += self._gram(rows, centred.take(members), nodes, weights)
+        insist_finite(out, "the Fisher information")
         lower = np.tril(out)
         whole = lower + np.tril(lower, -1).swapaxes(1, 2)
         return whole.reshape(*given.shape, count, count)

@@ -84,7 +84,7 @@ def share(assigns: Sequence[Assign], prefix: str = "t") -> list[Assign]:
 
     for assign in assigns:
         visit(assign.value)
-    taken = {a.target for a in assigns}
+    taken = {a.target for a in assigns} | {n for a in assigns for n in names(a.value)}
     given: dict[Op, str] = {}
     out: list[Assign] = []
 

@@ -1,0 +1,113 @@
+"""Body of the function that takes the M-step.
+
+In: a model and its :class:`~relrep_sym.equations.em.MStep`. Out: lines for the slot of
+``templates/module.py.j2``.
+"""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from relrep_sym.declare.model import Mixture
+from relrep_sym.emit.lowering import lower
+from relrep_sym.emit.numpy.layout import (
+    assignments,
+    bare,
+    bracketed,
+    stacked,
+    tuple_of,
+)
+from relrep_sym.emit.numpy.printer import infix
+from relrep_sym.equations.component import component_form
+from relrep_sym.equations.em import MStep, Update, statistics_of
+from relrep_sym.statements.language import Assign, Item, Node, Op, Var
+from relrep_sym.statements.passes import share
+
+__all__ = ["m_step_lines"]
+
+
+def m_step_lines(model: Mixture, step: MStep) -> list[str]:
+    """Body of ``_m_step(mass, means, …)``: statistics of z to those of y, then the updates."""
+    form = component_form(model.family)
+    roles = [p.name for p in model.family.parameters]
+    functions, _ = statistics_of(model.family)
+    y = sp.Symbol("y", real=True)
+    spread = sp.Integer(1)
+    if form.own:
+        spread = sp.factor(
+            sp.diff(model.family.x, model.family.x) / sp.diff(form.standard, model.family.x)
+        )
+    position = {b: j for j, b in enumerate(form.basis)}
+    used = {
+        s.name
+        for u in step.updates
+        for e in (u.value, *(t for _, t in u.totals))
+        for s in e.free_symbols
+    }
+    program: list[Assign] = []
+    for j, function in enumerate(functions, start=1):
+        in_z = sp.expand(function.subs(y, spread * form.z))
+        coefficient, b = in_z.as_independent(form.z, as_Add=False)
+        scaled = lower(coefficient, bare)
+        mean = Item("means", position[b])
+        program.append(Assign(f"t_{j}", mean if coefficient == 1 else Op("mul", (scaled, mean))))
+    program = [a for a in program if a.target in used]
+    lines = assignments(share(program, prefix="c"))
+    lines += _weight_lines(model, step)
+    current = dict.fromkeys(roles)
+    for u in step.updates:
+        lines += _update_lines(model, u, current)
+    results = [current[r] or r for r in roles]
+    return [*lines, f"return shares, {tuple_of(results)}"]
+
+
+def _weight_lines(model: Mixture, step: MStep) -> list[str]:
+    free = step.free_weights
+    if not free:
+        return stacked("shares", [lower(w, bare) for w in model.weight_expressions], "mass[0]")
+    if len(free) == model.components:
+        return ["shares = mass / mass.sum(axis=0)"]
+    fixed = {k: w for k, w in enumerate(model.weight_expressions) if k not in free}
+    rest = 1 - sp.Add(*fixed.values())
+    which = [str(k) for k in free]
+    rows = [
+        f"np.full_like(mass[0], {infix(lower(fixed[k], bare))})"
+        if k in fixed
+        else f"share * mass[{k}]"
+        for k in range(model.components)
+    ]
+    return [
+        f"share = {infix(lower(rest, bare))} / mass[[{', '.join(which)}]].sum(axis=0)",
+        *bracketed("shares = np.array([", rows, "])"),
+    ]
+
+
+def _update_lines(model: Mixture, u: Update, current: dict[str, str | None]) -> list[str]:
+    lines: list[str] = []
+
+    def leaf(symbol: sp.Symbol) -> Node:
+        if symbol.name == "N":
+            return Var("mass")
+        if current.get(symbol.name):
+            return Var(str(current[symbol.name]))
+        return Var(symbol.name)
+
+    for symbol, expression in u.totals:
+        node = lower(expression, leaf)
+        lines.append(f"{symbol.name} = ({infix(node)}).sum(axis=0)")
+    value = lower(u.value, leaf)
+    if u.shift:
+        value = Op("add", (Var(u.parameter), value))
+    name = f"new_{u.parameter}"
+    whole = len(u.components) == model.components
+    if u.totals:
+        lines.append(f"{name} = np.broadcast_to({infix(value)}, {u.parameter}.shape)")
+    elif whole:
+        lines.append(f"{name} = {infix(value)}")
+    else:
+        which = f"[{', '.join(str(k) for k in u.components)}]"
+        if not current[u.parameter]:
+            lines.append(f"{name} = {u.parameter}.copy()")
+        lines.append(f"{name}[{which}] = ({infix(value)})[{which}]")
+    current[u.parameter] = name
+    return lines

@@ -1,0 +1,247 @@
+"""What users call in a generated module: names, signatures, docstrings with their equations.
+
+In: a record. Out: for each public function what ``templates/module.py.j2`` prints of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from relrep_sym.emit.latex import one_line
+from relrep_sym.emit.numpy.layout import filled_text
+from relrep_sym.equations.record import Equation, Record
+
+__all__ = ["public_functions"]
+
+
+@dataclass(frozen=True)
+class _Function:
+    name: str
+    signature: str
+    call: str
+    says: str
+    equation: str | None
+    returns: str
+
+
+_FUNCTIONS: tuple[_Function, ...] = (
+    _Function(
+        "to_model",
+        "coords",
+        "coords",
+        "θ = c(λ), in the order of PARAMETERS.",
+        "chart",
+        "(…, {theta})",
+    ),
+    _Function(
+        "from_model",
+        "theta",
+        "theta",
+        "Coordinates of θ (…, {theta}). DomainError where θ is not in the chart's image.",
+        None,
+        "(…, {p})",
+    ),
+    _Function("jacobian", "coords", "coords", "∂θ/∂λ.", "jacobian", "(…, {theta}, {p})"),
+    _Function(
+        "components",
+        "coords",
+        "coords",
+        "({truth}) of the mixture, usable as a truth.",
+        None,
+        "(…, {k}) each",
+    ),
+    _Function(
+        "log_density",
+        "x, coords, out=None",
+        "x, coords, out",
+        "log p(x | c(λ)) point by point.",
+        None,
+        "(…, N)",
+    ),
+    _Function(
+        "responsibilities",
+        "x, coords, out=None",
+        "x, coords, out",
+        "Posterior probability of each component at each point.",
+        None,
+        "(…, N, {k})",
+    ),
+    _Function(
+        "score_samples",
+        "x, coords, out=None",
+        "x, coords, out",
+        "Score of each point.",
+        "score",
+        "(…, N, {p})",
+    ),
+    _Function(
+        "log_likelihood",
+        "x, coords, weights=None",
+        "x, coords, weights",
+        "Mean log-likelihood of a sample.",
+        None,
+        "(…,)",
+    ),
+    _Function(
+        "score",
+        "x, coords, weights=None",
+        "x, coords, weights",
+        "Gradient of the mean log-likelihood: the mean of `score_samples`.",
+        None,
+        "(…, {p})",
+    ),
+    _Function(
+        "statistics",
+        "x, coords, weights=None",
+        "x, coords, weights",
+        "N_k, then the sums Σ w r_k b_j of each basis function {basis}.",
+        None,
+        "(…, {k}) each",
+    ),
+    _Function(
+        "averaged_field",
+        "coords, truth",
+        "coords, truth",
+        "Averaged learning equations at η = 1: ∇_λ E_q[log p(X | c(λ))], by certified quadrature.",
+        "averaged",
+        "(…, {p})",
+    ),
+    _Function(
+        "kl",
+        "coords, truth",
+        "coords, truth",
+        "KL(truth ‖ model), never negative; `truth` must be a mixture.",
+        None,
+        "(…,)",
+    ),
+    _Function(
+        "fisher",
+        "coords",
+        "coords",
+        "Fisher information in the chart, exactly symmetric.",
+        "fisher",
+        "(…, {p}, {p})",
+    ),
+    _Function(
+        "to_view",
+        "coords",
+        "coords",
+        "The view's functions b(λ), in the order of VIEW.",
+        "view",
+        "(…, {b})",
+    ),
+    _Function(
+        "view_field",
+        "coords, truth",
+        "coords, truth",
+        "The learning of the chart, seen in the view, at η = 1: J ∇_λ L.",
+        "averaged_in_view",
+        "(…, {b})",
+    ),
+    _Function(
+        "em_step",
+        "x, coords, weights=None",
+        "x, coords, weights",
+        "One E-step, then the joint maximiser of Q. DomainError where it leaves the chart's image, "
+        "where a component is empty or a scale collapses.",
+        "m_step",
+        "(…, {p})",
+    ),
+    _Function(
+        "fit",
+        'x, start, method="em", *, weights=None, tol=1e-10, max_iter=1000',
+        "x, start, method, weights=weights, tol=tol, max_iter=max_iter",
+        "Maximise the mean log-likelihood from `start` ({p},) until a step gains no more than "
+        "`tol`.",
+        None,
+        "a Fit: coords, parameters, history, iterations, converged, reason",
+    ),
+    _Function(
+        "sample",
+        "rng, n, coords",
+        "rng, n, coords",
+        "n draws by a numpy.random.Generator.",
+        None,
+        "(…, n)",
+    ),
+)
+
+
+def public_functions(record: Record) -> list[dict[str, object]]:
+    """For each function: name, annotated arguments, return type, call and docstring."""
+    model, chart = record.model, record.chart
+    facts = {
+        "theta": len(model.parameters),
+        "p": len(chart.coordinates),
+        "k": model.components,
+        "b": len(record.view.names) if record.view else 0,
+        "truth": ", ".join(["weights", *(p.name for p in model.family.parameters)]),
+        "basis": ", ".join(str(b) for b in record.form.basis)
+        + (f" with z = {record.form.standard}" if record.form.own else " with z = x"),
+    }
+    out: list[dict[str, object]] = []
+    for f in _FUNCTIONS:
+        if f.name in ("to_view", "view_field") and record.view is None:
+            continue
+        says = f.says.format(**facts)
+        named = f.equation if f.equation in record.names else None
+        equation = record[named] if named is not None else None
+        doc = _docstring(says, equation, f.returns.format(**facts))
+        arguments = [_annotated(a) for a in f.signature.split(", ")]
+        out.append(
+            {
+                "name": f.name,
+                "arguments": arguments,
+                "type": _RETURNS.get(f.name, "Array"),
+                "call": f.call,
+                "docstring": doc,
+            }
+        )
+    return out
+
+
+def _annotated(argument: str) -> str:
+    """``x`` → ``x: ArrayLike``, ``out=None`` → ``out: Array | None = None``."""
+    name, _, default = argument.partition("=")
+    if name == "*":
+        return name
+    kind = _TYPES.get(name, "ArrayLike")
+    return f"{name}: {kind} = {default}" if default else f"{name}: {kind}"
+
+
+_TYPES = {
+    "out": "Array | None",
+    "weights": "ArrayLike | None",
+    "truth": "object",
+    "method": "str",
+    "tol": "float",
+    "max_iter": "int",
+    "rng": "np.random.Generator",
+    "n": "int",
+}
+
+
+_RETURNS = {
+    "components": "tuple[Array, ...]",
+    "statistics": "tuple[Array, ...]",
+    "fit": "Fit",
+}
+
+
+def _docstring(says: str, equation: Equation | None, returns: str) -> str:
+    sentence, _, rest = says.partition(". ")
+    head = sentence if not rest else sentence + "."
+    lines = filled_text(head, 92)
+    lines[0] = 'r"""' + lines[0]
+    if rest:
+        lines += ["", *filled_text(rest, 94)]
+    lines += ["", f"Returns: {returns}."]
+    if equation is not None:
+        lines += ["", f"Equation {equation.label}:", ""]
+        for line in equation.lines:
+            first, *more = filled_text(one_line(line), 86)
+            lines += [f"    {first}", *(f"        {m}" for m in more)]
+    if len(lines) == 1:
+        return f'    {lines[0]}"""'
+    lines.append('"""')
+    return "\n".join(f"    {line}" if line else "" for line in lines)
