@@ -62,9 +62,10 @@ def table(certificates: Iterable[Certificate]) -> str:
     lines = [
         "# Certificates",
         "",
-        "Measured by `relrep verify --all --full --update`. Each row is the worst of a function's",
-        "values over all points, in units of the yardstick u (|v| + E|s| + Σ_j |λ_j ∂_j v|) with",
-        "u = 2⁻⁵³; 64 is the limit. The reference is an independent mpmath computation.",
+        "Measured by `relrep verify --all --full --update`, over derivations/ and examples/. Each",
+        "row is the worst of a function's values over all points, in units of the yardstick",
+        "u (|v| + E|s| + Σ_j |λ_j ∂_j v|) with u = 2⁻⁵³; 64 is the limit. The last column is that",
+        "value's relative error. The reference is an independent mpmath computation.",
         "",
     ]
     for certificate in certificates:

@@ -159,11 +159,7 @@ def derive(request: Path, output: Path | None, latex: Path | None, force: bool) 
     The module goes to standard output unless -o or --latex ask for files. A REQUEST is TOML, and
     nothing in it is executed.
     """
-    from relrep_sym.api import derive as derive_one
-    from relrep_sym.declare.request import read_request
-
-    stated = read_request(request)
-    made = derive_one(stated.model, stated.chart, view=stated.view, name=stated.name)
+    made = _requested(request)
     # the header goes into Python source: a file's name enters it only where that is harmless
     plain = re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", request.name, re.ASCII)
     origin = request.name if plain else "a request"
@@ -232,9 +228,15 @@ def _modules(count: int) -> str:
 # ----------------------------------------------------------------------------- certificates
 
 
-@main.command(examples=["relrep verify normal2_relative", "relrep verify --all --full --update"])
+@main.command(
+    examples=[
+        "relrep verify normal2_relative",
+        "relrep verify examples/normal5_relative.toml --full",
+        "relrep verify --all --full --update",
+    ]
+)
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Every derivation.")
+@click.option("--all", "every", is_flag=True, help="Every derivation; with --full, examples/ too.")
 @click.option("--digits", type=click.IntRange(16, 100), default=30, show_default=True)
 @click.option("--full", is_flag=True, help="All points, the slow ones too.")
 @click.option("--update", is_flag=True, help="Rewrite docs/certificates.md; needs --all.")
@@ -251,7 +253,8 @@ def verify(
 
     Every function is held against an oracle at hard points, and the errors are printed. The oracle
     starts again from the density and shares no formula with the engine. Exits with 2, naming the
-    worst point, where a function misses its yardstick.
+    worst point, where a function misses its yardstick. A name that ends in .toml is a request
+    file.
     """
     folder = _scripts_folder(derivations)
     if every == bool(names):
@@ -259,9 +262,13 @@ def verify(
     if update and not every:
         raise click.UsageError("--update writes the table of all derivations: it needs --all.")
     certificates, failed = [], []
-    for name in scripts(folder) if every else names:
+    if every:
+        requests = sorted((folder.resolve().parent / "examples").glob("*.toml")) if full else []
+        names = (*scripts(folder), *map(str, requests))
+    for given in names:
+        name = Path(given).stem if given.endswith(".toml") else given
         try:
-            made = load(name, folder)
+            made = _requested(Path(given)) if given.endswith(".toml") else load(name, folder)
             certificate = made.verify(digits=digits, full=full, progress=_ticker(name))
         except CertificateError as why:
             click.echo(f"{name} FAILS: {_one_line(str(why))}\n")
@@ -283,6 +290,15 @@ def verify(
         path = folder.resolve().parent / "docs" / "certificates.md"
         changed = files.write(path, table(certificates))
         click.echo(f"{'wrote' if changed else 'unchanged:'} {_short(path)}")
+
+
+def _requested(path: Path) -> Derivation:
+    """The derivation that a request file states."""
+    from relrep_sym.api import derive as derive_model
+    from relrep_sym.declare.request import read_request
+
+    stated = read_request(path)
+    return derive_model(stated.model, stated.chart, view=stated.view, name=stated.name)
 
 
 def _ticker(name: str) -> Callable[[Entry], None] | None:
