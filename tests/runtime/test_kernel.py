@@ -7,6 +7,8 @@ import tracemalloc
 import mpmath
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import relrep_sym as rs
 from relrep_sym.certify import oracle_of
@@ -217,6 +219,29 @@ def entries(found, measured):
 
     unfold(measured)
     return [float(ratio(float(v), m)) for v, m in zip(np.ravel(found), flat, strict=True)]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6))
+def test_responsibilities_are_probabilities_and_scores_are_finite(seed, components):
+    """Scales over twelve decades, weights down to 1e-200, points anywhere."""
+    rng = np.random.default_rng(seed)
+    weights = 10.0 ** rng.uniform(-200, 0, components) * (rng.random(components) > 0.2)
+    weights[rng.integers(components)] = 1.0
+    weights /= weights.sum()
+    means = rng.normal(size=components) * 10.0 ** rng.uniform(-3, 6, components)
+    scales = 10.0 ** rng.uniform(-6, 6, components)
+    module = compiled("normal", components)
+    coords = theta(module, (weights, means, scales))
+    x = rng.choice(means, 50) + rng.normal(size=50) * 10.0 ** rng.uniform(-8, 8, 50)
+    mixture = module.components(coords)
+    r = module.responsibilities(x, coords)
+    assert ((r >= 0) & (r <= 1 + 4 * UNIT)).all()
+    np.testing.assert_allclose(r.sum(axis=1), 1.0, rtol=1e-15 * components)
+    exact = models.log_density(x, mixture)
+    np.testing.assert_allclose(module.log_density(x, coords), exact, rtol=1e-13, atol=1e-12)
+    if mixture[0].all():
+        assert np.isfinite(module.score_samples(x, coords)).all()
+        assert np.isfinite(module.score(x, coords)).all()
 
 
 @pytest.mark.parametrize("distance", [1e2, 1e4, 1e8])

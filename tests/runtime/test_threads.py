@@ -102,3 +102,44 @@ def test_an_error_of_a_long_pass_comes_out_of_its_threads(monkeypatch):
 
     with pytest.raises(DomainError, match="overflows"):
         module.score(x, [0.5, 0.0, 1.0, 1.0, 2.0])
+
+
+def test_calls_from_several_threads_do_not_disturb_each_other():
+    """The memory that passes reuse belongs to one pass at a time."""
+    module = compiled("normal", 3, "relative")
+    coords = module.from_model(theta(module, normals(3)))
+    rng = np.random.default_rng(0)
+    samples = [rng.normal(size=size) for size in (10, 5_000, 70_000, 150_000)]
+
+    def everything(x):
+        return [module.score(x, coords), module.score_samples(x, coords), module.em_step(x, coords)]
+
+    alone = [everything(x) for x in samples]
+    found = {}
+
+    def run(n):
+        for _ in range(5):
+            found[n] = everything(samples[n % 4])
+            for a, b in zip(found[n], alone[n % 4], strict=True):
+                np.testing.assert_array_equal(a, b)
+        found[n] = True
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == dict.fromkeys(range(8), True)
+
+
+def test_results_are_not_overwritten_by_later_calls():
+    module = compiled("normal", 3, "relative")
+    coords = module.from_model(theta(module, normals(3)))
+    x = np.linspace(-3.0, 3.0, 1000)
+    functions = [module.log_density, module.responsibilities, module.score_samples, module.score]
+    kept = [f(x, coords) for f in functions]
+    copies = [k.copy() for k in kept]
+    for f in functions:
+        f(x[::-1] + 1.0, coords)
+    for k, c in zip(kept, copies, strict=True):
+        np.testing.assert_array_equal(k, c)

@@ -56,40 +56,51 @@ def run(assigns: Iterable[Assign], at: Mapping[str, Fraction]) -> dict[str, Frac
     return known
 
 
-numbers = st.fractions(-9, 9, max_denominator=9).map(Num)
+_KINDS = (*ARITHMETIC, *_UNARY, "power")
+_ARGUMENTS = {"add": 3, "mul": 3, "sub": 2, "div": 2, "power": 2}
+_step = st.tuples(
+    st.sampled_from(_KINDS),
+    st.integers(2, 4),
+    st.lists(st.integers(0, 99), min_size=4, max_size=4),
+    st.fractions(-9, 9, max_denominator=9),
+)
+LARGEST = 60
+"""Nodes of one tree; parts are drawn again and again, and would double at each step."""
 
 
-def nodes(
-    leaves: Sequence[Node], ops: Sequence[str] = (*ARITHMETIC, *_UNARY, "power")
-) -> st.SearchStrategy[Node]:
+def size(node: Node) -> int:
+    """The number of nodes of a tree."""
+    return 1 + sum(map(size, node.args)) if isinstance(node, Op) else 1
+
+
+def grown(leaves: Sequence[Node], steps: Sequence[tuple]) -> list[Node]:
+    """Trees over the leaves and what was made before, one for each step."""
+    made: list[Node] = []
+    for op, width, picks, value in steps:
+        pool = [*leaves, Num(value), *made]
+        wide = width if op in ("add", "mul") else _ARGUMENTS.get(op, 1)
+        node = Op(op, tuple(pool[-1 - pick % len(pool)] for pick in picks[:wide]))
+        made.append(node if size(node) <= LARGEST else leaves[picks[0] % len(leaves)])
+    return made
+
+
+def nodes(leaves: Sequence[Node]) -> st.SearchStrategy[Node]:
     """Expressions over the leaves and exact numbers, with repeated parts."""
-
-    def extend(inner: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
-        many = st.lists(inner, min_size=2, max_size=4).map(tuple)
-        two = st.tuples(inner, inner)
-        kinds = {
-            "add": many, "mul": many, "sub": two, "div": two, "power": two,
-        }  # fmt: skip
-        one = st.tuples(inner)
-        single = [st.builds(Op, st.just(op), kinds.get(op, one)) for op in ops]
-        twice = st.builds(lambda a, b: Op("mul", (a, Op("add", (a, b)))), inner, inner)
-        return st.one_of(*single, twice)
-
-    return st.recursive(st.sampled_from(list(leaves)) | numbers, extend, max_leaves=14)
+    return st.lists(_step, min_size=1, max_size=7).map(lambda steps: grown(leaves, steps)[-1])
 
 
-@st.composite
-def programs(draw: st.DrawFn, inputs: Sequence[str]) -> list[Assign]:
-    """Assignments, each over the inputs and the targets before it; some share their parts."""
-    leaves: list[Node] = [Var(n) for n in inputs]
-    pool: list[Node] = []
-    out = []
-    for k in range(draw(st.integers(1, 5))):
-        value = draw(nodes([*leaves, *pool]))
-        out.append(Assign(f"b{k}", value))
-        leaves.append(Var(f"b{k}"))
-        pool += [value, *(a for a in getattr(value, "args", ()) if isinstance(a, Op))]
-    return out
+def programs(inputs: Sequence[str]) -> st.SearchStrategy[list[Assign]]:
+    """Assignments, each over the inputs and the targets before it; they share their parts."""
+
+    def assigned(steps: Sequence[tuple], count: int) -> list[Assign]:
+        leaves: list[Node] = [Var(n) for n in inputs]
+        out = []
+        for k in range(count):
+            out.append(Assign(f"b{k}", grown(leaves, steps[k:])[-1]))
+            leaves.append(Var(f"b{k}"))
+        return out
+
+    return st.builds(assigned, st.lists(_step, min_size=5, max_size=9), st.integers(1, 5))
 
 
 def values(inputs: Sequence[str]) -> st.SearchStrategy[dict[str, Fraction]]:

@@ -20,7 +20,7 @@ from relrep_sym.emit.numpy.layout import (
 from relrep_sym.emit.numpy.printer import filled, infix
 from relrep_sym.equations.component import ComponentForm, StirlingRemainder
 from relrep_sym.errors import DerivationError, problem
-from relrep_sym.statements.language import Assign, Node, Num, Op, Stage, Var, names
+from relrep_sym.statements.language import Assign, Node, Num, Op, Stage, Var
 from relrep_sym.statements.passes import hoist, share
 
 __all__ = ["component_fragments"]
@@ -48,7 +48,6 @@ def component_fragments(form: ComponentForm) -> dict[str, object]:
     if form.height == 1:
         prepare_lines[-1] = f"heights = np.ones_like({roles[0]})"
     coefficients += [a.target for a in more]
-    used = [n for n in roles if any(n in names(a.value) for a in [*prepare, *more])]
     shown = _locations(block + odds + exponents, roles)
     arrays = [n for n in roles if n in shown] + coefficients
     return {
@@ -61,7 +60,6 @@ def component_fragments(form: ComponentForm) -> dict[str, object]:
         "score": _score_lines(form),
         "common": infix(_lower_common(form)) if form.common != 0 else None,
         "quadratic": _quadratic_lines(form),
-        "used": used,
     }
 
 
