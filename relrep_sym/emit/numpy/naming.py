@@ -33,12 +33,12 @@ def identifiers(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, st
     """
     wanted = list(dict.fromkeys(names))
     barred = _TAKEN | set(taken)
-    clear = {n for n in wanted if not _bars(n, barred)}
+    clear = {n for n in wanted if len(n) <= LONGEST and not _bars(n, barred)}
     used = set(clear)
     out: dict[str, str] = {}
     for name in wanted:
         chosen = f"own_{name}" if _PREFIXES.match(name) else name
-        if len(name) > LONGEST:
+        if len(chosen) > LONGEST:
             chosen = f"{chosen[: LONGEST - 4]}_{len(out) + 1}"
         while _bars(chosen, barred) or (chosen != name and chosen in used):
             chosen += "_"
@@ -49,4 +49,4 @@ def identifiers(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, st
 
 def _bars(name: str, barred: frozenset[str]) -> bool:
     made = _PREFIXES.match(name) or _NUMBERED.match(name)
-    return keyword.iskeyword(name) or name in barred or made is not None or len(name) > LONGEST
+    return keyword.iskeyword(name) or name in barred or made is not None
