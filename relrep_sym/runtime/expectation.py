@@ -28,6 +28,13 @@ _STEEPEST = 1e150
 """Coefficients of log-densities whose products do not overflow."""
 
 
+_DEPTH = 740.0
+"""How far below its largest a mass is still summed: to where doubles end, because the part of a
+component that is far from the truth lives in the truth's tail."""
+_OWN_DEPTH = 46.0
+"""The same where the truth is the model itself: every component has its mass within."""
+
+
 class Nodes(NamedTuple):
     """A truth given by points and weights, (N,) each: a weighted sample, or a rule of one's own."""
 
@@ -93,13 +100,15 @@ class Truth(NamedTuple):
         return Truth.of_components(found, form)
 
 
-def weighted_nodes(point: Point, truth: Truth) -> Iterator[tuple[Indices, Array, Array]]:
+def weighted_nodes(
+    point: Point, truth: Truth, *, own: bool = False
+) -> Iterator[tuple[Indices, Array, Array]]:
     """(members of the batch, nodes, weights) with E_q[g] the sum over all that serve a member.
 
     The truth is one for the batch or has the batch's own size. Nodes are (n,), shared by the
-    members, or (members, n); weights are (members, n).
+    members, or (members, n); weights are (members, n). ``own`` says that the truth is the model.
     """
-    for rule in _rules(point, truth):
+    for rule in _rules(point, truth, own):
         nodes = np.ascontiguousarray(rule.nodes.T)
         density = truth.point if truth.single else truth.point.take(rule.members)
         weights = rule.steps.T * _density(density, nodes, rule.component)
@@ -107,10 +116,10 @@ def weighted_nodes(point: Point, truth: Truth) -> Iterator[tuple[Indices, Array,
         yield rule.members, nodes, np.broadcast_to(weights, shape)
 
 
-def _rules(point: Point, truth: Truth) -> tuple[Rule, ...]:
+def _rules(point: Point, truth: Truth, own: bool) -> tuple[Rule, ...]:
     form, q = point.form, truth.point.components
     if form.support == "integers":
-        return _windows(point, truth.point)
+        return _windows(point, truth.point, _OWN_DEPTH if own else _DEPTH)
     centres, scales = _place(form, q)
     heaviest = np.argmax(q.weights, axis=0)
     origin = np.take_along_axis(centres, heaviest[None], axis=0)[0]
@@ -152,12 +161,14 @@ def _log_polynomials(point: Point, origin: Array) -> Array:
     return out
 
 
-def _windows(point: Point, truth: Point) -> tuple[Rule, ...]:
+def _windows(point: Point, truth: Point, depth: float) -> tuple[Rule, ...]:
     """Every integer on which a component of the truth has mass above rounding."""
     batch = point.heights.shape[1]
     if truth.heights.shape[1] == 1:
-        return integers(_log_masses(truth), np.arange(batch))
-    each = [integers(_log_masses(truth.take(np.array([b]))), np.array([b])) for b in range(batch)]
+        return integers(_log_masses(truth), np.arange(batch), depth)
+    each = [
+        integers(_log_masses(truth.take(np.array([b]))), np.array([b]), depth) for b in range(batch)
+    ]
     return tuple(rule for rules in each for rule in rules)
 
 

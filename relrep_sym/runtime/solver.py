@@ -298,7 +298,7 @@ class Solver:
         out = np.zeros((batch, count, count))
         centred = self._centred(point)
         truth = Truth.of_components(centred.components, self.form)
-        for members, nodes, weights in weighted_nodes(centred, truth):
+        for members, nodes, weights in weighted_nodes(centred, truth, own=True):
             rows = given.rows[:, members]
             out[members] += self._gram(rows, centred.take(members), nodes, weights)
         insist_finite(out, "the Fisher information")

@@ -6,6 +6,8 @@ In: a model and its :class:`~relrep_sym.equations.em.MStep`. Out: lines for the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sympy as sp
 
 from relrep_sym.declare.model import Mixture
@@ -69,7 +71,7 @@ def _weight_lines(model: Mixture, step: MStep) -> list[str]:
         return ["shares = mass / mass.sum(axis=0)"]
     fixed = {k: w for k, w in enumerate(model.weight_expressions) if k not in free}
     rest = 1 - sp.Add(*fixed.values())
-    which = [str(k) for k in free]
+    before, which = _indexed(free, "free")
     rows = [
         f"np.full_like(mass[0], {infix(lower(fixed[k], bare))})"
         if k in fixed
@@ -77,9 +79,21 @@ def _weight_lines(model: Mixture, step: MStep) -> list[str]:
         for k in range(model.components)
     ]
     return [
-        f"share = {infix(lower(rest, bare))} / mass[[{', '.join(which)}]].sum(axis=0)",
+        *before,
+        f"share = {infix(lower(rest, bare))} / mass[{which}].sum(axis=0)",
         *bracketed("shares = np.array([", rows, "])"),
     ]
+
+
+def _indexed(members: Sequence[int], name: str) -> tuple[list[str], str]:
+    """Lines that come before, and the index of some components."""
+    numbers = [str(k) for k in members]
+    text = f"[{', '.join(numbers)}]"
+    if len(text) <= 30:
+        return [], text
+    if list(members) == list(range(members[0], members[-1] + 1)):
+        return [], f"{members[0]}:{members[-1] + 1}"
+    return bracketed(f"{name} = [", numbers, "]"), name
 
 
 def _update_lines(model: Mixture, u: Update, current: dict[str, str | None]) -> list[str]:
@@ -105,7 +119,8 @@ def _update_lines(model: Mixture, u: Update, current: dict[str, str | None]) -> 
     elif whole:
         lines.append(f"{name} = {infix(value)}")
     else:
-        which = f"[{', '.join(str(k) for k in u.components)}]"
+        before, which = _indexed(u.components, "own")
+        lines += before
         if not current[u.parameter]:
             lines.append(f"{name} = {u.parameter}.copy()")
         lines.append(f"{name}[{which}] = ({infix(value)})[{which}]")
