@@ -3,8 +3,8 @@
 A derivation goes through these stages; each is a floor of its own.
 
 1. declare:    model, chart, view            -> frozen statements of what is wanted
-2. equations:  those                         -> a Record of named equations (SymPy), derived on
-demand 3. statements: lowered equations             -> assignments, hoisted and shared
+2. equations:  those                         -> a Record of named equations (SymPy), on demand
+3. statements: lowered equations             -> assignments, hoisted and shared
 4. emit:       assignments, equations        -> a NumPy module's source; LaTeX
 5. verify:     the density and the functions -> a Certificate, measured against mpmath
 """
@@ -224,8 +224,9 @@ class Derivation:
         return files.write(Path(path), self.source())
 
     def verify(self, digits: int = 30, **options: Any) -> Any:
-        """Certify the compiled functions against the mpmath oracle; CertificateError if one
-        fails.
+        """Certify the compiled functions against the mpmath oracle.
+
+        What misses the yardstick is in the certificate, whose ``check()`` raises CertificateError.
         """
         from relrep_sym.certify import certify_derivation
 
@@ -270,7 +271,7 @@ def derive(
         stem = used.title.split()[0]
         kind = "" if stem == "identity" else "_relative" if stem == "relative" else f"_{stem}"
         name = f"{model.family.name}{model.components}{kind}"
-    if keyword.iskeyword(check_name(name, kind="a derivation")):
+    if keyword.iskeyword(check_name(name, kind="derivation")):
         raise DeclarationError(
             problem("a derivation is named like a keyword", name, "another name")
         )
@@ -296,6 +297,12 @@ def nodes(truth: Truth, coords: Any = None, *, derivation: Derivation | None = N
     """
     if not isinstance(truth, Truth):
         raise DeclarationError(problem("this is no truth", type(truth).__name__, "rs.truth(…)"))
+    if derivation is not None and not isinstance(derivation, Derivation):
+        given = type(derivation).__name__
+        raise DeclarationError(problem("this is no derivation", given, "rs.derive(…)"))
+    if derivation is not None and derivation.model.family != truth.family:
+        right = f"a truth of the {derivation.model.family.name} family"
+        raise DeclarationError(problem("the truth is of another family", truth.family.name, right))
     if derivation is None:
         if coords is not None:
             right = "derivation=, whose coordinates they are"

@@ -161,6 +161,7 @@ def find_inverse(chart: Chart) -> list[tuple[str, sp.Expr]]:
             )
         )
     domains = {c.symbol: c.domain for c in chart.coordinates}
+    above = {p.symbol for p in chart.model.parameters if p.domain.lower >= 0}
     pending = list(chart.program)
     found: list[tuple[str, sp.Expr]] = []
     known: set[sp.Symbol] = set()
@@ -170,7 +171,7 @@ def find_inverse(chart: Chart) -> list[tuple[str, sp.Expr]]:
             target, rule = item
             unknown = [s for s in _coordinates(rule) if s not in known]
             if len(unknown) == 1:
-                solved = _invert(rule, target, unknown[0], domains[unknown[0]])
+                solved = _invert(rule, target, unknown[0], domains[unknown[0]], target in above)
                 if solved is not None:
                     found.append((unknown[0].name, solved))
                     known.add(unknown[0])
@@ -198,11 +199,16 @@ def _coordinates(rule: sp.Expr) -> list[sp.Symbol]:
 
 
 def _invert(
-    rule: sp.Expr, target: sp.Expr, unknown: sp.Symbol, where: Domain | None
+    rule: sp.Expr,
+    target: sp.Expr,
+    unknown: sp.Symbol,
+    where: Domain | None,
+    above: bool = False,
 ) -> sp.Expr | None:
     """The solution of rule = target for one unknown that occurs once, peeled from outside.
 
     ``where`` is the unknown's domain, which picks the branch; without it there must be one alone.
+    ``above`` says that the target is never negative, so that a root may be squared.
     """
     left, right = sp.expand(rule), target
     while left != unknown:
@@ -222,6 +228,8 @@ def _invert(
             left, right = left.args[0], sp.exp(right)
         elif left.is_Pow and left.exp.is_Rational and left.base.has(unknown):
             if not _has_branch(left, unknown, where):
+                return None
+            if left.exp.q % 2 == 0 and not (above and right == target):
                 return None
             left, right = left.base, right ** (1 / left.exp)
         else:

@@ -66,9 +66,13 @@ class Truth(NamedTuple):
         A pair is (nodes, weights), unless the family has a single parameter: then it is (weights,
         parameter), and nodes are passed as :class:`Nodes`.
         """
-        if hasattr(value, "arrays"):
-            value = value.arrays()
         wanted = "(weights, " + ", ".join(form.names) + "), or (nodes, weights)"
+        if hasattr(value, "arrays"):
+            declared = tuple(value.arrays())
+            if len(declared) != 1 + len(form.names):  # two would pass for nodes and weights
+                given = f"{len(declared)} arrays"
+                raise DataError(problem("the truth is of another family", given, wanted))
+            value = declared
         if not isinstance(value, tuple | list):
             raise DataError(problem("this is no truth", type(value).__name__, wanted))
         if isinstance(value, Nodes) or (len(value) == 2 and len(form.names) != 1):

@@ -329,7 +329,9 @@ def integers(
     True
     """
     windows = [window(log_mass, depth) for log_mass in log_masses]
-    nodes = np.unique(np.concatenate([np.arange(low, high + 1.0) for low, high in windows]))
+    # a rare count has next to no mass, and a score to match: a dozen are summed in any case
+    spans = [np.arange(low, max(high, low + 12.0) + 1.0) for low, high in windows]
+    nodes = np.unique(np.concatenate(spans))
     bound = max(
         _left_out(log_mass, *ends) for log_mass, ends in zip(log_masses, windows, strict=True)
     )

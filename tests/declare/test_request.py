@@ -113,9 +113,9 @@ def test_an_example_becomes_a_module_whose_score_is_the_slope(path: Path) -> Non
     request = read_request(path)
     derivation = rs.derive(request.model, request.chart, view=request.view, name=request.name)
     module = derivation.compile()
-    inside = {"real": 0.3, "positive": 1.2, "nonnegative": 0.7, "unit": 0.3}
+    inside = {"real": 0.3, "positive": 1.2, "nonnegative": 0.7, "unit": 0.15}
     at = np.array([inside[c.domain.name] for c in request.chart.coordinates])
-    at += 0.03 * np.arange(len(at))
+    at += 0.01 * np.arange(len(at))
     x = np.array([0.0, 1.0, 2.0, 5.0])
     step = 1e-6
     slopes = [

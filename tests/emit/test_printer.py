@@ -26,8 +26,7 @@ class _Exact(ast.NodeTransformer):
     """Literals as the fractions that they are."""
 
     def visit_Constant(self, node: ast.Constant) -> ast.expr:
-        call = ast.Call(ast.Name("Fraction", ast.Load()), [node], [])
-        return call
+        return ast.Call(ast.Name("Fraction", ast.Load()), [node], [])
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
         return node
