@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SILENT:
-.PHONY: help venv derive lint test certify bench wheel clean
+.PHONY: help venv derive lint test certify slow bench wheel clean
 
 help: ## say what there is
 	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -30,9 +30,11 @@ lint: $(VENV)/.installed-dev ## ruff, mypy and the import rules
 test: lint ## lint, then the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-certify: $(VENV)/.installed-dev ## the slow tests, and every generated function against the oracle
+certify: $(VENV)/.installed-dev ## every generated function and example against the oracle, hard points in
+	$(BIN)/relrep verify --all --full
+
+slow: $(VENV)/.installed-dev ## the slow tests: the matrix of charts, K = 8, killed writers
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
-	$(BIN)/relrep verify --all
 
 bench: $(VENV)/.installed-bench ## ratios of speed, measured side by side
 	$(BIN)/python -m pytest -s benchmarks -o python_files="bench_*.py" $(PYTEST_ARGS)

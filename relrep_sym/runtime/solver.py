@@ -103,7 +103,8 @@ class Solver:
         for name, row, low, high, strict in zip(
             c.coordinates, rows, c.lower, c.upper, c.open_lower, strict=True
         ):
-            if not (row.min() >= low and row.max() <= high and not (strict and row.min() <= low)):
+            inside = row.min() >= low and row.max() <= high and np.isfinite(row).all()
+            if not inside or (strict and row.min() <= low):
                 bad = row[~((row >= low) & (row <= high))]
                 raise DomainError(
                     problem(

@@ -144,6 +144,9 @@ def test_a_constant_is_right_to_the_last_bit(
         assert float(number) == nearest(constant)
         (term,) = numbers(lower(constant + u, lambda s: Var(s.name)))
         assert abs(float(term)) == abs(nearest(constant))
+        if not constant.is_Rational:
+            (factor,) = numbers(lower(constant * u / v, lambda s: Var(s.name)))
+            assert abs(float(factor)) == abs(nearest(constant))
 
 
 def numbers(node: Node) -> list[Fraction | float]:
