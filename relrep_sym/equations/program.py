@@ -6,6 +6,7 @@ that cost grows with the program's length) and, for display, unrolled SymPy matr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
@@ -53,6 +54,32 @@ def pull_back(
             if partial != 0:
                 (inner if isinstance(symbol, Parameter) else terms)[symbol].append(partial * bar)
     return out + [(symbol, sp.Add(*parts)) for symbol, parts in terms.items()]
+
+
+_MOST_TERMS = 2000
+
+
+class _TooLong(Exception):
+    """An expansion would have more terms than are worth writing out."""
+
+
+def _expanded(expression: sp.Expr) -> sp.Expr:
+    """The expression multiplied out; _TooLong where that would be a flood of terms."""
+    if _term_count(expression) > _MOST_TERMS:
+        raise _TooLong
+    return sp.expand(expression)
+
+
+def _term_count(expression: sp.Expr) -> float:
+    """An upper bound of how many terms the expanded expression has."""
+    if expression.is_Add:
+        return sum(_term_count(a) for a in expression.args)
+    if expression.is_Mul:
+        return float(math.prod(_term_count(a) for a in expression.args))
+    if expression.is_Pow and expression.exp.is_Integer and expression.exp.is_positive:
+        count, power = _term_count(expression.base), float(expression.exp)
+        return 1.0 if count == 1 else min(count, 1e6) ** min(power, 40.0)
+    return max((_term_count(a) for a in expression.args), default=1.0)
 
 
 def _ordered(symbols: set[sp.Symbol]) -> list[sp.Symbol]:
@@ -110,7 +137,10 @@ def differences(chart: Chart, role: str) -> list[sp.Expr] | None:
         return None
     steps = []
     for here, after in pairwise(values):
-        step = sp.expand(rules.get(after, after) - here)
+        try:
+            step = _expanded(rules.get(after, after) - here)
+        except _TooLong:
+            return None
         if step.has(here):
             return _unrolled_differences(chart, values)
         steps.append(-step)
@@ -127,7 +157,10 @@ def _unrolled_differences(chart: Chart, values: Sequence[sp.Expr]) -> list[sp.Ex
         return None
     unrolled = chart.unrolled
     full = [v.xreplace(unrolled) for v in values]
-    found = [sp.expand(v - full[-1]) for v in full[:-1]]
+    try:
+        found = [_expanded(v - full[-1]) for v in full[:-1]]
+    except _TooLong:
+        return None
     gains = any(
         len(d.free_symbols) < len(v.free_symbols | full[-1].free_symbols)
         for d, v in zip(found, full[:-1], strict=True)
@@ -210,7 +243,10 @@ def _invert(
     ``where`` is the unknown's domain, which picks the branch; without it there must be one alone.
     ``above`` says that the target is never negative, so that a root may be squared.
     """
-    left, right = sp.expand(rule), target
+    try:
+        left, right = _expanded(rule), target
+    except _TooLong:
+        return None
     while left != unknown:
         if left.is_Add:
             rest, inner = left.as_independent(unknown, as_Add=True)
@@ -265,7 +301,10 @@ def _invert_linear(
     )
     if len(unknown) != len(pending) or len(unknown) > 6:
         return []
-    equations = [sp.expand(r - t) for t, r in pending]
+    try:
+        equations = [_expanded(r - t) for t, r in pending]
+    except _TooLong:
+        return []
     matrix = sp.Matrix([[sp.diff(e, s) for s in unknown] for e in equations])
     if matrix.has(*unknown):
         return []

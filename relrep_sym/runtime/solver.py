@@ -113,12 +113,11 @@ class Solver:
                         f"{name} in {'(' if strict else '['}{low}, {high}]",
                     )
                 )
-        if len(rows) < len(theta):
-            self._insist_image(rows, theta)
+        self._insist_image(rows, theta)
         return rows.T.reshape(*shape, len(rows))
 
     def _insist_image(self, rows: Array, theta: Array) -> None:
-        """Refuse θ off the image of a chart with fewer coordinates: an inverse maps it anywhere."""
+        """Refuse θ off the chart's image: what inverts the chart on its image maps it anywhere."""
         back = np.array(np.broadcast_arrays(*self.chart.to_model(rows)))
         slack = 1e-9 * (np.abs(theta) + np.abs(back)) + 1e-15 * np.abs(theta).max(axis=0)
         if not (np.abs(back - theta) <= slack).all():
