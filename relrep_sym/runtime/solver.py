@@ -124,7 +124,7 @@ class Solver:
             i, b = (int(n) for n in np.argwhere(~(np.abs(back - theta) <= slack))[0])
             raise DomainError(
                 problem(
-                    "theta is not in the image of the chart, which has fewer coordinates",
+                    "theta is not in the image of the chart",
                     f"{self.chart.parameters[i]} = {theta[i, b]}",
                     f"{self.chart.parameters[i]} = {back[i, b]}, as its coordinates give",
                 )
