@@ -1,7 +1,7 @@
-r"""The two kinds of names: coordinates are plain symbols, model parameters are :class:`Parameter`.
+r"""The kinds of names: coordinates are plain symbols; :class:`Parameter` and :class:`Constant`.
 
 In: a name such as ``Delta_sigma_1``. Out: how it is set in LaTeX. A coordinate may be spelled like
-a parameter (``mu_1`` in a map for ``mu_1``); the two kinds keep them apart, and print alike.
+a parameter (``mu_1`` in a map for ``mu_1``); the kinds keep them apart, and print alike.
 """
 
 from __future__ import annotations
@@ -10,13 +10,27 @@ from functools import lru_cache
 
 import sympy as sp
 
-__all__ = ["GREEK", "Parameter", "latex_name", "script", "split_index"]
+__all__ = ["GREEK", "Constant", "Parameter", "latex_name", "script", "split_index"]
 
 
 class Parameter(sp.Symbol):
     """A model parameter θ_i as a symbol: never equal to the coordinate of the same name."""
 
     __slots__ = ()
+
+
+class Constant(sp.Symbol):
+    """A symbol that is given, not learned: real, never differentiated.
+
+    >>> Constant("lam") == sp.Symbol("lam"), Constant("lam").is_real
+    (False, True)
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, name: str, **assumptions: bool) -> Constant:
+        """The constant of that name; real, and what else is assumed of it."""
+        return super().__new__(cls, name, **{"real": True, **assumptions})
 
 
 GREEK = frozenset(

@@ -1,19 +1,22 @@
-"""Truths: the density q that data come from, as a mixture with numbers.
+"""Truths: the density q that data come from, as a mixture in numbers or with symbols.
 
 In: a family, weights and one list for each of its parameters. Out: a frozen :class:`Truth` whose
-:meth:`~Truth.arrays` are what every kernel takes as ``truth``.
+:meth:`~Truth.arrays` are what every kernel takes as ``truth``. Symbols stay symbolic in what is
+derived, and are given as keywords where numbers are wanted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import sympy as sp
 
 from relrep_sym.declare.family import Family, family_named
-from relrep_sym.declare.parser import number
+from relrep_sym.declare.parser import check_name, expression, number
+from relrep_sym.declare.symbols import Constant
 from relrep_sym.errors import DeclarationError, problem
 
 __all__ = ["Truth", "truth"]
@@ -21,27 +24,67 @@ __all__ = ["Truth", "truth"]
 
 @dataclass(frozen=True)
 class Truth:
-    """A mixture of a family, in numbers; it need not have the model's number of components."""
+    """A mixture of a family; it need not have the model's number of components.
+
+    Entries are exact numbers, or expressions in :class:`~.symbols.Constant` symbols.
+    """
 
     family: Family
     weights: tuple[sp.Expr, ...]
     parameters: tuple[tuple[sp.Expr, ...], ...]
 
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        """(weights, then the family's parameters in order), float64, K′ entries each."""
+    @cached_property
+    def symbols(self) -> tuple[Constant, ...]:
+        """The symbols in it, by name."""
         rows = (self.weights, *self.parameters)
+        found = {s for row in rows for e in row for s in e.free_symbols}
+        return tuple(sorted(found, key=lambda s: s.name))
+
+    def at(self, **values: object) -> Truth:
+        """The truth with numbers for symbols, each of them a keyword.
+
+        Raises DeclarationError for a symbol that is missing or unknown, and where the numbers
+        leave a domain.
+        """
+        names = [s.name for s in self.symbols]
+        if set(values) != set(names):
+            raise DeclarationError(
+                problem(
+                    "the truth takes exactly its own symbols",
+                    ", ".join(values) or "none",
+                    ", ".join(f"{n}=…" for n in names) or "no keywords",
+                )
+            )
+        given = {s: number(values[s.name], where=s.name) for s in self.symbols}
+        weights = tuple(w.xreplace(given) for w in self.weights)
+        rows = (tuple(v.xreplace(given) for v in row) for row in self.parameters)
+        plurals = [p.plural for p in self.family.parameters]
+        return truth(self.family, weights=weights, **dict(zip(plurals, rows, strict=True)))
+
+    def arrays(self, **values: object) -> tuple[np.ndarray, ...]:
+        """(weights, then the family's parameters in order), float64, K′ entries each.
+
+        ``values`` gives a number for each symbol.
+        """
+        found = self.at(**values) if self.symbols or values else self
+        rows = (found.weights, *found.parameters)
         return tuple(np.array([float(v) for v in row]) for row in rows)
 
 
 def truth(family: str | Family, *, weights: object, **parameters: object) -> Truth:
-    """A truth in numbers: weights and the family's parameters by their plural names.
+    """A truth: weights and the family's parameters by their plural names, in numbers or symbols.
 
-    One number stands for all components. Raises DeclarationError for unknown names, lengths that
-    disagree, weights that are not positive or do not sum to one, and values outside a domain.
+    One number stands for all components. A text may name symbols (``"1 - r"``): they stay symbolic
+    in what is derived; ``arrays(r=0.3)`` and ``at(r=0.3)`` put numbers in. Raises DeclarationError
+    for unknown names, lengths that disagree, weights that are not positive or do not sum to one
+    (identically, with symbols), and values outside a domain.
 
     >>> q = truth("normal", weights=["1/3", "2/3"], means=[0, 1], scales=1)
     >>> [a.tolist() for a in q.arrays()[1:]]
     [[0.0, 1.0], [1.0, 1.0]]
+    >>> q = truth("normal", weights=["r", "1 - r"], means=["a", "b"], scales=1)
+    >>> [s.name for s in q.symbols], q.arrays(a=0, b=2, r="1/4")[0].tolist()
+    (['a', 'b', 'r'], [0.25, 0.75])
     """
     chosen = family_named(family)
     plurals = {p.plural: p for p in chosen.parameters}
@@ -55,7 +98,9 @@ def truth(family: str | Family, *, weights: object, **parameters: object) -> Tru
             )
         )
     shares = _row(weights, "weights", None)
-    if any(not w.is_positive for w in shares) or abs(float(sum(shares)) - 1) > 1e-12:
+    total = sp.expand(sp.Add(*shares) - 1)
+    whole = abs(float(total)) <= 1e-12 if total.is_number else False
+    if not whole or any(w.is_positive is False or w.is_zero for w in shares):
         raise DeclarationError(
             problem("these are not weights", str(list(shares)), "positive numbers that sum to one")
         )
@@ -74,11 +119,34 @@ def _row(value: object, where: str, length: int | None) -> tuple[sp.Expr, ...]:
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
-        row = tuple(number(v, where=where) for v in value)
+        row = tuple(_entry(v, where) for v in value)
     else:
-        row = (number(value, where=where),) * (length or 1)
+        row = (_entry(value, where),) * (length or 1)
     if not row or (length is not None and len(row) != length):
         raise DeclarationError(
             problem(f"{where} has {len(row)} entries", str(list(row)), f"{length or 'at least 1'}")
         )
     return row
+
+
+def _entry(value: object, where: str) -> sp.Expr:
+    """A number, or an expression in constants."""
+    if isinstance(value, str | sp.Expr) and value not in ("free", "tied"):  # a model's words
+        return expression(value, _Constants(), where=where)
+    return number(value, where=where)
+
+
+class _Constants(Mapping[str, sp.Symbol]):
+    """Every well-formed name is a constant."""
+
+    def __getitem__(self, name: str) -> sp.Symbol:
+        return Constant(check_name(name, kind="truth's symbol"))
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0

@@ -91,8 +91,36 @@ def test_scales_are_positive(scales: object) -> None:
     assert "positive numbers" in text
 
 
-@pytest.mark.parametrize("wrong", [True, None, float("nan"), float("inf"), "free", sp.Symbol("a")])
+@pytest.mark.parametrize("wrong", [True, None, float("nan"), float("inf"), "free"])
 def test_what_is_no_number_is_refused(wrong: object) -> None:
     assert refused("poisson", weights=wrong, rates=1).startswith("weights")
     assert refused("poisson", weights=1, rates=wrong).startswith("rates")
     assert refused("poisson", weights=1, rates=[wrong]).startswith("rates")
+
+
+def test_symbols_stay_until_numbers_are_given() -> None:
+    q = truth("normal", weights=["r", "1 - r"], means=["a", "b + a"], scales="s")
+    assert [s.name for s in q.symbols] == ["a", "b", "r", "s"]
+    assert q.at(r="1/3", a=0, b=2, s=1) == truth(
+        "normal", weights=["1/3", "2/3"], means=[0, 2], scales=1
+    )
+    weights, means, scales = q.arrays(r=0.25, a=1, b=1, s=3)
+    assert weights.tolist() == [0.25, 0.75]
+    assert means.tolist() == [1, 2]
+    assert scales.tolist() == [3, 3]
+
+
+def test_symbolic_weights_sum_to_one_identically() -> None:
+    assert "sum to one" in refused("normal", weights=["r", "r"], means=0, scales=1)
+    assert "sum to one" in refused("normal", weights="r", means=0, scales=1)
+
+
+def test_each_symbol_is_given_a_number_and_nothing_else_is() -> None:
+    q = truth("normal", weights=1, means="a", scales="s")
+    for values in ({}, {"a": 1}, {"a": 1, "s": 1, "t": 1}):
+        with pytest.raises(DeclarationError, match="exactly its own symbols"):
+            q.arrays(**values)
+    with pytest.raises(DeclarationError, match="scales leave their domain"):
+        q.arrays(a=0, s=-1)
+    with pytest.raises(DeclarationError, match="no keywords"):
+        truth("normal", weights=1, means=0, scales=1).arrays(a=1)
