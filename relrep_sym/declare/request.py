@@ -16,10 +16,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from relrep_sym.declare.chart import Chart, chart, identity, log, relative
+from relrep_sym.declare.chart import Chart, identity
+from relrep_sym.declare.charts import log, relative
 from relrep_sym.declare.domains import domain
 from relrep_sym.declare.family import family_named
 from relrep_sym.declare.model import Mixture, mixture
+from relrep_sym.declare.own_map import chart
 from relrep_sym.declare.parser import check_name
 from relrep_sym.declare.view import View, view
 from relrep_sym.errors import DeclarationError, problem

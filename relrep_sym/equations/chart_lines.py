@@ -28,6 +28,7 @@ __all__ = [
     "is_small",
     "matrix_lines",
     "mobility_lines",
+    "pushed_lines",
     "seen_lines",
     "slope_lines",
     "view_lines",
@@ -52,7 +53,7 @@ def chart_lines(g: Generic) -> tuple[Line, ...]:
             i: Index | None = rule.index
             where = ""
         else:
-            i, where = "k", where_text([r.index for r in block if r.index is not None])
+            i, where = "k", where_text(sorted(r.index for r in block if r.index is not None))
         lines.append(Line(g.target(rule, i), g.at(rule.shape, i), where))
     for name, value in model.fixed.items():
         role = "weight" if name.startswith("pi_") else name.rpartition("_")[0]
@@ -79,7 +80,8 @@ def _blocks(g: Generic) -> list[list[Rule]]:
             last is not None
             and last.key == rule.key
             and last.index is not None
-            and last.index + 1 == rule.index
+            and rule.index is not None
+            and abs(last.index - rule.index) == 1
         )
         if follows:
             out[-1].append(rule)
@@ -214,6 +216,14 @@ def mobility_lines(
         shown = product.xreplace(barred) if seen else _entries(g, product)
         return (*lines, Line(r"J J^{\top}", shown))
     return (*lines, Line(r"(J J^{\top})_{ij}", r"\sum_k J_{ik} J_{jk}"))
+
+
+def pushed_lines(g: Generic, view: View) -> tuple[Line, ...]:
+    """db/dt from dλ/dt, for charts with intermediates."""
+    time = g.time(view.names)
+    b = listed(list(view.names))
+    rates = rf"\frac{{\partial ({b})}}{{\partial \lambda}} \frac{{d\lambda}}{{d{time}}}"
+    return (Line(rate_left(f"({b})", time), rates),)
 
 
 def seen_lines(g: Generic, view: View) -> tuple[Line, ...]:

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 import pytest
 import sympy as sp
 
-from relrep_sym.declare.chart import Chart, chart, identity, log, relative
+from relrep_sym.declare.chart import Chart, identity
+from relrep_sym.declare.charts import log, relative
 from relrep_sym.declare.model import Mixture, mixture
+from relrep_sym.declare.own_map import chart
 from relrep_sym.declare.symbols import Parameter
 from relrep_sym.errors import DeclarationError
 

@@ -20,7 +20,7 @@ from relrep_sym.emit.numpy.chart_code import ChartFragments
 from relrep_sym.emit.numpy.component_code import component_fragments
 from relrep_sym.emit.numpy.em_code import m_step_lines
 from relrep_sym.emit.numpy.layout import bracketed, filled_text, wrapped
-from relrep_sym.emit.numpy.public import public_functions
+from relrep_sym.emit.numpy.public import given_keywords, public_functions
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.equations.record import Record
 from relrep_sym.errors import DeclarationError, NoInverseError, problem
@@ -51,8 +51,10 @@ def specification(record: Record) -> str:
     lines.append(f"log f = {model.family.log_density} on {model.family.support}")
     lines.append(chart.title)
     lines += [f"{c.name} {c.domain.name}" for c in chart.coordinates]
+    lines += [f"constant {c.name} {c.domain.name}" for c in chart.constants]
     lines += [f"{t} = {r}" for t, r in chart.program]
-    lines += [f"inverse {n} = {e}" for n, e in chart.inverse or ()]
+    lines += [f"weights {', '.join(map(str, chart.weights))}"] if chart.weights else []
+    lines += [f"inverse {n} = {e}" for n, e in chart.inverse]
     if view is not None:
         lines += [f"view {n} = {e}" for n, e in zip(view.names, view.expressions, strict=True)]
     return "\n".join(lines)
@@ -168,6 +170,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         f"{name}_reads": _mentions(bodies[name], fragments["coefficients"])
         for name in ("block", "log_odds", "exponents")
     }
+    domains = [c.domain for c in chart.coordinates] + [c.domain for c in chart.constants]
     positions = {p: i for i, p in enumerate(family.parameters)}
     return {
         "title": "\n".join(filled_text(f"{model.describe().capitalize()}.", 94)),
@@ -210,9 +213,12 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "basis": len(form.basis),
         "location": positions.get(family.location) if family.location else None,
         "scale": positions.get(family.scale) if family.scale else None,
-        "lower": [_end(c.domain.lower) for c in chart.coordinates],
-        "upper": [_end(c.domain.upper) for c in chart.coordinates],
-        "open_lower": [str(c.domain.open_lower) for c in chart.coordinates],
+        "lower": [_end(d.lower) for d in domains],
+        "upper": [_end(d.upper) for d in domains],
+        "open_lower": [str(d.open_lower) for d in domains],
+        "constants": [c.name for c in chart.constants],
+        "reference": pieces.reference,
+        "given": given_keywords(chart),
         "sampler": _quote(family.sampler) if family.sampler else None,
         "why": why,
         "functions": public_functions(record),
