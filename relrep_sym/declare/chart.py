@@ -257,8 +257,8 @@ def declared(on: Mixture | Chart, local: Local) -> Chart:
     )
 
 
-def identity(model: Mixture) -> Chart:
-    """The chart whose coordinates are the model's own parameters.
+def identity(model: Mixture | Chart) -> Chart:
+    """The chart whose coordinates are the model's own parameters; of a chart, that chart.
 
     >>> from relrep_sym.declare.model import mixture
     >>> identity(mixture("poisson", components=2)).names
@@ -522,7 +522,7 @@ def with_constants(chart: Chart, values: Mapping[str, sp.Expr]) -> Chart:
     >>> from relrep_sym.declare.model import mixture
     >>> c = relative(mixture("normal", components=2, scales=1), "mu", clearance="lam")
     >>> with_constants(c, {"lam": sp.Rational(1, 2)}).program[-1]
-    (mu_2, Delta_1 + mu_1 + 1/2)
+    (mu_2, mu_1 + Delta_1 + 1/2)
     """
     put = {c.symbol: values[c.name] for c in chart.constants}
     return replace(

@@ -62,6 +62,8 @@ def clearance_of(value: object, most: sp.Expr | None = None) -> tuple[sp.Expr, t
     symbols = sorted(room.free_symbols, key=lambda s: s.name)
     given = tuple(Given(s.name, domain("nonnegative")) for s in symbols)
     assumed = room.xreplace({s: sp.Dummy(s.name, nonnegative=True) for s in symbols})
+    if room.is_negative:
+        raise DeclarationError(problem("the clearance is negative", str(room), "a number >= 0"))
     if assumed.is_nonnegative is not True:
         right = "a number >= 0, or constants that make one, such as 'lam'"
         raise DeclarationError(problem("the clearance may be negative", str(room), right))
@@ -190,19 +192,17 @@ def log(model: Mixture | Chart, parameter: str) -> Chart:
     ('pi_1', 'log_rate_1', 'log_rate_2')
     """
     entries = slots(model)
-    if isinstance(model, Mixture):
-        model.family.parameter(parameter)
     moved = [s for s in entries if s.role == parameter]
-    if any(s.domain.name != "positive" for s in moved):
-        wrong = f"{parameter} has no logarithm on its domain"
-        raise DeclarationError(problem(wrong, moved[0].domain.name, "a positive parameter"))
+    where = {s.domain.name for s in moved}
+    if isinstance(model, Mixture):
+        where.add(model.family.parameter(parameter).domain.name)
+    if where - {"positive"}:
+        wrong = f"{parameter} is {min(where - {'positive'})}"
+        raise DeclarationError(problem(wrong, parameter, "a positive parameter"))
     if not moved:
-        right = "a parameter of which some component's is free"
-        raise DeclarationError(
-            problem(f"{parameter} is fixed", model_of(model).describe(), right)
-            if isinstance(model, Mixture)
-            else problem(f"the chart has no {parameter}", ", ".join(model.names), right)
-        )
+        wrong = f"no {parameter} is learned"
+        given = model.describe() if isinstance(model, Mixture) else ", ".join(model.names)
+        raise DeclarationError(problem(wrong, given, "a parameter in θ"))
     coordinates, program = [], []
     for s in entries:
         logged = s.role == parameter

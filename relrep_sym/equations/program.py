@@ -213,11 +213,15 @@ def find_inverse(chart: Chart) -> Solution:
         raise NoInverseError(
             problem(
                 f"no inverse was found for {', '.join(missing)}",
-                "; ".join(f"{t} = {r}" for t, r in search.pending[:4]),
+                "; ".join(_short(f"{t} = {r}") for t, r in search.pending[:4]),
                 "a triangular or linear map, or inverse= given to rs.chart",
             )
         )
     return _needed(chart, search.found)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else "an expression of " + text.partition(" = ")[0]
 
 
 class _Search:

@@ -236,7 +236,6 @@ def test_the_relative_chart_is_inverted_by_neighbours(count: int) -> None:
 
 
 NOT_INVERTIBLE = {
-    "fewer coordinates": MAPS["fewer"],
     "curved": MAPS["curved"],
     "more coordinates": chart(UNIT, {"pi_1": "v", "mu_1": "a + b", "mu_2": "a*c"}),
     "twice": chart(UNIT, {"pi_1": "v", "mu_1": "u*exp(u)", "mu_2": "w"}),

@@ -20,7 +20,7 @@ from relrep_sym.emit.numpy.chart_code import ChartFragments
 from relrep_sym.emit.numpy.component_code import component_fragments
 from relrep_sym.emit.numpy.em_code import m_step_lines
 from relrep_sym.emit.numpy.layout import bracketed, filled_text, wrapped
-from relrep_sym.emit.numpy.public import given_keywords, public_functions
+from relrep_sym.emit.numpy.public import public_functions
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.equations.record import Record
 from relrep_sym.errors import DeclarationError, NoInverseError, problem
@@ -218,7 +218,6 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "open_lower": [str(d.open_lower) for d in domains],
         "constants": [c.name for c in chart.constants],
         "reference": pieces.reference,
-        "given": given_keywords(chart),
         "sampler": _quote(family.sampler) if family.sampler else None,
         "why": why,
         "functions": public_functions(record),
