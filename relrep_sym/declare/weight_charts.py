@@ -101,7 +101,7 @@ def softmax(model: Mixture | Chart, *, clearance: object = 0) -> Chart:
     moved = _weights(model, "a softmax chart")
     share, room, constants = _room(model, clearance)
     made = [Coordinate(f"alpha_{s.number}", domain("real")) for s in moved]
-    total = Intermediate("log_total")
+    total = Intermediate("log_Z")
     last = Intermediate(f"pi_{model_of(model).free_weights[-1] + 1}")
     program: list[tuple[Parameter, sp.Expr]] = [(total, LogTotal(*(c.symbol for c in made)))]
     program += [
@@ -109,9 +109,11 @@ def softmax(model: Mixture | Chart, *, clearance: object = 0) -> Chart:
         for s, c in zip(moved, made, strict=True)
     ]
     program.append((last, room + share * sp.exp(-total)))
-    left = share + room - sp.Add(*(s.symbol - room for s in moved))
-    inverse = [
-        (c.symbol, sp.log(s.symbol - room) - sp.log(left - room))
+    free = len(moved) + 1
+    left = share + free * room - sp.Add(*(s.symbol for s in moved))
+    inverse: list[tuple[sp.Symbol, sp.Expr]] = [(last, left)]
+    inverse += [
+        (c.symbol, sp.log(s.symbol - room) - sp.log(last - room))
         for s, c in zip(moved, made, strict=True)
     ]
     title = "softmax chart on the weights" + (f", clearance {room}" if room else "")

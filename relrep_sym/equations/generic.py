@@ -25,6 +25,7 @@ from relrep_sym.declare.model import Mixture
 from relrep_sym.declare.symbols import Constant, Parameter, latex_name, split_index
 from relrep_sym.equations.linear import mean, scaled, shifted, summed
 from relrep_sym.equations.nodes import ComponentSum, Entry, Index, Posterior, Terms
+from relrep_sym.equations.weights import WeightSlopes, weight_slopes
 
 __all__ = ["Coordinates", "Generic", "Read", "Rule"]
 
@@ -257,8 +258,12 @@ class Generic:
     @cached_property
     def regular(self) -> bool:
         """Whether entries of θ are read in chains only, so that adjoints are sums of slopes."""
-        return not self.chart.intermediates and all(
+        inner = {*self.chart.intermediates, *(self.chart.weights or ())} if self.slopes else set()
+        if set(self.chart.intermediates) - inner:
+            return False
+        return all(
             not rule.parents
+            or rule.target in inner
             or (
                 len(rule.parents) == 1
                 and rule.index is not None
@@ -267,6 +272,11 @@ class Generic:
             )
             for rule in self.rules
         )
+
+    @cached_property
+    def slopes(self) -> Mapping[str, WeightSlopes]:
+        """By the stem of the coordinates that make the weights: ∂ log π_k/∂c_j."""
+        return weight_slopes(self.chart)
 
     def in_chain(self, role: str, index: int | None) -> bool:
         """Whether an entry of θ starts or continues a chain."""
@@ -282,7 +292,8 @@ class Generic:
         before: object = None
         for c in self.chart.coordinates:
             stem, number = self.entry(c.name)
-            signature = (stem, *self._signature(c.name, number))
+            weighs = stem in self.slopes
+            signature = (stem,) if weighs else (stem, *self._signature(c.name, number))
             if (
                 number is not None
                 and out
@@ -338,6 +349,8 @@ class Generic:
 
     def pulled(self, run: Coordinates, i: Index | None) -> list[tuple[sp.Expr, sp.Expr]]:
         """Pairs (derivative of an entry of θ, its adjoint) whose products make a coordinate's."""
+        if run.stem in self.slopes and i is not None:
+            return [(sp.Integer(1), self.slopes[run.stem].score(self.at, i))]
         out = []
         number = run.numbers[0] if run.numbers else None
         for rule, read in self.readers[run.names[0]]:

@@ -194,10 +194,18 @@ class Record:
 
     def _jacobian_lines(self) -> tuple[Line, ...]:
         count = max(len(self.chart.coordinates), len(self.model.parameters))
+        if self.generic.slopes and self.generic.regular:
+            return maps.weight_slope_lines(self.generic)
+        if self.chart.intermediates and (count > maps.MATRIX or self._wide()):
+            return maps.local_slope_lines(self.generic)
         small = count <= maps.MATRIX and maps.is_small(self.jacobian)
         if small or not self.generic.regular or self.generic.falling:
             return maps.matrix_lines(self.generic, self.jacobian)
         return maps.slope_lines(self.generic)
+
+    def _wide(self) -> bool:
+        """Whether the Jacobian is no small matrix."""
+        return not maps.is_small(self.jacobian)
 
     @cached_property
     def _log_likelihood(self) -> Equation:

@@ -104,7 +104,8 @@ def test_the_specification_says_all_that_makes_a_module() -> None:
 def test_the_text_does_not_depend_on_the_hash_seed(seed: str) -> None:
     names = ("square", "curved", "patterned", "poisson relative")
     script = (
-        "import warnings; warnings.simplefilter('ignore')\nfrom tests.emit.modules import source; import hashlib\n"
+        "import warnings, hashlib; warnings.simplefilter('ignore')\n"
+        "from tests.emit.modules import source\n"
         + "\n".join(f"print(hashlib.sha256(source({n!r}).encode()).hexdigest())" for n in names)
     )
     done = subprocess.run(
