@@ -29,6 +29,7 @@ from relrep_sym.declare.truth import Truth
 from relrep_sym.declare.view import View
 from relrep_sym.emit import files, latex
 from relrep_sym.emit.numpy.module import render
+from relrep_sym.equations.injective import Verdict, verdict
 from relrep_sym.equations.record import Equation, Record
 from relrep_sym.errors import ChartWarning, DeclarationError, problem
 
@@ -180,6 +181,20 @@ class Derivation:
 
     def __iter__(self) -> Iterator[Shown]:
         return (Shown(e) for e in self.record)
+
+    @property
+    def injective(self) -> Verdict:
+        """Whether the chart tells its points apart by their densities: a verdict in words.
+
+        It is about the inside of the chart's domain, and true where proven. Where refuted, its
+        ``collision`` is a pair of points with the same density.
+
+        >>> import relrep_sym as rs
+        >>> model = rs.mixture("normal", components=2)
+        >>> rs.derive(model, rs.relative(model, "mu")).injective.status
+        'proven'
+        """
+        return verdict(self.chart)
 
     # ------------------------------------------------------------------------- LaTeX and code
 

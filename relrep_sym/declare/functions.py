@@ -36,8 +36,11 @@ class Softplus(sp.Function):
     def _eval_evalf(self, prec: int) -> sp.Expr:
         return _evaluated(self, prec)
 
-    def _eval_is_positive(self) -> bool | None:
+    def _eval_is_extended_positive(self) -> bool | None:
         return True if self.args[0].is_extended_real else None
+
+    def _eval_is_real(self) -> bool | None:
+        return True if self.args[0].is_real else None
 
     def _latex(self, printer, exp: str | None = None) -> str:  # type: ignore[no-untyped-def]
         power = f"^{{{exp}}}" if exp else ""
@@ -67,8 +70,11 @@ class Logistic(sp.Function):
     def _eval_evalf(self, prec: int) -> sp.Expr:
         return _evaluated(self, prec)
 
-    def _eval_is_positive(self) -> bool | None:
+    def _eval_is_extended_positive(self) -> bool | None:
         return True if self.args[0].is_extended_real else None
+
+    def _eval_is_real(self) -> bool | None:
+        return True if self.args[0].is_real else None
 
     def _latex(self, printer, exp: str | None = None) -> str:  # type: ignore[no-untyped-def]
         power = f"^{{{exp}}}" if exp else ""
@@ -82,6 +88,11 @@ class SoftplusInverse(sp.Function):
     >>> sp.diff(SoftplusInverse(y), y)
     1/Logistic(SoftplusInverse(y))
     """
+
+    @classmethod
+    def eval(cls, y: sp.Expr) -> sp.Expr | None:
+        """The inverse of softplus, where that stands inside."""
+        return y.args[0] if isinstance(y, Softplus) else None
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         """One over the slope of softplus there."""
@@ -111,6 +122,9 @@ class LogTotal(sp.Function):
         if not 1 <= argindex <= len(self.args):
             raise ArgumentIndexError(self, argindex)
         return sp.exp(self.args[argindex - 1] - self)
+
+    def _eval_is_real(self) -> bool | None:
+        return True if all(a.is_real for a in self.args) else None
 
     def _eval_rewrite_as_log(self, *args: sp.Expr, **_: object) -> sp.Expr:
         return sp.log(1 + sp.Add(*(sp.exp(a) for a in args)))

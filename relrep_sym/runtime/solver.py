@@ -20,6 +20,7 @@ from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, Coords
 from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_nodes
 from relrep_sym.runtime.fit import Fit, em_step, fit
+from relrep_sym.runtime.labels import relabelled
 from relrep_sym.runtime.point import Components, Form, Parts, Point
 
 __all__ = ["Solver"]
@@ -32,6 +33,12 @@ class Solver:
         self.chart = chart
         self.form = form
         self.constants = constants
+
+    def at_member(self, shape: tuple[int, ...], member: int) -> Solver:
+        """The solver with the constants of one member of a batch."""
+        if not self.chart.constants:
+            return self
+        return self.given(*self._given(shape)[:, member])
 
     def given(self, *constants: ArrayLike) -> Solver:
         """The solver with the chart's constants: numbers, or arrays over the leading axes."""
@@ -117,13 +124,26 @@ class Solver:
     def from_model(self, theta: ArrayLike) -> Array:
         """λ with c(λ) = θ, (…, P)."""
         array = check.numbers(theta, "theta")
-        names = self.chart.parameters
-        if array.ndim == 0 or array.shape[-1] != len(names):
-            right = f"shape (…, {len(names)}) for ({', '.join(names)})"
-            raise DataError(problem("theta has the wrong shape", f"shape {array.shape}", right))
-        rows = np.ascontiguousarray(array.reshape(-1, len(names)).T)
+        rows = self._theta_rows(array)
         self._components(rows, self.chart.model_components)
         return self._inverted(rows, array.shape[:-1])
+
+    def _theta_rows(self, array: Array) -> Array:
+        names = self.chart.parameters
+        if array.ndim == 0 or array.shape[-1] != len(names) or not array.size:
+            right = f"shape (…, {len(names)}) for ({', '.join(names)})"
+            raise DataError(problem("theta has the wrong shape", f"shape {array.shape}", right))
+        return np.ascontiguousarray(array.reshape(-1, len(names)).T)
+
+    def relabel(self, theta: ArrayLike) -> Array:
+        """θ with its components in an order that the chart can take, (…, Pθ)."""
+        array = check.numbers(theta, "theta")
+        rows = self._theta_rows(array)
+        self._components(rows, self.chart.model_components)
+        out = np.array(
+            [relabelled(self, column, array.shape[:-1], b) for b, column in enumerate(rows.T)]
+        )
+        return out.reshape(array.shape)
 
     def _inverted(self, theta: Array, shape: tuple[int, ...]) -> Array:
         c = self.chart

@@ -43,6 +43,15 @@ _FUNCTIONS: tuple[_Function, ...] = (
         None,
         "(…, {p})",
     ),
+    _Function(
+        "relabel",
+        "theta",
+        "theta",
+        "θ (…, {theta}) with its components in an order that the chart takes. DomainError where "
+        "there is none.",
+        None,
+        "(…, {theta})",
+    ),
     _Function("jacobian", "coords", "coords", "∂θ/∂λ.", "jacobian", "(…, {theta}, {p})"),
     _Function(
         "components",
