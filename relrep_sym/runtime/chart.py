@@ -29,6 +29,8 @@ class Chart(NamedTuple):
         view: coordinates → the view's functions; None where no view was asked for.
         push_view: (coordinates, dλ/dt) → db/dt.
         why: reasons, by function, for what is None.
+        bend: (coordinates, a direction, ∂/∂π_k, ∂/∂φ_k …) → the pull-back's change along the
+            direction, ∂/∂φ held; None where the chart is linear.
     """
 
     coordinates: tuple[str, ...]
@@ -48,3 +50,4 @@ class Chart(NamedTuple):
     push_view: Callable[..., Sequence[Array]] | None
     sampler: str | None
     why: dict[str, str]
+    bend: Callable[..., Sequence[Array]] | None = None
