@@ -119,7 +119,7 @@ def _named(symbol: sp.Symbol, value: sp.Expr, steps: list[Step]) -> sp.Expr:
 
 
 def _needed(steps: list[Step], results: tuple[sp.Expr, ...]) -> tuple[Step, ...]:
-    """The steps that the results read, directly or not; one that adds to its own target reads it."""
+    """The steps that the results read, directly or not."""
     wanted = {s for r in results for s in r.free_symbols}
     kept: list[Step] = []
     for symbol, value in reversed(steps):

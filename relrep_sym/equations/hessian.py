@@ -27,12 +27,12 @@ __all__ = ["hessian_lines", "second_derivatives"]
 
 
 def hessian_lines(g: Generic, *, bends: bool) -> tuple[Line, ...]:
-    """H_θ by components, and H_λ; the curvature term only where the chart ``bends``.
+    r"""H_θ by components, and H_λ; the curvature term only where the chart ``bends``.
 
     >>> from relrep_sym.declare.chart import identity
     >>> from relrep_sym.declare.model import mixture
     >>> [line.left for line in hessian_lines(Generic(identity(mixture("normal"))), bends=False)]
-    ['H_\\\\theta', 'H_\\\\lambda', 'J']
+    ['H_\\theta', 'H_\\lambda', 'J']
     """
     lines = []
     score = _slope(r"\log p(x)")

@@ -3,7 +3,8 @@
 In: a generated chart and form, a :class:`~relrep_sym.runtime.point.Point` and a weighted sample.
 Out: Σ w ∂² log p/∂λ∂λ for each member of the batch, exactly symmetric. With ℓ_k = log π_k f_k,
 
-    ∂² log p = Σ_k r_k ∂²ℓ_k + Cov_r(∂ℓ),    Cov_r(a) = Σ_k r_k (a_k − ā)(a_k − ā)ᵀ,  ā = Σ_l r_l a_l,
+    ∂² log p = Σ_k r_k ∂²ℓ_k + Cov_r(∂ℓ),
+    Cov_r(a) = Σ_k r_k (a_k − ā)(a_k − ā)ᵀ,  ā = Σ_l r_l a_l,
 
 and the covariance is summed as it stands here, point by point and in the chart: written as the
 difference of Σ r a aᵀ and of the score's square it would lose, where components merge, all digits
@@ -21,7 +22,7 @@ import numpy as np
 
 from relrep_sym.errors import DerivationError
 from relrep_sym.runtime import kernel
-from relrep_sym.runtime.block import Evaluated, Workspace, dots, insist_finite
+from relrep_sym.runtime.block import Evaluated, dots, insist_finite
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.point import Point
@@ -130,7 +131,7 @@ def _of_the_mixing(
     if weights is None:
         for total in (out, by_weight, *mixed, *common):
             total *= 1.0 / x.shape[-1]
-    # ½ of the symmetric part by weights, and the whole of the mixed one: the transpose adds the rest
+    # half of the part by weights and the whole of the mixed one: the transpose adds the rest
     none, bases = np.zeros((k - 1, 1, 1)), rows[..., None]
     with np.errstate(over="ignore", invalid="ignore"):
         half = 0.5 * by_weight.swapaxes(1, 2)
@@ -146,8 +147,7 @@ def _of_the_mixing(
 def _sums(
     chart: Chart, rows: Array, point: Point, weights: Array | None, block: Evaluated
 ) -> _Sums:
-    heights, k = point.heights[..., None], point.form.components
-    ratios = block.ratios * heights
+    ratios = block.ratios * point.heights[..., None]
     posterior = block.ratios * point.shares
     if not point.shares.all():  # zero times what may be infinite
         np.copyto(posterior, 0.0, where=point.shares == 0.0)
@@ -195,7 +195,10 @@ def _covariance(
     slopes: list[Array],
     moving: list[Array],
 ) -> Array:
-    """Σ w Σ_k r_k (a_k − ā)(a_k − ā)ᵀ in the chart, a_k = ∂ log f_k; of two, r_1 r_2 (a_1 − a_2)²."""
+    """Σ w Σ_k r_k (a_k − ā)(a_k − ā)ᵀ in the chart, a_k = ∂ log f_k.
+
+    Of two components it is Σ w r_1 r_2 (a_1 − a_2)(a_1 − a_2)ᵀ.
+    """
     k, batch, n = posterior.shape
     count = len(chart.coordinates)
     none, bases = np.zeros((k - 1, 1, 1)), rows[..., None]
@@ -230,9 +233,9 @@ def _by_weights(
     """The fields of :class:`_Sums` after the first.
 
     By π_i and π_K = 1 − …, ∂r_l = R_K (δ_il − δ_Kl) + (R_i − R_K)(δ_il − r_l). Where component i is
-    close to the last, the first term's sum over l is R_K (∂ log f_i − ∂ log f_K), a difference taken
-    from the difference of their parameters; elsewhere the terms at i and at K are put together so
-    that all are of one sign.
+    close to the last, the first term's sum over l is R_K (∂ log f_i − ∂ log f_K), a difference
+    taken from the difference of their parameters; elsewhere the terms at i and at K are put
+    together so that all are of one sign.
     """
     last, k = ratios[-1], len(ratios)
     gaps = ratios[:-1] - last
