@@ -242,45 +242,72 @@ def _by_weights(
     close = block.close
     if close is not None and block.differences is not None:
         np.copyto(gaps, block.differences, where=close[..., None])
-    if weights is None:
-        weights = np.ones(last.shape)
-    weighted = gaps * weights
+    weighted = gaps if weights is None else gaps * weights
     square = -(weighted.swapaxes(0, 1) @ gaps.transpose(1, 2, 0)).transpose(1, 2, 0)
-    contrast = None if close is None else _contrast(point, block)
-    mixed, common = [], []
-    for f, (g, rg) in enumerate(zip(slopes, moving, strict=True)):
-        full = -(rg.swapaxes(0, 1) @ weighted.transpose(1, 2, 0)).transpose(1, 0, 2)
-        together = np.zeros_like(full)
-        for i in range(k - 1):
-            own = (ratios[i] * others[i] + last * posterior[i]) * g[i]
-            other = (last * others[-1] + ratios[i] * posterior[-1]) * g[-1]
-            at_own, at_last = dots(own, weights), -dots(other, weights)
-            if contrast is not None and close is not None and close[i].any():
-                exact = last * contrast[f][i] + gaps[i] * others[i] * g[i]
-                shared = np.where(close[i], dots(last * g[-1], weights), 0.0)
-                at_own = np.where(close[i], dots(exact, weights), at_own)
+    if k == 2:
+        return square, *_of_two(point, weights, block, ratios, slopes)
+    mixed = [-(rg.swapaxes(0, 1) @ weighted.transpose(1, 2, 0)).transpose(1, 0, 2) for rg in moving]
+    contrast = [] if close is None else _contrast(point, block)
+    common = [np.zeros_like(full) for full in mixed]
+    share = last if weights is None else last * weights
+    for i in range(k - 1):
+        ratio = ratios[i] if weights is None else ratios[i] * weights
+        own = ratio * others[i] + share * posterior[i]
+        other = share * others[-1] + ratio * posterior[-1]
+        for f, (g, full) in enumerate(zip(slopes, mixed, strict=True)):
+            at_own, at_last = dots(own, g[i]), -dots(other, g[-1])
+            if close is not None and close[i].any():
+                exact = dots(share, contrast[f][0][i]) + dots(weighted[i] * others[i], g[i])
+                together = np.where(close[i], dots(share, g[-1]), 0.0)
+                at_own = np.where(close[i], exact, at_own)
                 at_last = np.where(close[i], full[-1, :, i], at_last)
-                together[i, :, i] = shared
-                together[-1, :, i] = -shared
+                common[f][i, :, i], common[f][-1, :, i] = together, -together
             full[i, :, i], full[-1, :, i] = at_own, at_last
-        mixed.append(full)
-        common.append(together)
-    return square, mixed, None if contrast is None else common
+    return square, mixed, common if contrast else None
 
 
-def _contrast(point: Point, block: Evaluated) -> list[Array]:
-    """∂ log f_k/∂φ − ∂ log f_K/∂φ for k < K by family parameter, (K − 1, B, n) each."""
+def _of_two(
+    point: Point, weights: Array | None, block: Evaluated, ratios: Array, slopes: list[Array]
+) -> tuple[list[Array], list[Array]]:
+    """The mixed and common fields of two components: Σ w R_1 R_2 (∂ log f_1 − ∂ log f_2).
+
+    The difference is taken from that of the parameters where it is small, point by point.
+    """
+    change = ratios[0] * ratios[1]
+    if weights is not None:
+        change *= weights
+    mixed, common = [], []
+    for g, (exact, size) in zip(slopes, _contrast(point, block), strict=True):
+        near = 4.0 * size[0] <= np.abs(g[0]) + np.abs(g[1])
+        if block.close is not None:
+            near |= block.close[0][:, None]
+        apart = np.where(near, 0.0, g[1])
+        at_first = dots(change, np.where(near, exact[0], g[0]))
+        together = dots(change, g[1] - apart)
+        mixed.append(np.array([at_first, -dots(change, apart)])[..., None])
+        common.append(np.array([together, -together])[..., None])
+    return mixed, common
+
+
+def _contrast(point: Point, block: Evaluated) -> list[tuple[Array, Array]]:
+    """∂ log f_k/∂φ − ∂ log f_K/∂φ for k < K by family parameter, and the size of its terms.
+
+    Both are (K − 1, B, n).
+    """
     c, form = point.components, point.form
     assert form.contrast is not None
     reference = tuple(p[-1:] for p in c.parameters)
     own = tuple(p[:-1] for p in c.parameters)
+    shape = (*point.heights[:-1].shape, block.ratios.shape[2])
     out = []
     for constant, *slopes in form.contrast(*reference, *c.differences, *own):
-        total = np.zeros((*point.heights[:-1].shape, block.ratios.shape[2]))
-        if constant is not None:
-            total += np.asarray(constant)[..., None]
+        total = np.zeros(shape)
+        total += 0.0 if constant is None else np.asarray(constant)[..., None]
+        size = np.abs(total)
         for slope, basis in zip(slopes, block.basis, strict=True):
             if slope is not None:
-                total += np.asarray(slope)[..., None] * basis[-1]
-        out.append(total)
+                term = np.asarray(slope)[..., None] * basis[-1]
+                total += term
+                size += np.abs(term, out=term)
+        out.append((total, size))
     return out

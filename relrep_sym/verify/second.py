@@ -21,8 +21,8 @@ __all__ = ["hessian"]
 STEP = mpmath.mpf("1e-20")
 
 RESOLVED = mpmath.mpf("1e-22")
-"""Below this part of E|score| over the step's unit an entry has no sixteen digits here: the error
-of a central difference is 1e-40 of that size, and joins the yardstick as a summand of 1e-22 would."""
+"""Below this part of E|score| over the step's unit an entry has no sixteen digits here: a central
+difference is wrong by 1e-40 of it. It joins the yardstick like a summand of that size."""
 
 Rows = list[list[Number]]
 
