@@ -151,19 +151,28 @@ def _sums(
     posterior = block.ratios * point.shares
     if not point.shares.all():  # zero times what may be infinite
         np.copyto(posterior, 0.0, where=point.shares == 0.0)
-    others = _others(posterior)
     slopes = _slopes(point, block)
+    gaps = ratios[:-1] - ratios[-1]
+    if block.close is not None and block.differences is not None:
+        np.copyto(gaps, block.differences, where=block.close[..., None])
+    weighted = gaps if weights is None else gaps * weights
+    square = -(weighted.swapaxes(0, 1) @ gaps.transpose(1, 2, 0)).transpose(1, 2, 0)
+    if len(ratios) == 2:
+        covariance, mixed, common = _of_two(
+            chart, rows, point, weights, block, ratios, posterior, slopes
+        )
+        return _Sums(covariance, square, mixed, common)
+    others = _others(posterior)
     moving = [posterior * g for g in slopes]
     return _Sums(
         _covariance(chart, rows, weights, posterior, others, slopes, moving),
-        *_by_weights(point, weights, block, ratios, posterior, others, slopes, moving),
+        square,
+        *_mixed(point, weights, weighted, block, ratios, posterior, others, slopes, moving),
     )
 
 
 def _others(posterior: Array) -> Array:
     """1 − r_k as the sum of the others, to its digits where it is small."""
-    if len(posterior) == 2:
-        return posterior[::-1]
     out = np.zeros_like(posterior)
     for k, row in enumerate(posterior):
         out[:k] += row
@@ -195,98 +204,100 @@ def _covariance(
     slopes: list[Array],
     moving: list[Array],
 ) -> Array:
-    """Σ w Σ_k r_k (a_k − ā)(a_k − ā)ᵀ in the chart, a_k = ∂ log f_k.
-
-    Of two components it is Σ w r_1 r_2 (a_1 − a_2)(a_1 − a_2)ᵀ.
-    """
+    """Σ w Σ_k r_k (a_k − ā)(a_k − ā)ᵀ in the chart, a_k = ∂ log f_k and ā = Σ_l r_l a_l."""
     k, batch, n = posterior.shape
     count = len(chart.coordinates)
     none, bases = np.zeros((k - 1, 1, 1)), rows[..., None]
     out = np.zeros((batch, count, count))
     buffer = np.empty((batch, count, n))
-    moved = [np.negative(a) for a in (slopes if k == 2 else moving)]
-    for i in range(1 if k == 2 else k):
-        for f, (full, slope) in enumerate(zip(moved, slopes, strict=True)):
-            if i and k > 2:
-                np.negative(moving[f][i - 1], out=full[i - 1])
-            np.multiply(slope[i], 1.0 if k == 2 else others[i], out=full[i])
-        root = posterior[i] * others[i] if k == 2 else posterior[i].copy()
-        if weights is not None:
-            root *= weights
-        np.sqrt(root, out=root)
+    moved = [np.negative(a) for a in moving]
+    for i in range(k):
+        for full, slope, back in zip(moved, slopes, moving, strict=True):
+            if i:
+                np.negative(back[i - 1], out=full[i - 1])
+            np.multiply(slope[i], others[i], out=full[i])
+        root = np.sqrt(posterior[i] if weights is None else posterior[i] * weights)
         for j, row in enumerate(chart.pull_back(bases, none, *moved)):
             np.multiply(row, root, out=buffer[:, j])
         out += buffer @ buffer.swapaxes(1, 2)
     return out
 
 
-def _by_weights(
+def _mixed(
     point: Point,
     weights: Array | None,
+    weighted: Array,
     block: Evaluated,
     ratios: Array,
     posterior: Array,
     others: Array,
     slopes: list[Array],
     moving: list[Array],
-) -> tuple[Array, list[Array], list[Array] | None]:
-    """The fields of :class:`_Sums` after the first.
+) -> tuple[list[Array], list[Array] | None]:
+    """The last fields of :class:`_Sums`; ``weighted`` is w (R_k − R_K).
 
     By π_i and π_K = 1 − …, ∂r_l = R_K (δ_il − δ_Kl) + (R_i − R_K)(δ_il − r_l). Where component i is
     close to the last, the first term's sum over l is R_K (∂ log f_i − ∂ log f_K), a difference
     taken from the difference of their parameters; elsewhere the terms at i and at K are put
     together so that all are of one sign.
     """
-    last, k = ratios[-1], len(ratios)
-    gaps = ratios[:-1] - last
-    close = block.close
-    if close is not None and block.differences is not None:
-        np.copyto(gaps, block.differences, where=close[..., None])
-    weighted = gaps if weights is None else gaps * weights
-    square = -(weighted.swapaxes(0, 1) @ gaps.transpose(1, 2, 0)).transpose(1, 2, 0)
-    if k == 2:
-        return square, *_of_two(point, weights, block, ratios, slopes)
+    last, close = ratios[-1], block.close
     mixed = [-(rg.swapaxes(0, 1) @ weighted.transpose(1, 2, 0)).transpose(1, 0, 2) for rg in moving]
     contrast = [] if close is None else _contrast(point, block)
     common = [np.zeros_like(full) for full in mixed]
     share = last if weights is None else last * weights
-    for i in range(k - 1):
+    for i, row in enumerate(weighted):
         ratio = ratios[i] if weights is None else ratios[i] * weights
         own = ratio * others[i] + share * posterior[i]
         other = share * others[-1] + ratio * posterior[-1]
         for f, (g, full) in enumerate(zip(slopes, mixed, strict=True)):
             at_own, at_last = dots(own, g[i]), -dots(other, g[-1])
             if close is not None and close[i].any():
-                exact = dots(share, contrast[f][0][i]) + dots(weighted[i] * others[i], g[i])
+                exact = dots(share, contrast[f][0][i]) + dots(row * others[i], g[i])
                 together = np.where(close[i], dots(share, g[-1]), 0.0)
                 at_own = np.where(close[i], exact, at_own)
                 at_last = np.where(close[i], full[-1, :, i], at_last)
                 common[f][i, :, i], common[f][-1, :, i] = together, -together
             full[i, :, i], full[-1, :, i] = at_own, at_last
-    return square, mixed, common if contrast else None
+    return mixed, common if contrast else None
 
 
 def _of_two(
-    point: Point, weights: Array | None, block: Evaluated, ratios: Array, slopes: list[Array]
-) -> tuple[list[Array], list[Array]]:
-    """The mixed and common fields of two components: Σ w R_1 R_2 (∂ log f_1 − ∂ log f_2).
+    chart: Chart,
+    rows: Array,
+    point: Point,
+    weights: Array | None,
+    block: Evaluated,
+    ratios: Array,
+    posterior: Array,
+    slopes: list[Array],
+) -> tuple[Array, list[Array], list[Array]]:
+    """The other fields of :class:`_Sums` for two components, d = ∂ log f_1 − ∂ log f_2:
 
-    The difference is taken from that of the parameters where it is small, point by point.
+    Σ w r_1 r_2 d dᵀ in the chart, and Σ w R_1 R_2 d. Where it is small, point by point, d is taken
+    from the difference of the parameters.
     """
-    change = ratios[0] * ratios[1]
+    change, root = ratios[0] * ratios[1], posterior[0] * posterior[1]
     if weights is not None:
         change *= weights
-    mixed, common = [], []
+        root *= weights
+    np.sqrt(root, out=root)
+    apart, shared = [], []
     for g, (exact, size) in zip(slopes, _contrast(point, block), strict=True):
         near = 4.0 * size[0] <= np.abs(g[0]) + np.abs(g[1])
         if block.close is not None:
             near |= block.close[0][:, None]
-        apart = np.where(near, 0.0, g[1])
-        at_first = dots(change, np.where(near, exact[0], g[0]))
-        together = dots(change, g[1] - apart)
-        mixed.append(np.array([at_first, -dots(change, apart)])[..., None])
-        common.append(np.array([together, -together])[..., None])
-    return mixed, common
+        second = np.where(near, g[1], 0.0)
+        apart.append(np.array([np.where(near, exact[0], g[0]), second - g[1]]))
+        shared.append(np.array([second, -second]))
+    none, bases = np.zeros((1, 1, 1)), rows[..., None]
+    buffer = np.empty((len(root), len(chart.coordinates), root.shape[1]))
+    parts = (chart.pull_back(bases, none, *side) for side in (apart, shared))
+    for j, (own, both) in enumerate(zip(*parts, strict=True)):
+        np.multiply(own + both, root, out=buffer[:, j])
+    covariance = buffer @ buffer.swapaxes(1, 2)
+    mixed = [dots(change, a)[..., None] for a in apart]
+    return covariance, mixed, [dots(change, a)[..., None] for a in shared]
 
 
 def _contrast(point: Point, block: Evaluated) -> list[tuple[Array, Array]]:
