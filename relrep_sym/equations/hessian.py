@@ -31,11 +31,10 @@ def hessian_lines(g: Generic, *, bends: bool) -> tuple[Line, ...]:
 
     >>> from relrep_sym.declare.chart import identity
     >>> from relrep_sym.declare.model import mixture
-    >>> [line.left for line in hessian_lines(Generic(identity(mixture("normal"))), bends=False)]
-    ['H_\\theta', 'H_\\lambda', 'J']
+    >>> [line.left for line in hessian_lines(Generic(identity(mixture("normal", 2))), bends=False)]
+    ['\\ell_k(x)', 's(x)', 'H_\\theta', 'H_\\lambda', 'J']
     """
     lines = []
-    score = _slope(r"\log p(x)")
     if g.model.components == 1:
         inner = _second(rf"\log {density_latex(g, 1)}")
     else:
@@ -43,15 +42,16 @@ def hessian_lines(g: Generic, *, bends: bool) -> tuple[Line, ...]:
         count = script(str(g.model.components))
         inner = (
             rf"\sum_{{k=1}}^{count} r_k(x) \left({_second(own)} + {_outer(_slope(own))}\right)"
-            rf" - {_outer(score)}"
+            r" - s(x) \, s(x)^{\top}"
         )
         lines.append(log_weighted_latex(g, own))
+    if g.model.components > 1 or bends:
+        lines.append(Line("s(x)", _slope(r"\log p(x)")))
     lines.append(Line(r"H_\theta", rf"\operatorname{{E}}_q\left[{inner}\right]"))
     pulled = r"J^{\top} H_\theta J"
     if bends:
-        slope = _slope(r"\log p(x)", r"\theta_i")
         bend = _second(r"\theta_i", r"\lambda")
-        pulled += rf" + \sum_i \operatorname{{E}}_q\left[{slope}\right] {bend}"
+        pulled += rf" + \sum_i \operatorname{{E}}_q[s_i(x)] \, {bend}"
     lines.append(Line(r"H_\lambda", pulled))
     lines.append(Line("J", r"\frac{\partial \theta}{\partial \lambda}"))
     return tuple(lines)
