@@ -175,6 +175,11 @@ class Derivation:
         return Shown(self.record["fisher"])
 
     @property
+    def hessian(self) -> Shown:
+        """The observed Hessian E_q[∂² log p/∂λ∂λ], with the chart's curvature term."""
+        return Shown(self.record["hessian"])
+
+    @property
     def m_step(self) -> Shown:
         """The joint M-step; DerivationError where there is no closed form."""
         return Shown(self.record["m_step"])

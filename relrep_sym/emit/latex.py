@@ -185,7 +185,7 @@ def _paragraph(record: Record, equation: Equation) -> list[str]:
     if equation.name == "m_step" and len(record.chart.coordinates) == len(record.model.parameters):
         if all(r.shape == r.reads[0].entry for r in record.generic.rules if r.reads):
             prose = ["New values of the parameters."]
-    if equation.name == "fisher":
+    if equation.name in ("fisher", "hessian"):
         prose.append(rf"$J$ is the Jacobian~(\ref{{{record.label('jacobian')}}}).")
     if equation.name == "mobility" and record.mobility_is_seen:
         prose.append("$J$ is in the coordinates, $J J^{\\top}$ in the view's functions.")

@@ -24,6 +24,8 @@ PAPERS = {
     "mixtures, Neural Processing Letters 29 (2009)",
     "DLR77": "Dempster, Laird and Rubin, Maximum likelihood from incomplete data via the EM "
     "algorithm, JRSS B 39 (1977)",
+    "LO82": "Louis, Finding the observed information matrix when using the EM algorithm, JRSS B 44 "
+    "(1982)",
     "LC98": "Lehmann and Casella, Theory of Point Estimation, 2nd ed. (1998), section 2.6",
 }
 """What equations cite, by key."""

@@ -29,6 +29,7 @@ __all__ = [
     "kl_lines",
     "likelihood_lines",
     "listed",
+    "log_weighted_latex",
     "mixture_latex",
     "name_at",
     "numbers_to",
@@ -204,6 +205,11 @@ def kl_lines(g: Generic) -> tuple[Line, ...]:
     """KL(q ‖ p)."""
     ratio = rf"\log \frac{{q(x)}}{{{mixture_latex(g)}}}"
     return (Line(r"\mathrm{KL}(q \,\|\, p)", rf"\operatorname{{E}}_q\left[{ratio}\right]"),)
+
+
+def log_weighted_latex(g: Generic, left: str) -> Line:
+    """ℓ_k(x) = log π_k f(x | φ_k)."""
+    return Line(left, rf"\log {_weighted(g, 'k')}", where_text(numbers_to(g.model.components)))
 
 
 def fisher_lines() -> tuple[Line, ...]:

@@ -22,13 +22,16 @@ from relrep_sym.equations import chart_lines as maps
 from relrep_sym.equations import lines as show
 from relrep_sym.equations import values
 from relrep_sym.equations.component import ComponentForm, component_form
+from relrep_sym.equations.curvature import Curvature, curvature
 from relrep_sym.equations.em import MStep, derive_m_step
 from relrep_sym.equations.em_lines import m_step_lines
 from relrep_sym.equations.equation import PAPERS, Equation
 from relrep_sym.equations.generic import Generic
+from relrep_sym.equations.hessian import hessian_lines, second_derivatives
 from relrep_sym.equations.lines import Line
 from relrep_sym.equations.nodes import LogSumExp, Responsibility
 from relrep_sym.equations.program import invert_view, jacobian
+from relrep_sym.equations.second import SecondForm, second_form
 from relrep_sym.errors import DerivationError, problem
 
 __all__ = ["PAPERS", "Equation", "Line", "Record"]
@@ -43,7 +46,7 @@ class Record:
     >>> record = Record("demo", relative(mixture("normal", components=2, scales=1), "mu"))
     >>> [e.name for e in record]  # doctest: +NORMALIZE_WHITESPACE
     ['chart', 'jacobian', 'log_likelihood', 'responsibilities', 'score', 'averaged', 'kl',
-     'fisher', 'm_step']
+     'fisher', 'hessian', 'm_step']
     >>> record["score"].value[2]
     (-mu_2 + x)*r_2(x)
     >>> record["score"].lines[2].right  # what is printed
@@ -80,7 +83,7 @@ class Record:
         """The names of what every derivation has: nothing is solved for them."""
         base = ("chart", "jacobian", "log_likelihood", "responsibilities", "score", "averaged")
         seen = ("view", "mobility", "averaged_in_view") if self.view is not None else ()
-        return (*base, *seen, "kl", "fisher")
+        return (*base, *seen, "kl", "fisher", "hessian")
 
     def __iter__(self) -> Iterator[Equation]:
         return (self[name] for name in self.names)
@@ -407,6 +410,40 @@ class Record:
 
     def _information(self) -> sp.ImmutableMatrix:
         return values.information(self.chart_score, self.x)
+
+    @cached_property
+    def curvature(self) -> Curvature:
+        """The chart's curvature term, one direction at a time."""
+        return curvature(self.chart)
+
+    @cached_property
+    def second_or_reason(self) -> SecondForm | str:
+        """The family's second derivatives, or in words why there are none to compute with."""
+        try:
+            return second_form(self.form)
+        except DerivationError as why:
+            return str(why)
+
+    @cached_property
+    def _hessian(self) -> Equation:
+        return self._equation(
+            "hessian",
+            "observed Hessian in the chart",
+            self._hessian_lines,
+            self._second_derivatives,
+            ("LO82",),
+            ("hessian",),
+            symmetric=True,
+        )
+
+    def _hessian_lines(self) -> tuple[Line, ...]:
+        return hessian_lines(self.generic, bends=not self.curvature.vanishes)
+
+    def _second_derivatives(self) -> sp.ImmutableMatrix:
+        found = second_derivatives(
+            self.chart, self.model_score, self.log_weighted, self.responsibilities
+        )
+        return found.applyfunc(self._mean)
 
     @cached_property
     def m_step_or_reason(self) -> MStep | str:

@@ -34,6 +34,8 @@ class Chart(NamedTuple):
         reference: the component that ∂/∂π_k is relative to, whose own is zero; None where that is
             the heaviest of each mixture.
         why: reasons, by function, for what is None.
+        bend: (coordinates, a direction, ∂/∂π_k, ∂/∂φ_k …) → the pull-back's change along the
+            direction, ∂/∂φ held; None where the chart is linear.
     """
 
     coordinates: tuple[str, ...]
@@ -55,3 +57,4 @@ class Chart(NamedTuple):
     sampler: str | None
     reference: int | None
     why: dict[str, str]
+    bend: Callable[..., Sequence[Array]] | None = None

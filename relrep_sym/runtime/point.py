@@ -110,6 +110,10 @@ class Form(NamedTuple):
         quadratic: family parameters → log f_k as c_0 + c_1 x + c_2 x², (3, K, B); None where the
             log-density is no quadratic on the line.
         location: which family parameter is a location, and scale: a scale; None where none is.
+        second: family parameters → for each i ≤ j the coefficients of ∂² log f/∂φ_i∂φ_j over
+            1, b_1 … b_J, None for zero; None where they are not known.
+        contrast: as for ``odds`` → for each family parameter the coefficients of ∂ log f_k − ∂ log
+            f_K over 1, b_1 … b_J in the last component's basis.
     """
 
     components: int
@@ -128,6 +132,8 @@ class Form(NamedTuple):
     quadratic: Callable[..., tuple[Array, Array, Array]] | None = None
     location: int | None = None
     scale: int | None = None
+    second: Callable[..., tuple[tuple[Array | float | None, ...], ...]] | None = None
+    contrast: Callable[..., tuple[tuple[Array | float | None, ...], ...]] | None = None
 
 
 class Point:

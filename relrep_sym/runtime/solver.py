@@ -22,6 +22,7 @@ from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_no
 from relrep_sym.runtime.fit import Fit, em_step, fit
 from relrep_sym.runtime.labels import relabelled
 from relrep_sym.runtime.point import Components, Form, Parts, Point
+from relrep_sym.runtime.second import hessian
 
 __all__ = ["Solver"]
 
@@ -296,6 +297,14 @@ class Solver:
             by_weight = np.concatenate([by_weight, np.zeros_like(by_family[0][:1])])
         return self.chart.pull_back(rows, by_weight, *by_family)
 
+    def hessian(self, x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None) -> Array:
+        """∂²/∂λ∂λ of the mean log-likelihood, exactly symmetric, (…, P, P)."""
+        points = check.sample(x, self.form.support)
+        given, point = self.point(coords)
+        share = check.sample_weights(weights, points.size)
+        found = hessian(self.chart, given.rows, point, points, share)
+        return found.reshape(*given.shape, *found.shape[1:])
+
     # -------------------------------------------------------------------------- expectations
 
     def _truth(self, truth: object) -> Truth | Nodes:
@@ -332,6 +341,20 @@ class Solver:
             for target, row in zip(out, found, strict=True):
                 target[members] += row
         return out
+
+    def averaged_hessian(self, coords: ArrayLike, truth: object) -> Array:
+        """∂²/∂λ∂λ of E_q[log p(X | c(λ))], exactly symmetric, (…, P, P)."""
+        given, point = self.point(coords)
+        density = self._truth(truth)
+        if isinstance(density, Nodes):
+            found = hessian(self.chart, given.rows, point, *density)
+        else:
+            count = len(self.chart.coordinates)
+            found = np.zeros((given.rows.shape[1], count, count))
+            for members, nodes, weights in weighted_nodes(point, density):
+                rows, part = given.rows[:, members], point.take(members)
+                found[members] += hessian(self.chart, rows, part, nodes, weights)
+        return found.reshape(*given.shape, *found.shape[1:])
 
     def kl(self, coords: ArrayLike, truth: object) -> Array:
         """KL(truth ‖ model), (…,)."""

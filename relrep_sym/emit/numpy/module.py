@@ -21,8 +21,10 @@ from relrep_sym.emit.numpy.component_code import component_fragments
 from relrep_sym.emit.numpy.em_code import m_step_lines
 from relrep_sym.emit.numpy.layout import bracketed, filled_text, wrapped
 from relrep_sym.emit.numpy.public import public_functions
+from relrep_sym.emit.numpy.second_code import bend_lines, contrast_lines, second_lines
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.equations.record import Record
+from relrep_sym.equations.second import SecondForm
 from relrep_sym.errors import DeclarationError, NoInverseError, problem
 
 __all__ = ["render", "specification"]
@@ -164,6 +166,9 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         why["view"] = "no view was asked for in this derivation"
     if family.sampler is None:
         why["sample"] = f"no sampler is known for the {family.name} family"
+    second = record.second_or_reason
+    if not isinstance(second, SecondForm):
+        why["hessian"] = second
     fragments = component_fragments(form)
     bodies = {k: " ".join(v) for k, v in fragments.items() if isinstance(v, list)}
     reads = {
@@ -192,12 +197,15 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "delta_names": [f"delta_{r}" for r in roles],
         "d_role_names": [f"d_{r}" for r in roles],
         "family": {**fragments, **reads},
+        "second": second_lines(form, second) if isinstance(second, SecondForm) else None,
+        "contrast": contrast_lines(form, second) if isinstance(second, SecondForm) else None,
         "chart": {
             "coordinates": chart.names,
             "components": pieces.components(),
             "to_model": pieces.to_model(),
             "pull_back": pieces.pull_back(),
             "pull_back_model": pieces.pull_back_model(),
+            "bend": bend_lines(pieces, record.curvature),
             "from_model": from_model,
             "model_components": pieces.model_components(),
             "to_parameters": pieces.to_parameters(),

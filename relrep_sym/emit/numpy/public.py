@@ -102,6 +102,14 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "(…, {p})",
     ),
     _Function(
+        "hessian",
+        "x, coords, weights=None",
+        "x, coords, weights",
+        "Hessian of the mean log-likelihood in the chart, exactly symmetric.",
+        "hessian",
+        "(…, {p}, {p})",
+    ),
+    _Function(
         "statistics",
         "x, coords, weights=None",
         "x, coords, weights",
@@ -116,6 +124,14 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "Averaged learning equations at η = 1: ∇_λ E_q[log p(X | c(λ))], by certified quadrature.",
         "averaged",
         "(…, {p})",
+    ),
+    _Function(
+        "averaged_hessian",
+        "coords, truth",
+        "coords, truth",
+        "Hessian of E_q[log p(X | c(λ))] in the chart: `hessian` of the truth's nodes and weights.",
+        None,
+        "(…, {p}, {p})",
     ),
     _Function(
         "kl",
