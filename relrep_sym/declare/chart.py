@@ -151,6 +151,13 @@ class Chart:
         """π_1 … π_K in the program's targets."""
         return self.weights if self.weights is not None else self.model.weight_expressions
 
+    @property
+    def last_weight(self) -> Intermediate | None:
+        """The intermediate that is the last free weight, where the chart knows it as such."""
+        free = self.model.free_weights
+        found = self.weight_expressions[free[-1]] if free else None
+        return found if isinstance(found, Intermediate) else None
+
     def __matmul__(self, inner: object) -> Chart:
         """``outer @ inner``: the outer chart's coordinates as functions of the inner chart's.
 

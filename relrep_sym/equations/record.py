@@ -414,7 +414,9 @@ class Record:
     @cached_property
     def curvature(self) -> Curvature:
         """The chart's curvature term, one direction at a time."""
-        return curvature(self.chart)
+        fed = [p.symbol for p in self.model.parameters]
+        last = self.chart.last_weight
+        return curvature(self.chart, fed if last is None else [*fed, last])
 
     @cached_property
     def second_or_reason(self) -> SecondForm | str:

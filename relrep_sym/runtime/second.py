@@ -65,6 +65,8 @@ def hessian(chart: Chart, rows: Array, point: Point, x: Array, weights: Array | 
     out = _of_components(chart, rows, point, found)
     if chart.bend is not None:
         by_weight, by_family = kernel.gradient(point, found)
+        if len(by_weight) < point.form.components and chart.reference is None:
+            by_weight = np.concatenate([by_weight, np.zeros_like(by_family[0][:1])])
         along = np.eye(count)[:, None, :]
         inputs = (by_weight[..., None], *(a[..., None] for a in by_family))
         bent = chart.bend(rows[..., None], along, *inputs)
@@ -74,6 +76,27 @@ def hessian(chart: Chart, rows: Array, point: Point, x: Array, weights: Array | 
     insist_finite(out, "the Hessian")
     lower = np.tril(out)
     return lower + np.tril(lower, -1).swapaxes(1, 2)
+
+
+def pull(
+    chart: Chart, point: Point, rows: Array, by_weight: Array, *by_family: Array
+) -> Sequence[Array]:
+    """∂/∂λ from ∂/∂π_k (K − 1, …) and ∂/∂φ_k (K, …) in the point's order of components."""
+    return chart.pull_back(rows, *_whole(chart, point, by_weight, by_family))
+
+
+def _whole(
+    chart: Chart, point: Point, by_weight: Array, by_family: Sequence[Array]
+) -> tuple[Array, ...]:
+    """The arguments in the model's order, with a row of zeros for the reference where wanted."""
+    if point.order is None and chart.reference is not None:
+        return (by_weight, *by_family)
+    batch = point.heights.shape[1]
+    rows = [np.concatenate([by_weight, np.zeros_like(by_weight[:1])]), *by_family]
+    if point.order is None:
+        return tuple(rows)
+    wide = (np.broadcast_to(a, (len(a), batch, *a.shape[2:])) for a in rows)
+    return tuple(point.in_place(a) for a in wide)
 
 
 def _stacked(rows: Sequence[Array], shape: tuple[int, ...]) -> Array:
@@ -99,9 +122,9 @@ def _of_components(chart: Chart, rows: Array, point: Point, found: kernel.Statis
                     total = total + slope * moment
             sides[j][each, :, each, i] = sides[i][each, :, each, j] = share * total
         none = np.zeros((k - 1, 1, 1, 1))
-        half = _stacked(chart.pull_back(rows[..., None, None], none, *sides), (batch, k, roles))
+        half = _stacked(pull(chart, point, rows[..., None, None], none, *sides), (batch, k, roles))
         inner = [np.moveaxis(half[..., i], (0, 1, 2), (2, 1, 0)) for i in range(roles)]
-        whole = chart.pull_back(rows[..., None], none[..., 0], *inner)
+        whole = pull(chart, point, rows[..., None], none[..., 0], *inner)
     return _stacked(whole, (batch, count)).swapaxes(0, 1)
 
 
@@ -135,12 +158,12 @@ def _of_the_mixing(
     none, bases = np.zeros((k - 1, 1, 1)), rows[..., None]
     with np.errstate(over="ignore", invalid="ignore"):
         half = 0.5 * by_weight.swapaxes(1, 2)
-        side = _stacked(chart.pull_back(bases, half, *mixed), (batch, k - 1))
+        side = _stacked(pull(chart, point, bases, half, *mixed), (batch, k - 1))
         if any(a.any() for a in common):
-            side += _stacked(chart.pull_back(bases, none, *common), (batch, k - 1))
+            side += _stacked(pull(chart, point, bases, none, *common), (batch, k - 1))
         inner = side.transpose(2, 1, 0)
         still = [np.zeros((k, 1, 1)) for _ in form.names]
-        whole = _stacked(chart.pull_back(bases, inner, *still), (batch, count)).swapaxes(0, 1)
+        whole = _stacked(pull(chart, point, bases, inner, *still), (batch, count)).swapaxes(0, 1)
     return out + whole + whole.swapaxes(1, 2)
 
 
@@ -165,7 +188,7 @@ def _sums(
     others = _others(posterior)
     moving = [posterior * g for g in slopes]
     return _Sums(
-        _covariance(chart, rows, weights, posterior, others, slopes, moving),
+        _covariance(chart, rows, point, weights, posterior, others, slopes, moving),
         square,
         *_mixed(point, weights, weighted, block, ratios, posterior, others, slopes, moving),
     )
@@ -198,6 +221,7 @@ def _slopes(point: Point, block: Evaluated) -> list[Array]:
 def _covariance(
     chart: Chart,
     rows: Array,
+    point: Point,
     weights: Array | None,
     posterior: Array,
     others: Array,
@@ -217,7 +241,7 @@ def _covariance(
                 np.negative(back[i - 1], out=full[i - 1])
             np.multiply(slope[i], others[i], out=full[i])
         root = np.sqrt(posterior[i] if weights is None else posterior[i] * weights)
-        for j, row in enumerate(chart.pull_back(bases, none, *moved)):
+        for j, row in enumerate(pull(chart, point, bases, none, *moved)):
             np.multiply(row, root, out=buffer[:, j])
         out += buffer @ buffer.swapaxes(1, 2)
     return out
@@ -292,7 +316,7 @@ def _of_two(
         shared.append(np.array([second, -second]))
     none, bases = np.zeros((1, 1, 1)), rows[..., None]
     buffer = np.empty((len(root), len(chart.coordinates), root.shape[1]))
-    parts = (chart.pull_back(bases, none, *side) for side in (apart, shared))
+    parts = (pull(chart, point, bases, none, *side) for side in (apart, shared))
     for j, (own, both) in enumerate(zip(*parts, strict=True)):
         np.multiply(own + both, root, out=buffer[:, j])
     covariance = buffer @ buffer.swapaxes(1, 2)

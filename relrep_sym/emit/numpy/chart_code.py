@@ -189,29 +189,29 @@ class ChartFragments:
 
     def pull_back(self) -> list[str]:
         """Body of ``_pull_back(rows, d_weights, d_role …)``."""
-        known = {_bar(p.name): self._incoming(p) for p in self.model.parameters}
-        last = self.last_weight
-        if last is not None:
-            known[_bar(last.name)] = Item("d_weights", self.model.free_weights[-1])
-        fed = [p.symbol for p in self.model.parameters] + ([] if last is None else [last])
-        return self._pull_back(known, pull_back(self.chart, _bar, fed))
+        known = {_bar(t.name): v for t, v in self.incoming.items()}
+        return self._pull_back(known, pull_back(self.chart, _bar, self.incoming))
+
+    @cached_property
+    def incoming(self) -> dict[Parameter, Node]:
+        """What arrives from the component arrays' adjoints, by target of the chart's program."""
+        out: dict[Parameter, Node] = {p.symbol: self._incoming(p) for p in self.model.parameters}
+        if self.last_weight is not None:
+            out[self.last_weight] = Item("d_weights", self.model.free_weights[-1])
+        return out
 
     @cached_property
     def last_weight(self) -> Intermediate | None:
         """The intermediate that is the last free weight, where the chart knows it as such."""
-        found = self.chart.weight_expressions[self.model.free_weights[-1]] if self._learned else 0
-        return found if isinstance(found, Intermediate) else None
-
-    @property
-    def _learned(self) -> bool:
-        return bool(self.model.free_weights)
+        return self.chart.last_weight
 
     @property
     def reference(self) -> int | None:
         """The component that weights' derivatives are relative to; None: the heaviest of each."""
         if self.last_weight is not None:
             return None
-        return self.model.free_weights[-1] if self._learned else self.model.components - 1
+        free = self.model.free_weights
+        return free[-1] if free else self.model.components - 1
 
     def pull_back_model(self) -> list[str]:
         """Body of ``_pull_back_model(rows, d_theta)``."""

@@ -63,9 +63,7 @@ def bend_lines(pieces: ChartFragments, curved: Curvature) -> list[str] | None:
     if curved.vanishes:
         return None
     chart, labels = pieces.chart, pieces.of_parameter
-    known: dict[sp.Symbol, Node] = {
-        adjoint(p.name): pieces._incoming(p) for p in pieces.model.parameters
-    }
+    known: dict[sp.Symbol, Node] = {adjoint(t.name): v for t, v in pieces.incoming.items()}
     known |= {t: Item("d_rows", j) for j, t in enumerate(curved.directions)}
     targets = {
         made(t.name): f"{made(labels[t]).name}"
