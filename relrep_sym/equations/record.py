@@ -27,6 +27,7 @@ from relrep_sym.equations.em_lines import m_step_lines
 from relrep_sym.equations.equation import PAPERS, Equation
 from relrep_sym.equations.generic import Generic
 from relrep_sym.equations.lines import Line
+from relrep_sym.equations.natural import natural_column, natural_lines
 from relrep_sym.equations.nodes import LogSumExp, Responsibility
 from relrep_sym.equations.program import invert_view, jacobian
 from relrep_sym.errors import DerivationError, problem
@@ -43,7 +44,7 @@ class Record:
     >>> record = Record("demo", relative(mixture("normal", components=2, scales=1), "mu"))
     >>> [e.name for e in record]  # doctest: +NORMALIZE_WHITESPACE
     ['chart', 'jacobian', 'log_likelihood', 'responsibilities', 'score', 'averaged', 'kl',
-     'fisher', 'm_step']
+     'fisher', 'natural', 'm_step']
     >>> record["score"].value[2]
     (-mu_2 + x)*r_2(x)
     >>> record["score"].lines[2].right  # what is printed
@@ -80,7 +81,7 @@ class Record:
         """The names of what every derivation has: nothing is solved for them."""
         base = ("chart", "jacobian", "log_likelihood", "responsibilities", "score", "averaged")
         seen = ("view", "mobility", "averaged_in_view") if self.view is not None else ()
-        return (*base, *seen, "kl", "fisher")
+        return (*base, *seen, "kl", "fisher", "natural")
 
     def __iter__(self) -> Iterator[Equation]:
         return (self[name] for name in self.names)
@@ -393,6 +394,20 @@ class Record:
 
     def _information(self) -> sp.ImmutableMatrix:
         return values.information(self.chart_score, self.x)
+
+    @cached_property
+    def _natural(self) -> Equation:
+        return self._equation(
+            "natural",
+            "natural gradient learning",
+            partial(natural_lines, self.generic),
+            self._natural_column,
+            ("A98", "002, section 2"),
+            ("natural_field", "flow"),
+        )
+
+    def _natural_column(self) -> sp.MatMul:
+        return natural_column(self._information(), self._averaged_column())
 
     @cached_property
     def m_step_or_reason(self) -> MStep | str:

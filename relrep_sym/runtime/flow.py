@@ -150,10 +150,10 @@ class _Run:
         self._record(np.flatnonzero(good), values, after)
         with np.errstate(divide="ignore", invalid="ignore"):
             factor = np.fmax(_SAFETY * norms**stepper.error_exponent, _LEAST)
-        most = np.where(self.rejected, 1.0, _MOST)
+        factor = np.where(good, np.fmin(factor, np.where(self.rejected, 1.0, _MOST)), factor)
         for m in np.flatnonzero(active & ~good & (self.step <= _SHORTEST * self.end)):
             members.stop(int(m), self.time[m], before[:, m], members.failure(int(m)))
-        self.step = np.where(active, self.step * np.where(good, np.fmin(factor, most), factor), 1.0)
+        self.step *= np.where(active, factor, 1.0)
         self.rejected = active & ~good
         self.time = np.where(good, after, self.time)
         self.velocity = np.where(good, velocity, self.velocity)

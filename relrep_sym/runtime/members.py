@@ -134,7 +134,7 @@ class Members:
         found, margins = self._mixtures(rows)
         weights, rest = margins[: len(found.weights)], margins[len(found.weights) :]
         allowed = np.concatenate([weights >= -_BEYOND, rest >= 0, np.isfinite(values)])
-        good: NDArray[np.bool_] = allowed.all(axis=0)
+        good = np.all(allowed, axis=0)
         if not good.all():
             for i in np.flatnonzero(~good):
                 self._failures[int(members[i])] = self._beyond(values[:, i], margins[:, i])
@@ -183,8 +183,7 @@ class Members:
 
     def inside(self, values: Array, members: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Whether each of these is in the chart's domain and in the model's, (B,)."""
-        found: NDArray[np.bool_] = (self._margins(values, members) >= 0).all(axis=0)
-        return found
+        return np.asarray(np.all(self._margins(values, members) >= 0, axis=0))
 
     def margin(self, values: Array, m: int) -> float:
         """How far inside one member is, negative outside."""
