@@ -128,8 +128,9 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "coords, truth, rcond=rcond, full_output=full_output",
         "Natural gradient learning at η = 1: I⁺ ∇_λ L, I the Fisher information. Where "
         "an eigenvalue of I, scaled to a unit diagonal, is below `rcond` (64 P eps) of the largest "
-        "it is cut off, a ConditionWarning says so, and I⁺ is the Moore–Penrose inverse in these coordinates. `full_output=True` "
-        "gives a Natural (field, condition, rank) and no warning.",
+        "it is cut off, a ConditionWarning says so, and I⁺ is the Moore–Penrose inverse "
+        "in these coordinates. `full_output=True` gives a Natural (field, "
+        "condition, rank) and no warning.",
         "natural",
         "(…, {p})",
     ),
@@ -143,8 +144,8 @@ _FUNCTIONS: tuple[_Function, ...] = (
         'dλ/dt is `averaged_field`, or `natural_field` where `field="natural"`, each coordinate '
         "times its entry of `rates`. Needs SciPy, whose `method` is DOP853, RK45 or RK23; "
         "tolerances are each member's own. A member that fails, or leaves the chart's domain, is "
-        "stopped there: its later entries are NaN, and a FlowWarning names it. `full_output=True` gives (array, list of Stop) "
-        "instead.",
+        "stopped there: its later entries are NaN, and a FlowWarning names it. "
+        "`full_output=True` gives (array, list of Stop) instead.",
         None,
         "(…, len(times), {p})",
     ),
