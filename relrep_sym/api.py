@@ -179,6 +179,15 @@ class Derivation:
         """The observed Hessian E_q[∂² log p/∂λ∂λ], with the chart's curvature term."""
         return Shown(self.record["hessian"])
 
+    def natural(self) -> Shown:
+        r"""Natural gradient learning dλ/dt = η F⁺ ∇_λ L (Amari 1998; paper 002, section 2).
+
+        >>> import relrep_sym as rs
+        >>> print(rs.derive(rs.mixture("poisson", components=2)).natural.latex().splitlines()[2])
+          \frac{d\lambda}{dt} = \eta \, I_\lambda^{+} \nabla_\lambda L(\lambda)
+        """
+        return Shown(self.record["natural"])
+
     @property
     def m_step(self) -> Shown:
         """The joint M-step; DerivationError where there is no closed form."""

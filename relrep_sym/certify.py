@@ -11,7 +11,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import mpmath
@@ -27,6 +27,7 @@ from relrep_sym.equations.program import find_inverse
 from relrep_sym.errors import CertificateError, DomainError, NoInverseError, problem
 from relrep_sym.verify.certificate import Case, Certificate, Entry, certify
 from relrep_sym.verify.jets import Density
+from relrep_sym.verify.natural import condition, natural_field
 from relrep_sym.verify.oracle import Oracle, OracleAt
 from relrep_sym.verify.points import Point, points
 from relrep_sym.verify.yardstick import Measured
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from relrep_sym.api import Derivation
 
 __all__ = ["certify_derivation", "oracle_of", "table"]
+
+WELL = 1e10
+"""The largest condition number at which the natural field is certified: beyond, it is cut off."""
 
 QUICK = ("ordinary", "merging 1e-6")
 """The points of a quick certificate; a full one takes all."""
@@ -417,19 +421,22 @@ def _functions(
     if point.truth is None:
         return
     truth = point.truth
-    yield (
-        "averaged_field",
-        lambda: module.averaged_field(coords, truth),
-        lambda: at.averaged_field(truth),
-    )
+    field, fisher = cache(lambda: at.averaged_field(truth)), cache(at.fisher)
+    yield "averaged_field", lambda: module.averaged_field(coords, truth), field
     if view is not None:
         yield (
             "view_field",
             lambda: module.view_field(coords, truth),
-            lambda: _view_field(view, at.averaged_field(truth), coords),
+            lambda: _view_field(view, field(), coords),
         )
     yield "kl", lambda: module.kl(coords, truth), lambda: at.kl(truth)
-    yield "fisher", lambda: module.fisher(coords), lambda: at.fisher()
+    yield "fisher", lambda: module.fisher(coords), fisher
+    if condition(fisher()) < WELL:
+        yield (
+            "natural_field",
+            lambda: module.natural_field(coords, truth),
+            lambda: natural_field(fisher(), field()),
+        )
 
 
 def _em(module: Any, at: _Judge, x: Any, w: Any, coords: list[float]) -> Iterator[Pair]:

@@ -29,6 +29,7 @@ from relrep_sym.equations.equation import PAPERS, Equation
 from relrep_sym.equations.generic import Generic
 from relrep_sym.equations.hessian import hessian_lines, second_derivatives
 from relrep_sym.equations.lines import Line
+from relrep_sym.equations.natural import natural_column, natural_lines
 from relrep_sym.equations.nodes import LogSumExp, Responsibility
 from relrep_sym.equations.program import invert_view, jacobian
 from relrep_sym.equations.second import SecondForm, second_form
@@ -46,7 +47,7 @@ class Record:
     >>> record = Record("demo", relative(mixture("normal", components=2, scales=1), "mu"))
     >>> [e.name for e in record]  # doctest: +NORMALIZE_WHITESPACE
     ['chart', 'jacobian', 'log_likelihood', 'responsibilities', 'score', 'averaged', 'kl',
-     'fisher', 'hessian', 'm_step']
+     'fisher', 'natural', 'hessian', 'm_step']
     >>> record["score"].value[2]
     (-mu_2 + x)*r_2(x)
     >>> record["score"].lines[2].right  # what is printed
@@ -83,7 +84,7 @@ class Record:
         """The names of what every derivation has: nothing is solved for them."""
         base = ("chart", "jacobian", "log_likelihood", "responsibilities", "score", "averaged")
         seen = ("view", "mobility", "averaged_in_view") if self.view is not None else ()
-        return (*base, *seen, "kl", "fisher", "hessian")
+        return (*base, *seen, "kl", "fisher", "natural", "hessian")
 
     def __iter__(self) -> Iterator[Equation]:
         return (self[name] for name in self.names)
@@ -446,6 +447,20 @@ class Record:
             self.chart, self.model_score, self.log_weighted, self.responsibilities
         )
         return found.applyfunc(self._mean)
+
+    @cached_property
+    def _natural(self) -> Equation:
+        return self._equation(
+            "natural",
+            "natural gradient learning",
+            partial(natural_lines, self.generic),
+            self._natural_column,
+            ("A98", "002, section 2"),
+            ("natural_field", "flow"),
+        )
+
+    def _natural_column(self) -> sp.MatMul:
+        return natural_column(self._information(), self._averaged_column())
 
     @cached_property
     def m_step_or_reason(self) -> MStep | str:

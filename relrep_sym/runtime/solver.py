@@ -9,6 +9,7 @@ kernel.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,8 +22,12 @@ from relrep_sym.runtime.check import Array, Coords
 from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_nodes
 from relrep_sym.runtime.fit import Fit, em_step, fit
 from relrep_sym.runtime.labels import relabelled
+from relrep_sym.runtime.natural import Natural, cut_off, solve, warn_of_rank
 from relrep_sym.runtime.point import Components, Form, Parts, Point
 from relrep_sym.runtime.second import hessian
+
+if TYPE_CHECKING:
+    from relrep_sym.runtime.members import Stop
 
 __all__ = ["Solver"]
 
@@ -373,17 +378,60 @@ class Solver:
     def fisher(self, coords: ArrayLike) -> Array:
         """E_p[∂ log p ∂ log pᵀ] in the chart, exactly symmetric, (…, P, P)."""
         given, point = self._point(coords)
-        count, batch = len(self.chart.coordinates), given.rows.shape[1]
+        whole = self.information(given.rows, point)
+        return whole.reshape(*given.shape, *whole.shape[1:])
+
+    def information(self, rows: Array, point: Point) -> Array:
+        """Fisher information of a batch, (B, P, P)."""
+        count, batch = len(self.chart.coordinates), rows.shape[1]
         out = np.zeros((batch, count, count))
         centred = self._centred(point)
         truth = Truth.of_components(centred.components, self.form)
         for members, nodes, weights in weighted_nodes(centred, truth, own=True):
-            rows = given.rows[:, members]
-            out[members] += self._gram(rows, centred.take(members), nodes, weights)
+            out[members] += self._gram(rows[:, members], centred.take(members), nodes, weights)
         insist_finite(out, "the Fisher information")
         lower = np.tril(out)
-        whole = lower + np.tril(lower, -1).swapaxes(1, 2)
-        return whole.reshape(*given.shape, count, count)
+        return lower + np.tril(lower, -1).swapaxes(1, 2)
+
+    def natural_field(
+        self,
+        coords: ArrayLike,
+        truth: object,
+        *,
+        rcond: float | None = None,
+        full_output: bool = False,
+    ) -> Array | Natural:
+        """F⁺ ∇_λ E_q[log p(X | c(λ))], (…, P)."""
+        given, point = self._point(coords)
+        field = self._field(given.rows, point, self._truth(truth))[: len(self.chart.coordinates)]
+        found = solve(self.information(given.rows, point), field.T, rcond)
+        found = found.shaped(given.shape)
+        if full_output:
+            return found
+        warn_of_rank(found, self.chart.coordinates, rcond)
+        return found.field
+
+    def flow(
+        self,
+        start: ArrayLike,
+        truth: object,
+        times: ArrayLike,
+        field: str = "gradient",
+        *,
+        full_output: bool = False,
+        **options: Any,
+    ) -> Array | tuple[Array, list[Stop]]:
+        """λ(t) along dλ/dt = the field, (…, len(times), P)."""
+        from relrep_sym.runtime import flow, members
+
+        given, _ = self.point(start)
+        out, stops, cut = flow.flow(self, given, self._truth(truth), times, field, **options)
+        size, least = given.rows.shape[1], cut_off(options.get("rcond"), len(out.T))
+        members.warn_of_cuts(cut, size, least)
+        if full_output:
+            return out, stops
+        members.warn_of_stops(stops, size)
+        return out
 
     def _centred(self, point: Point) -> Point:
         """The same mixtures moved so that the last location is zero: nothing is lost to the origin.

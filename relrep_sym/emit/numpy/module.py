@@ -94,6 +94,7 @@ def _environment() -> jinja2.Environment:
     )
     env.globals.update(
         define=_define,
+        returned=_returned,
         arrays=lambda names: [f"{n}: Array" for n in names],
         body=lambda lines: "\n".join(f"    {line}" for line in lines),
         quoted=lambda names: [_quote(n) for n in names],
@@ -117,6 +118,15 @@ def _define(name: str, arguments: Sequence[str], returns: str) -> str:
     if len(inner) + 4 <= 100:
         return f"{head}\n    {inner}\n{tail}"
     return "\n".join([head, *(f"    {a}," for a in arguments), tail])
+
+
+def _returned(name: str, call: str, given: str) -> str:
+    """The call of the runtime's method, broken as ruff would where it is too long."""
+    head = f"return _solver(){given}.{name}("
+    line = f"    {head}{call})"
+    if len(line) <= 100:
+        return line
+    return _indented(bracketed(head, call.split(", "), ")"), 4)
 
 
 def _quote(text: str) -> str:
