@@ -24,6 +24,7 @@ from sympy.polys.constructor import construct_domain
 from sympy.polys.rings import PolyRing
 
 from relrep_sym.declare.family import Family
+from relrep_sym.equations.factored import Factors, common_factor
 from relrep_sym.equations.nodes import Responsibility
 from relrep_sym.equations.taylor import Quotient, taylor
 from relrep_sym.equations.truncated import Coefficient, Truncated, exponential, logarithm
@@ -345,10 +346,16 @@ class Overlap:
 
     # ------------------------------------------------------------------------- back to SymPy
 
-    def terms(self, c: Coefficient) -> list[tuple[tuple[int, ...], sp.Expr]]:
-        """A ring element as pairs (powers of x − centre, r_1, …; exact coefficient)."""
-        field = self._field[0]
-        return [(m, field.to_sympy(value)) for m, value in c.terms()]  # type: ignore[attr-defined]
+    def terms(self, c: Coefficient) -> tuple[Factors, list[tuple[tuple[int, ...], Factors]]]:
+        """A ring element as common factors, and pairs (powers of x − centre, r_1, …; factors).
+
+        Low powers of r and high powers of x come first.
+        """
+        pairs = sorted(c.terms(), key=lambda t: (sum(t[0][1:]), t[0][1:], -t[0][0]))
+        if not pairs:
+            return (), []
+        factor, rest = common_factor(self._field[0], [value for _, value in pairs])
+        return factor, [(m, r) for (m, _), r in zip(pairs, rest, strict=True)]
 
     @cached_property
     def log_weighted(self) -> tuple[sp.Expr, ...]:

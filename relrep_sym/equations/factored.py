@@ -1,0 +1,62 @@
+"""Coefficients of a series as a person would write them: a common factor, and factored rest.
+
+In: elements of a field of rational functions with integer coefficients. Out: SymPy expressions,
+equal to them exactly. Factoring is done on polynomials of the field's own ring, where it is cheap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+
+import sympy as sp
+
+from relrep_sym.equations.truncated import Coefficient
+
+__all__ = ["Factors", "common_factor", "product_of"]
+
+
+Factors = tuple[sp.Expr, ...]
+"""Factors still apart: SymPy multiplies a lone sum by a number out."""
+
+
+def common_factor(
+    field: Coefficient, values: Sequence[Coefficient]
+) -> tuple[Factors, list[Factors]]:
+    """The factors of what all values share, and those of what is left of each.
+
+    >>> v = sp.Symbol("v")
+    >>> field = sp.ZZ.frac_field(v)
+    >>> common_factor(field, [field.from_sympy(e) for e in (v - v**2, (v**2 - v) / 2)])
+    ((1/2, v, 1 - v), [(2,), (-1,)])
+    """
+    if not hasattr(field, "field"):
+        return (), [(field.to_sympy(c),) for c in values]
+    below = reduce(lambda a, b: a.lcm(b), (c.denom for c in values))
+    above = [c.numer * below.exquo(c.denom) for c in values]
+    shared = reduce(lambda a, b: a.gcd(b), above)
+    rest = [a.exquo(shared) for a in above]
+    if rest[0].LC < 0:
+        shared, rest = -shared, [-r for r in rest]
+    return product_of(field, shared, below), [product_of(field, r) for r in rest]
+
+
+def product_of(field: Coefficient, above: Coefficient, below: Coefficient = None) -> Factors:
+    """A polynomial (over another) as its irreducible factors, 1 − v before −(v − 1)."""
+    number, factors = above.factor_list()
+    if below is not None:
+        denominator, under = below.factor_list()
+        number = sp.Rational(int(number), int(denominator))
+        factors = [*factors, *((f, -n) for f, n in under)]
+    number, parts = sp.Rational(int(number)) if below is None else number, []
+    for factor, n in factors:
+        value = factor.as_expr(*field.symbols)
+        if number < 0 and n % 2 and _is_shifted_symbol(value):
+            value, number = -value, -number
+        parts.append(sp.Pow(value, n))
+    return tuple(parts) if number == 1 and parts else (number, *parts)
+
+
+def _is_shifted_symbol(value: sp.Expr) -> bool:
+    """Whether it is v − 1."""
+    return bool(value.is_Add and len(value.args) == 2 and (value + 1).is_Symbol)
