@@ -16,6 +16,8 @@ from relrep_sym.equations.truncated import Coefficient
 __all__ = ["Factors", "common_factor", "product_of"]
 
 
+_LONG = 16
+"""A polynomial of more terms is not factored: it would take longer than deriving it."""
 Factors = tuple[sp.Expr, ...]
 """Factors still apart: SymPy multiplies a lone sum by a number out."""
 
@@ -28,7 +30,7 @@ def common_factor(
     >>> v = sp.Symbol("v")
     >>> field = sp.ZZ.frac_field(v)
     >>> common_factor(field, [field.from_sympy(e) for e in (v - v**2, (v**2 - v) / 2)])
-    ((1/2, v, 1 - v), [(2,), (-1,)])
+    ((1/2, 1 - v, v), [(2,), (-1,)])
     """
     if not hasattr(field, "field"):
         return (), [(field.to_sympy(c),) for c in values]
@@ -43,9 +45,9 @@ def common_factor(
 
 def product_of(field: Coefficient, above: Coefficient, below: Coefficient = None) -> Factors:
     """A polynomial (over another) as its irreducible factors, 1 − v before −(v − 1)."""
-    number, factors = above.factor_list()
+    number, factors = _factor_list(above)
     if below is not None:
-        denominator, under = below.factor_list()
+        denominator, under = _factor_list(below)
         number = sp.Rational(int(number), int(denominator))
         factors = [*factors, *((f, -n) for f, n in under)]
     number, parts = sp.Rational(int(number)) if below is None else number, []
@@ -55,6 +57,14 @@ def product_of(field: Coefficient, above: Coefficient, below: Coefficient = None
             value, number = -value, -number
         parts.append(sp.Pow(value, n))
     return tuple(parts) if number == 1 and parts else (number, *parts)
+
+
+def _factor_list(polynomial: Coefficient) -> tuple[Coefficient, list[tuple[Coefficient, int]]]:
+    """The number and the factors of a polynomial; a long one only freed of its number."""
+    if len(polynomial) <= _LONG:
+        return polynomial.factor_list()
+    number, rest = polynomial.primitive()
+    return (-number, [(-rest, 1)]) if rest.LC < 0 else (number, [(rest, 1)])
 
 
 def _is_shifted_symbol(value: sp.Expr) -> bool:
