@@ -33,7 +33,10 @@ def common_factor(
     ((1/2, 1 - v, v), [(2,), (-1,)])
     """
     if not hasattr(field, "field"):
-        return (), [(field.to_sympy(c),) for c in values]
+        numbers = [sp.Rational(field.to_sympy(c)) for c in values]
+        shared = sp.Rational(sp.igcd(*(c.p for c in numbers)), sp.ilcm(1, *(c.q for c in numbers)))
+        shared = -shared if numbers[0] < 0 else shared
+        return (shared,), [(c / shared,) for c in numbers]
     below = reduce(lambda a, b: a.lcm(b), (c.denom for c in values))
     above = [c.numer * below.exquo(c.denom) for c in values]
     shared = reduce(lambda a, b: a.gcd(b), above)

@@ -100,12 +100,13 @@ class Series:
     @cached_property
     def value(self) -> sp.Basic:
         """The truncated series in SymPy: an expression, or a column with η."""
-        sums = [sp.Add(*(self._whole(n, c) for n, c in r.coefficients.items())) for r in self.rows]
+        sums = [sp.Add(*(self.whole(n, c) for n, c in r.coefficients.items())) for r in self.rows]
         if self.of == "averaged":
             return sp.ImmutableMatrix([_ETA * s for s in sums])
         return sums[0]
 
-    def _whole(self, n: int, coefficient: sp.Expr) -> sp.Expr:
+    def whole(self, n: int, coefficient: sp.Expr) -> sp.Expr:
+        """The term of order n."""
         return coefficient * self.overlap.vanishing[0] ** n if self.overlap.single else coefficient
 
     @cached_property
