@@ -17,10 +17,9 @@ import numpy as np
 import sympy as sp
 
 from relrep_sym.declare.parser import number
-from relrep_sym.declare.truth import Truth
 from relrep_sym.emit import latex
 from relrep_sym.equations.equation import Equation
-from relrep_sym.equations.nodes import Expectation, Responsibility
+from relrep_sym.equations.nodes import Expectation, LogSumExp, Responsibility
 from relrep_sym.equations.series import Moment, Row, Series
 from relrep_sym.equations.series_lines import series_lines, validity
 from relrep_sym.errors import DataError, DeclarationError, DomainError, problem
@@ -187,7 +186,7 @@ class Expansion:
         >>> seen = rs.view(d.chart, {"v": "pi_1", "u": "mu_1 - mu_2",
         ...                          "w": "pi_1*mu_1 + (1 - pi_1)*mu_2"})
         >>> q = rs.truth("normal", weights=1, means=0, scales=1)
-        >>> found = d.series(seen, "u", order=4).measured(q, {"v": 0.3, "w": 0.1})
+        >>> found = d.series(seen, "u", order=4).measured(q, {"v": 0.3, "w": 0.5})
         >>> found.remainders, [round(s) for s in found.slopes]
         ((5, 4, 4), [5, 4, 4])
         """
@@ -207,16 +206,25 @@ class Expansion:
 
     def certify(
         self,
-        truth: Truth | None = None,
+        truth: object = None,
         at: Mapping[str, object] | None = None,
         digits: int = 30,
     ) -> SeriesCertificate:
         """Every coefficient against the mpmath oracle's own expansion of the density.
 
         The oracle expands the declared density by Cauchy's formula at high precision and averages
-        by its own quadrature; it uses no formula of the engine. ``truth`` (in numbers) and ``at``
-        (the view's remaining functions) are chosen where they are not given. A miss is in the
+        by its own quadrature; it uses no formula of the engine. ``truth`` is an ``rs.truth`` in
+        numbers (seconds to minutes: every node is expanded), or (nodes, weights), a weighted
+        sample; where it is not given, a sample of a few points: coefficients are linear in the
+        truth. ``at`` gives the view's remaining functions, or they are chosen. A miss is in the
         certificate, whose ``check()`` raises.
+
+        >>> import relrep_sym as rs
+        >>> d = rs.derive(rs.mixture("poisson", components=2))
+        >>> seen = rs.view(d.chart, {"v": "pi_1", "u": "rate_1 - rate_2",
+        ...                          "w": "pi_1*rate_1 + (1 - pi_1)*rate_2"})
+        >>> d.series(seen, "u", order=3).certify().ok
+        True
         """
         from relrep_sym.expansion_check import certify_series
 
@@ -315,7 +323,7 @@ class Expansion:
             names = ", ".join(s.name for s in self.series.truth.symbols)
             raise DataError(problem("the series' truth has symbols", names, "a truth in numbers"))
         x = self.series.overlap.family.x
-        posteriors = self._posteriors(values, nodes)
+        log_density, posteriors = self._limit_at(values, nodes)
         centre = float(self.series.centre.subs(values))
         out = []
         for row in self.rows:
@@ -323,16 +331,22 @@ class Expansion:
             means = {m: float(weights @ (nodes - centre) ** m.power) for m in total.atoms(Moment)}
             for e in total.atoms(Expectation):
                 inner = e.args[0]
-                marks = {r: sp.Dummy() for r in inner.atoms(Responsibility)}
+                marks = {r: sp.Dummy() for r in inner.atoms(Responsibility, LogSumExp)}
                 names = [x, *marks.values()]
                 body = inner.xreplace(marks).subs(values)
-                columns = [posteriors[r.component - 1] for r in marks]
+                columns = [
+                    posteriors[r.component - 1] if isinstance(r, Responsibility) else log_density
+                    for r in marks
+                ]
                 kernel = sp.lambdify(names, body, modules=["scipy", "numpy"])
                 means[e] = float(weights @ (kernel(nodes, *columns) * np.ones_like(nodes)))
             out.append(float(total.xreplace(means).subs(values)))
         return np.array(out)
 
-    def _posteriors(self, values: Mapping[sp.Symbol, float], nodes: np.ndarray) -> list[np.ndarray]:
+    def _limit_at(
+        self, values: Mapping[sp.Symbol, float], nodes: np.ndarray
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """log p_0 and the posteriors of its groups at the nodes."""
         x = self.series.overlap.family.x
         logs = []
         for e in self.series.overlap.log_weighted:
@@ -340,4 +354,5 @@ class Expansion:
             logs.append(kernel(nodes) * np.ones_like(nodes))
         top = np.max(logs, axis=0)
         parts = [np.exp(v - top) for v in logs]
-        return [p / sum(parts) for p in parts]
+        total = np.sum(parts, axis=0)
+        return top + np.log(total), [p / total for p in parts]

@@ -1,6 +1,6 @@
 """Certification of a series: every coefficient against the oracle's own expansion.
 
-In: an :class:`~relrep_sym.expansion.Expansion`, a truth in numbers, a point. Out: a
+In: an :class:`~relrep_sym.expansion.Expansion`, a truth or a weighted sample, a point. Out: a
 :class:`SeriesCertificate`. The oracle gets the family's log-density, the chart's map, the view's
 functions and the path of coordinates as callables; that the path is the view's inverse it checks
 itself.
@@ -9,48 +9,45 @@ itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import mpmath
 import sympy as sp
 from mpmath import mp
 
-from relrep_sym.certify import _callable, _components, _density, oracle_of
+from relrep_sym.certify import _callable, _components, _density
 from relrep_sym.declare.parser import number
 from relrep_sym.declare.truth import Truth
 from relrep_sym.equations.nodes import Expectation, LogSumExp, Responsibility
 from relrep_sym.equations.series import Moment, Series
 from relrep_sym.errors import CertificateError, DataError, DeclarationError, DomainError, problem
 from relrep_sym.verify.expansion import Expansion as Judge
-from relrep_sym.verify.expansion import Path
-from relrep_sym.verify.oracle import OracleAt
+from relrep_sym.verify.expansion import Path, average
+from relrep_sym.verify.jets import WORKING
 
 if TYPE_CHECKING:
     from relrep_sym.expansion import Expansion
 
 __all__ = ["SeriesCertificate", "SeriesEntry", "certify_series"]
 
+Function = Callable[[Any], Sequence[Any]]
+Found = Sequence[tuple[Any, Any]]
+"""Pairs (mean, mean absolute value)."""
 _MOST_DIGITS = 40
-_SLACK = 10
+_SLACK = 6
 """Digits carried beyond those that are certified."""
 _NEAR = 2.0**-10
 """An overlap at which the oracle looks where the mixture lives."""
 _SOME_X = {
-    "line": (sp.Rational(-7, 4), sp.Rational(1, 2), sp.Rational(5)),
-    "half-line": (sp.Rational(1, 8), sp.Rational(1, 2), sp.Rational(5)),
-    "integers": (sp.Integer(0), sp.Integer(2), sp.Integer(7)),
+    "line": tuple(sp.Rational(*pq) for pq in ((-7, 4), (-1, 3), (1, 2), (6, 5), (5, 1))),
+    "half-line": tuple(sp.Rational(*pq) for pq in ((1, 8), (1, 2), (4, 3), (5, 1))),
+    "integers": tuple(map(sp.Integer, (0, 1, 2, 4, 7))),
 }
-"""Where a log-density is looked at."""
-_SOME = {
-    "real": (sp.Rational(-3, 4), sp.Rational(5, 4)),
-    "positive": (sp.Rational(3, 4), sp.Rational(9, 8)),
-    "nonnegative": (sp.Rational(3, 4), sp.Rational(9, 8)),
-    "unit": (sp.Rational(1, 4), sp.Rational(2, 3)),
-}
-"""The parameters of a truth's two components where none is given, by domain."""
+"""Where a log-density is looked at, and the sample that stands for a truth where none is given: a
+coefficient is linear in the truth, so that a few points tell its formula."""
 _CANDIDATES = tuple(
-    sp.Rational(*pq) for pq in ((1, 3), (1, 4), (3, 5), (1, 2), (5, 4), (-1, 3), (2, 7))
+    sp.Rational(*pq) for pq in ((1, 3), (1, 2), (3, 5), (3, 4), (5, 4), (-1, 3), (2, 5))
 )
 _TRIALS, _LEAST = 500, 0.05
 
@@ -103,54 +100,113 @@ class SeriesCertificate:
         )
 
 
+@dataclass(frozen=True)
+class _Sample:
+    """A weighted sample, exact: the mean of a function is a sum."""
+
+    points: tuple[sp.Expr, ...]
+    weights: tuple[sp.Expr, ...]
+
+    def __str__(self) -> str:
+        return f"sample {', '.join(map(str, self.points))}"
+
+    def moments(self, n: int, about: sp.Expr) -> list[sp.Expr]:
+        """Σ w (x − about)^k, k = 0 … n."""
+        pairs = list(zip(self.points, self.weights, strict=True))
+        return [sp.Add(*(w * (x - about) ** k for x, w in pairs)) for k in range(n + 1)]
+
+    def mean(self, fn: Function) -> Found:
+        """Σ w fn(x) and Σ w |fn(x)|."""
+        shares = [_mpf(w) for w in self.weights]
+        columns = list(zip(*(fn(_mpf(x)) for x in self.points), strict=True))
+        return [(mp.fdot(shares, c), mp.fdot(shares, map(abs, c))) for c in columns]
+
+
+@dataclass(frozen=True)
+class _Mixture:
+    """A truth in numbers: means are the oracle's integrals."""
+
+    truth: Truth
+    judge: Judge
+    digits: int
+    growth: int
+
+    def __str__(self) -> str:
+        rows = [self.truth.weights, *self.truth.parameters]
+        return "truth " + "; ".join(", ".join(map(str, row)) for row in rows)
+
+    def moments(self, n: int, about: sp.Expr) -> Sequence[sp.Expr]:
+        """The truth's own, exact."""
+        return self.truth.moments(n, about)
+
+    def mean(self, fn: Function) -> Found:
+        """By quadrature."""
+        arrays = [[_mpf(v) for v in row] for row in (self.truth.weights, *self.truth.parameters)]
+        near = _near(self.judge)
+        return average(fn, self.judge.path.density, arrays, near, self.digits, self.growth)
+
+
 def certify_series(
-    expansion: Expansion, truth: Truth | None, at: Mapping[str, object] | None, digits: int
+    expansion: Expansion, truth: object, at: Mapping[str, object] | None, digits: int
 ) -> SeriesCertificate:
     """See :meth:`relrep_sym.expansion.Expansion.certify`."""
     if isinstance(digits, bool) or not isinstance(digits, int) or not 1 <= digits <= _MOST_DIGITS:
         raise DeclarationError(problem("digits is out of range", digits, f"1 to {_MOST_DIGITS}"))
     series = expansion.series
-    used = truth if truth is not None else series.truth
-    used = _default_truth(series) if used is None else used
-    if not isinstance(used, Truth) or used.symbols or used.family != series.overlap.family:
-        given = used if isinstance(used, Truth) else type(used).__name__
-        raise DataError(problem("a certificate is under a truth in numbers", given, "rs.truth(…)"))
-    if series.truth is not None and series.truth != used:
-        right = "the truth that the series was derived under, or none"
-        raise DataError(problem("the series is under another truth", str(used), right))
     point = _point(expansion, at)
-    with mp.workdps(3 * _MOST_DIGITS):
-        return _certified(expansion, used, point, digits)
-
-
-def _certified(
-    expansion: Expansion, truth: Truth, point: dict[sp.Symbol, sp.Expr], digits: int
-) -> SeriesCertificate:
-    series = expansion.series
     low = min((n for r in series.rows for n in r.coefficients), default=0)
     order = max(r.remainder for r in series.rows) - 1
-    judge = Judge(_path(series, point), order, digits + _SLACK, min(low, 0))
-    entries: list[SeriesEntry] = []
-    if series.of == "log_density":
-        x = series.overlap.family.x
-        for where in _SOME_X[series.overlap.family.support]:
-            ours = _spelled_out(series, {**point, x: where})
-            found = [(v, abs(v)) for v in judge.log_density(_mpf(where))]
-            entries += _entries(series, judge, found, ours, f" at x = {where}")
-    else:
-        here = _oracle_at(expansion, judge, point, digits + _SLACK // 2)
-        arrays = [[_mpf(v) for v in row] for row in (truth.weights, *truth.parameters)]
-        wanted = judge.rates if series.of == "averaged" else judge.log_density
-        found = [(m.value, m.scale) for m in here.expect(wanted, arrays)]
-        entries += _entries(series, judge, found, _averaged(series, truth, point, here, arrays), "")
+    with mp.workdps(WORKING):
+        judge = Judge(_path(series, point), order, digits + _SLACK, min(low, 0))
+        used = _truth(series, truth, judge)
+        if series.of == "log_density":
+            entries = _at_points(series, judge, point)
+        else:
+            found = used.mean(judge.rates if series.of == "averaged" else judge.log_density)
+            entries = list(_entries(series, judge, found, _averaged(series, point, used), ""))
     shown = ", ".join(f"{s} = {v}" for s, v in point.items())
-    return SeriesCertificate(expansion.label, digits, shown, _named(truth), tuple(entries))
+    return SeriesCertificate(expansion.label, digits, shown, str(used), tuple(entries))
+
+
+def _truth(series: Series, truth: object, judge: Judge) -> _Sample | _Mixture:
+    """What means are taken under: a truth in numbers, or a weighted sample."""
+    if truth is not None and series.truth is not None and truth != series.truth:
+        right = "the truth that the series was derived under, or none"
+        raise DataError(problem("the series is under another truth", str(truth), right))
+    used = series.truth if truth is None else truth
+    family = series.overlap.family
+    if used is None:
+        points = _SOME_X[family.support]
+        return _Sample(points, (sp.Rational(1, len(points)),) * len(points))
+    if isinstance(used, Truth) and not used.symbols and used.family == family:
+        return _Mixture(used, judge, judge.digits - _SLACK // 2, 2 * series.order)
+    if isinstance(used, tuple | list) and len(used) == 2 and len(used[0]) == len(used[1]) > 0:
+        points = tuple(number(x, where="a node") for x in used[0])
+        weights = [number(w, where="a weight") for w in used[1]]
+        total = sp.Add(*weights)
+        if all(w.is_nonnegative for w in weights) and total.is_positive:
+            return _Sample(points, tuple(w / total for w in weights))
+    given = used if isinstance(used, Truth) else type(used).__name__
+    right = f"an rs.truth(…) of the {family.name} family in numbers, or (nodes, weights)"
+    raise DataError(problem("a certificate is under no such truth", given, right))
+
+
+def _at_points(
+    series: Series, judge: Judge, point: Mapping[sp.Symbol, sp.Expr]
+) -> list[SeriesEntry]:
+    """A log-density at some x, one after the other."""
+    entries: list[SeriesEntry] = []
+    for x in _SOME_X[series.overlap.family.support]:
+        ours = _spelled_out({**point, series.overlap.family.x: x})
+        found = [(v, abs(v)) for v in judge.log_density(_mpf(x))]
+        entries += _entries(series, judge, found, ours, f" at x = {x}")
+    return entries
 
 
 def _entries(
     series: Series,
     judge: Judge,
-    found: Sequence[tuple[Any, Any]],
+    found: Found,
     ours: Callable[[sp.Expr], Any],
     where: str,
 ) -> Iterator[SeriesEntry]:
@@ -165,11 +221,6 @@ def _entries(
 
 def _mpf(value: sp.Expr) -> Any:
     return mpmath.mpmathify(sp.N(value, mp.dps))
-
-
-def _named(truth: Truth) -> str:
-    rows = [truth.weights, *truth.parameters]
-    return "; ".join(", ".join(map(str, row)) for row in rows)
 
 
 # ------------------------------------------------------------------------------ the oracle's side
@@ -195,56 +246,41 @@ def _path(series: Series, point: Mapping[sp.Symbol, sp.Expr]) -> Path:
     )
 
 
-def _oracle_at(
-    expansion: Expansion, judge: Judge, point: Mapping[sp.Symbol, sp.Expr], digits: int
-) -> OracleAt:
-    """The oracle near the overlap: where the mixture lives, for its quadrature."""
-    chart = expansion.series.view.chart
-    oracle = replace(oracle_of(chart), digits=digits)
-    for e in (_NEAR, -_NEAR):
-        coords = [mpmath.mpmathify(c) for c in judge.path.coordinates(mpmath.mpf(e))]
-        inside = all(
-            mpmath.im(c) == 0 and k.domain.lower <= mpmath.re(c) <= k.domain.upper
-            for c, k in zip(coords, chart.coordinates, strict=True)
-        )
-        if inside:
-            return oracle.at([float(mpmath.re(c)) for c in coords])
-    given = ", ".join(f"{s} = {v}" for s, v in point.items())
-    raise DomainError(problem("the overlap is not reached here", given, "a point of the chart"))
+def _near(judge: Judge) -> list[list[Any]]:
+    """The mixture near the overlap, as arrays: where it lives, for the oracle's quadrature."""
+    with mp.workdps(judge.precision):
+        weights, phis = judge.path.components(judge.path.coordinates(mpmath.mpf(_NEAR)))
+    columns = [weights, *zip(*phis, strict=True)]
+    return [[mpmath.re(v) for v in column] for column in columns]
 
 
 # ------------------------------------------------------------------------------ our side
 
 
-def _spelled_out(series: Series, values: Mapping[sp.Symbol, sp.Expr]) -> Callable[[sp.Expr], Any]:
+def _spelled_out(values: Mapping[sp.Symbol, sp.Expr]) -> Callable[[sp.Expr], Any]:
     """A coefficient in x at numbers, posteriors written out."""
 
     def value(coefficient: sp.Expr) -> Any:
-        plain = _without_nodes(coefficient)
-        return _mpf(plain.xreplace(dict(values)))
+        return _mpf(_without_nodes(coefficient).xreplace(dict(values)))
 
     return value
 
 
 def _averaged(
-    series: Series,
-    truth: Truth,
-    point: Mapping[sp.Symbol, sp.Expr],
-    here: OracleAt,
-    arrays: Sequence[Sequence[Any]],
+    series: Series, point: Mapping[sp.Symbol, sp.Expr], under: _Sample | _Mixture
 ) -> Callable[[sp.Expr], Any]:
-    """A coefficient at numbers: M_n by the truth's exact moments, E_q[…] by the oracle's rule."""
+    """A coefficient at numbers: M_n by exact moments, E_q[…] as what it says."""
     x, centre = series.overlap.family.x, series.centre.xreplace(dict(point))
     whole = [c for r in series.rows for c in r.coefficients.values()]
     powers = [m.power for c in whole for m in c.atoms(Moment)]
-    exact = truth.moments(max(powers, default=0), about=centre)
+    exact = under.moments(max(powers, default=0), centre)
     nodes = sorted({e for c in whole for e in c.atoms(Expectation)}, key=sp.default_sort_key)
     means: dict[sp.Basic, Any] = {}
     if nodes:
         plain = [_without_nodes(e.args[0]).xreplace(dict(point)) for e in nodes]
         kernels = [_callable([x], e) for e in plain]
-        found = here.expect(lambda value: [f(value) for f in kernels], arrays)
-        means = {e: m.value for e, m in zip(nodes, found, strict=True)}
+        found = under.mean(lambda value: [f(value) for f in kernels])
+        means = {e: m for e, (m, _) in zip(nodes, found, strict=True)}
 
     def value(coefficient: sp.Expr) -> Any:
         held = {m: exact[m.power] for m in coefficient.atoms(Moment)}
@@ -262,11 +298,6 @@ def _without_nodes(expression: sp.Expr) -> sp.Expr:
 
 
 # ------------------------------------------------------------------------------ where, by default
-
-
-def _default_truth(series: Series) -> Truth:
-    rows = [_SOME[p.domain.name] for p in series.overlap.family.parameters]
-    return Truth(series.overlap.family, (sp.Rational(1, 4), sp.Rational(3, 4)), tuple(rows))
 
 
 def _point(expansion: Expansion, at: Mapping[str, object] | None) -> dict[sp.Symbol, sp.Expr]:

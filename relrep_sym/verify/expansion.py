@@ -29,8 +29,10 @@ from mpmath import mp
 
 from relrep_sym.errors import CertificateError, problem
 from relrep_sym.verify.jets import Chart, Density, Number
+from relrep_sym.verify.quadrature import Budget, integrate
+from relrep_sym.verify.truth import Truth, Weighing
 
-__all__ = ["Expansion", "Path"]
+__all__ = ["Expansion", "Path", "average"]
 
 Functions = Callable[[Sequence[Number]], Sequence[Number]]
 
@@ -49,6 +51,36 @@ class Path:
     seen: Callable[[Number], Sequence[Number]]
 
 
+def average(
+    fn: Callable[[Number], Sequence[Number]],
+    density: Density,
+    truth: Truth,
+    model: Truth,
+    digits: int,
+    growth: int,
+) -> list[tuple[Number, Number]]:
+    """E[fn(X)] and E|fn(X) + 1| for X from the truth, entry by entry, to digits of the latter:
+    where a coefficient vanishes, its rounding is nothing that could be integrated.
+
+    ``model`` is the mixture near the overlap, whose components are features of ``fn``; ``growth``
+    is the power of x with which ``fn`` grows, for which the truth's tails are taken farther out.
+    """
+    q = Weighing(density, truth)
+    deep = digits + 4 * growth
+
+    def rows(xs: list[Number]) -> list[list[Number]]:
+        return [
+            [d, *(d * (v + 1) for v in fn(x))] for d, x in zip(q.densities(xs), xs, strict=True)
+        ]
+
+    support = density.support
+    features = Weighing(density, model).landmarks(digits, support)
+    found = integrate(
+        rows, support, q.landmarks(deep, support), features, digits, Budget(None, "a series")
+    )
+    return [(v - 1, a) for v, a in zip(found.values[1:], found.absolutes[1:], strict=True)]
+
+
 @dataclass(frozen=True)
 class _Place:
     """The mixture at one ε of the circle: components, their slopes by λ, and the view's."""
@@ -63,20 +95,29 @@ class _Place:
 class Expansion:
     """Coefficients along a path, of ε^low … ε^order; ``digits`` of them are good.
 
-    ``radius`` is that of the circle, 10⁻⁴ by default: components must be analytic within.
+    The circle has the radius 10⁻ʳ, within which components must be analytic.
     """
 
     path: Path
     order: int
     digits: int = 30
     low: int = 0
-    radius: int = 4
-    points: int = 20
+    radius: int = 6
+
+    @property
+    def points(self) -> int:
+        """On the circle: beyond the orders asked for, so that others alias to radius**points."""
+        return 2 * ((max(12, self.order - self.low + 8) + 1) // 2)
+
+    @property
+    def kept(self) -> int:
+        """Decimal digits of what is on the circle."""
+        return self.digits + self.radius * (self.order + 1) + 15
 
     @property
     def precision(self) -> int:
         """Decimal digits of the computation: derivatives are differences at a third of them."""
-        return 3 * (self.digits + self.radius * (self.order + 1) + 15)
+        return self.kept * 3 // 2
 
     @cached_property
     def _circle(self) -> list[tuple[Number, Number]]:
@@ -140,7 +181,8 @@ class Expansion:
     def log_density(self, x: Number) -> list[Number]:
         """The coefficients of log p(x)."""
         f = self.path.density.component_log_density
-        with mp.workdps(self.precision):
+        self._places  # noqa: B018 - at their own precision
+        with mp.workdps(self.kept):
             values = []
             for place in self._places:
                 logs = [f(x, *phi) for phi in place.phis]
