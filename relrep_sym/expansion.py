@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -296,10 +296,8 @@ class Expansion:
 
     @cached_property
     def _seen(self) -> Derivation:
-        from relrep_sym.api import derive
-
-        view = self.series.view
-        return derive(self.derivation.model, view.chart, view=view)
+        record = replace(self.derivation.record, view=self.series.view)
+        return replace(self.derivation, record=record)
 
     def _exact(self, truth: object, coords: Sequence[float]) -> np.ndarray:
         if self.series.of == "averaged":
@@ -332,13 +330,13 @@ class Expansion:
             for e in total.atoms(Expectation):
                 inner = e.args[0]
                 marks = {r: sp.Dummy() for r in inner.atoms(Responsibility, LogSumExp)}
-                names = [x, *marks.values()]
+                arguments = [x, *marks.values()]
                 body = inner.xreplace(marks).subs(values)
                 columns = [
                     posteriors[r.component - 1] if isinstance(r, Responsibility) else log_density
                     for r in marks
                 ]
-                kernel = sp.lambdify(names, body, modules=["scipy", "numpy"])
+                kernel = sp.lambdify(arguments, body, modules=["scipy", "numpy"])
                 means[e] = float(weights @ (kernel(nodes, *columns) * np.ones_like(nodes)))
             out.append(float(total.xreplace(means).subs(values)))
         return np.array(out)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sympy as sp
 
+from relrep_sym.declare.symbols import script
 from relrep_sym.equations import lines as show
 from relrep_sym.equations.chart_lines import _view_name
 from relrep_sym.equations.generic import Generic
@@ -75,7 +76,7 @@ def _right(series: Series, g: Generic, row: Row) -> sp.Expr:
     terms = [_shown(series, series.whole(n, c)) for n, c in sorted(row.coefficients.items())]
     first = _view_name(g, series.view, series.overlap.vanishing[0].name)
     base = first if series.overlap.single else r"\varepsilon"
-    power = show.script(str(row.remainder))
+    power = script(str(row.remainder))
     left_out = base if row.remainder == 1 else f"{base}^{power}" if row.remainder else "1"
     body = Terms(*terms, sp.Symbol(rf"\mathcal{{O}}({left_out})"))
     return _ETA * body if series.of == "averaged" else body
@@ -87,7 +88,7 @@ def _shown(series: Series, term: sp.Expr) -> sp.Expr:
         node: _posterior(group)
         for node, group in zip(series.overlap.responsibilities, series.overlap.groups, strict=True)
     }
-    named = term.xreplace(names)
+    named = term.xreplace(names).replace(sp.loggamma, lambda a: sp.log(sp.factorial(a - 1)))
     factors = sp.Mul.make_args(named)
     sums = [f for f in factors if f.is_Add and f.has(Moment, Expectation, series.overlap.family.x)]
     if len(sums) != 1 or series.of == "log_density" or named.has(LogSumExp):
@@ -98,7 +99,12 @@ def _shown(series: Series, term: sp.Expr) -> sp.Expr:
 
 
 def _degree(term: sp.Expr) -> int:
-    return max((m.power for m in term.atoms(Moment)), default=0)
+    """The power of x whose mean it holds."""
+    found = [m.power for m in term.atoms(Moment)]
+    for e in term.atoms(Expectation):
+        bases = [f.as_base_exp() for f in sp.Mul.make_args(e.args[0])]
+        found += [int(n) for base, n in bases if n.is_Integer and e.args[1] in base.free_symbols]
+    return max(found, default=0)
 
 
 def _posterior(group: Group) -> sp.Symbol:
