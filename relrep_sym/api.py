@@ -31,9 +31,11 @@ from relrep_sym.emit import files, latex
 from relrep_sym.emit.numpy.module import render
 from relrep_sym.equations.injective import Verdict, verdict
 from relrep_sym.equations.record import Equation, Record
+from relrep_sym.equations.series import expand_in
 from relrep_sym.errors import ChartWarning, DeclarationError, problem
+from relrep_sym.expansion import Expansion
 
-__all__ = ["Derivation", "Shown", "derive", "nodes"]
+__all__ = ["Derivation", "Expansion", "Seen", "Shown", "derive", "nodes"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,20 @@ class Shown:
 
     def __repr__(self) -> str:
         return f"{self.label}: {self.value}"
+
+
+@dataclass(frozen=True, repr=False)
+class Seen(Shown):
+    """The averaged learning equations in a view, which can be expanded where components meet."""
+
+    derivation: Derivation
+    view: View
+
+    def series(
+        self, overlap: str | Sequence[str], order: int = 4, *, truth: Truth | None = None
+    ) -> Expansion:
+        """The equations as a series where ``overlap`` vanishes; see :meth:`Derivation.series`."""
+        return self.derivation.series(self.view, overlap, order, truth=truth)
 
 
 @dataclass(frozen=True)
@@ -140,10 +156,49 @@ class Derivation:
         """The averaged learning equations dλ/dt = η ∇_λ L (paper 000, Eq. 2)."""
         return Shown(self.record["averaged"])
 
-    def averaged_in(self, view: View) -> Shown:
-        """The averaged learning equations seen in a view: db/dt = η J ∇_λ L."""
+    def averaged_in(self, view: View) -> Seen:
+        """The averaged learning equations seen in a view: db/dt = η J ∇_λ L.
+
+        Their :meth:`Seen.series` is in closed form where components meet.
+        """
         self._own(view)
-        return Shown(self.record.averaged_in(view))
+        return Seen(self.record.averaged_in(view), self, view)
+
+    def series(
+        self,
+        view: View,
+        overlap: str | Sequence[str],
+        order: int = 4,
+        *,
+        of: str = "averaged",
+        truth: Truth | None = None,
+    ) -> Expansion:
+        """A series where functions of a view vanish and components meet there, exact.
+
+        ``overlap`` is the view's function that vanishes, or several that vanish together; ``order``
+        is counted in L, from 1 to 12; ``of`` is ``"averaged"`` (the learning equations),
+        ``"log_likelihood"`` or ``"log_density"``. Coefficients are in the moments M_n of the
+        truth, or in those of ``truth``; where other components stay apart, in expectations of
+        their posterior probabilities. Asymptotic: see :attr:`Expansion.validity`, ``measured`` and
+        ``certify``.
+
+        Raises DeclarationError for bad names, orders or truths; DerivationError for a view that is
+        not solved for the coordinates, or where no components meet.
+
+        >>> import relrep_sym as rs
+        >>> d = rs.derive(rs.mixture("normal", components=2, scales=1))
+        >>> seen = rs.view(d.chart, {"v": "pi_1", "u": "mu_1 - mu_2",
+        ...                          "w": "pi_1*mu_1 + (1 - pi_1)*mu_2"})
+        >>> d.series(seen, "u", order=2, of="log_likelihood").coefficients[0][2]
+        v*(1 - v)*(M_2 - 1)/2
+        >>> d.averaged_in(seen).series("u", order=2).rows[1]
+        Row(name='u', coefficients={0: M_1*(2*v - 1), 1: 2*v*(1 - v)*(M_2 - 1)}, remainder=2)
+
+        Source: Park and Ozeki 2009, Eqs. (20) to (22); paper 000, appendix D, to whose printed
+        third order the tests object.
+        """
+        self._own(view)
+        return Expansion(self, expand_in(view, overlap, order, of=of, truth=truth))
 
     def mobility(self, view: View) -> sp.ImmutableMatrix:
         """JJᵀ of a view, in the view's own functions where these can be solved for coordinates.
