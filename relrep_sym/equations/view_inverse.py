@@ -179,9 +179,14 @@ def _block(pending: Sequence[Item], unknowns: Sequence[sp.Symbol]) -> Found:
             unknown = [s for s in unknowns if any(e.has(s) for e, _ in chosen)]
             if len(unknown) != size:
                 continue
-            names = {s: sp.Symbol(f"{n}") for n, s in enumerate(unknown)}  # solved for by name
-            cleared = [sp.fraction(sp.together(e - m))[0].xreplace(names) for e, m in chosen]
-            solved = dict(_invert_linear([(sp.Integer(0), e) for e in cleared], set()))
+            cleared = [sp.fraction(sp.together(e - m))[0] for e, m in chosen]
+
+            def among(
+                rule: sp.Expr, these: Sequence[sp.Symbol] = tuple(unknown)
+            ) -> list[sp.Symbol]:
+                return [s for s in these if rule.has(s)]
+
+            solved = dict(_invert_linear([(sp.Integer(0), e) for e in cleared], among))
             if solved:
-                return {s: solved[n.name] for s, n in names.items()}, list(chosen)
+                return solved, list(chosen)
     return {}, []
