@@ -194,7 +194,7 @@ def _r(i: Index) -> str:
 
 def likelihood_lines(g: Generic) -> tuple[Line, ...]:
     """L(λ) = E_q[log p]."""
-    return (Line(r"L(\lambda)", rf"\operatorname{{E}}_q\left[\log {mixture_latex(g)}\right]"),)
+    return (Line(rf"L({g.point})", rf"\operatorname{{E}}_q\left[\log {mixture_latex(g)}\right]"),)
 
 
 def kl_lines(g: Generic) -> tuple[Line, ...]:
@@ -203,14 +203,14 @@ def kl_lines(g: Generic) -> tuple[Line, ...]:
     return (Line(r"\mathrm{KL}(q \,\|\, p)", rf"\operatorname{{E}}_q\left[{ratio}\right]"),)
 
 
-def fisher_lines() -> tuple[Line, ...]:
+def fisher_lines(g: Generic) -> tuple[Line, ...]:
     """Fisher information in θ, and its pull-back."""
     s = r"\frac{\partial \log p(x)}{\partial \theta}"
     outer = rf"\operatorname{{E}}_p\left[{s} \left({s}\right)^{{\top}}\right]"
     return (
         Line(r"I_\theta", outer),
-        Line(r"I_\lambda", r"J^{\top} I_\theta J"),
-        Line("J", r"\frac{\partial \theta}{\partial \lambda}"),
+        Line(f"I_{g.point}", r"J^{\top} I_\theta J"),
+        Line("J", rf"\frac{{\partial \theta}}{{\partial {g.point}}}"),
     )
 
 
