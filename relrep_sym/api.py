@@ -201,7 +201,6 @@ class Derivation:
     @property
     def m_step(self) -> Shown:
         """The joint M-step; DerivationError, with the reason, where there is no closed form."""
-        _ = self.record.m_step  # raises with the reason
         return self._shown(self.record["m_step"])
 
     def __iter__(self) -> Iterator[Shown]:
@@ -233,6 +232,8 @@ class Derivation:
         for equation in self.record:
             if label in (equation.label, equation.name):
                 return latex.passage(self.record, equation, self.notation, assumptions)
+        if label in ("m_step", self.record.label("m_step")):
+            return self.m_step.latex()  # raises with the reason why there is none
         known = ", ".join(e.label for e in self.record)
         raise DeclarationError(problem("no equation has this label", label, known))
 

@@ -181,7 +181,10 @@ def test_every_equation_has_a_label_of_its_own_and_a_fragment(d: rs.Derivation) 
         assert isinstance(s, Shown)
         assert s.label.startswith(f"eq:{d.name}:")
         assert rf"\label{{{s.label}}}" in s.latex()
-        assert d.latex(s.label) == d.latex(s.equation.name) == s.latex()
+        passage = d.latex(s.label)
+        assert passage == d.latex(s.equation.name)
+        assert passage.startswith(s.latex())
+        assert all(line.startswith("% ") for line in passage[len(s.latex()) :].splitlines())
         assert s.latex().strip() in whole
     assert whole.startswith("\\documentclass")
 
@@ -218,8 +221,10 @@ def _theta(d: rs.Derivation) -> set[sp.Symbol]:
 
 def test_the_m_step_says_where_there_is_none() -> None:
     tied = rs.derive(rs.mixture("normal", components=3, means="tied"))
-    with pytest.raises(DerivationError):
+    with pytest.raises(DerivationError, match="depends on the tied mu"):
         tied.m_step  # noqa: B018
+    with pytest.raises(DerivationError, match="depends on the tied mu"):
+        tied.latex("m_step")
     with pytest.raises(DerivationError, match="depends on the tied mu"):
         tied.compile().em_step([0.0, 1.0], [0.25, 0.5, 0.0, 1.0, 1.5, 2.0])
 
@@ -238,6 +243,7 @@ def test_the_mobility_of_a_view() -> None:
     w = sp.Symbol("v")
     found = d.mobility(rs.view(d.chart, SEEN))
     assert found == found.T
+    assert found.label == "eq:normal2:mobility-v-u-w"
     assert found[0, :] == sp.Matrix([[1, 0, u]])
     assert sp.expand(found[1, 2] - (2 * w - 1)) == 0
 

@@ -92,8 +92,8 @@ def passage(
     >>> record = Record("demo", identity(mixture("poisson", components=2)))
     >>> print(passage(record, record["jacobian"]).partition("end{equation}")[2])
     <BLANKLINE>
-    % The coordinates $\lambda$: $\pi_1 \in [0, 1]$; $\rho_1$, $\rho_2 > 0$. At an end of a
-    % coordinate's domain derivatives are one-sided.
+    % The coordinates $\lambda$: $\pi_1 \in [0, 1]$; $\rho_1$, $\rho_2 > 0$. At an end of a coordinate's
+    % domain derivatives are one-sided.
     <BLANKLINE>
     """
     said = [assumptions.coordinates(record), *_exceptions(record, notation)]

@@ -128,7 +128,7 @@ def mixture_latex(g: Generic, letter: str = "k") -> str:
     >>> from relrep_sym.declare.chart import identity
     >>> from relrep_sym.declare.model import mixture
     >>> mixture_latex(Generic(identity(mixture("poisson", components=2))))
-    '\\sum_{k=1}^2 \\pi_k f(x \\mid \\mathrm{rate}_k)'
+    '\\sum_{k=1}^2 \\pi_k f(x \\mid \\rho_k)'
     """
     count = g.model.components
     if count == 1:

@@ -86,7 +86,9 @@ class Record:
         return (self[name] for name in self.names)
 
     def __getitem__(self, name: str) -> Equation:
-        if name not in self._always and name not in self.names:
+        if name == "m_step":
+            _ = self.m_step  # raises with the reason where there is none
+        elif name not in self._always:
             raise DerivationError(
                 problem("no such equation", name, "one of " + ", ".join(self.names))
             )

@@ -214,8 +214,9 @@ def test_the_mobility_is_printed_as_it_was_derived(viewed: Point) -> None:
     first, second, *more = printed(viewed.record["mobility"])
     agree(viewed.world.read(first.right), derived)
     assert not more
-    if second.left != r"J J^{\top}":
-        assert second.right == r"\sum_k J_{ik} J_{jk}"
+    b = viewed.record.generic.seen(view.names)
+    if second.left != rf"J_{b} J_{b}^{{\top}}":
+        assert second.right == rf"\sum_k (J_{b})_{{ik}} (J_{b})_{{jk}}"
         return
     names = [line.left for line in printed(viewed.record["view"])]
     if viewed.record.mobility_is_seen:
@@ -388,8 +389,8 @@ def test_the_head_says_what_it_is_of() -> None:
 def test_cited_sources_are_listed() -> None:
     text = case("normal2_unit").latex()
     cited = set(re.findall(r"\\cite(?:\[[^]]*\])?\{(\w+)\}", text))
-    assert cited == set(re.findall(r"\\bibitem\[\w+\]\{(\w+)\}", text)) == {
-        "000", "DLR77", "LC98", "PO09",
+    assert cited == set(re.findall(r"\\bibitem\{(\w+)\}", text)) == {
+        "EsserNielsen2022", "DempsterLairdRubin1977", "LehmannCasella1998", "ParkOzeki2009",
     }  # fmt: skip
 
 

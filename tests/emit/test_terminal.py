@@ -63,5 +63,5 @@ def test_the_process_keeps_its_own_taste() -> None:
 def test_sources_are_spelled_out() -> None:
     (square, *_) = derivations()
     text = sources(e.equation for e in square)
-    assert text.startswith("000: On the Influence of Enforcing Model Identifiability")
+    assert text.startswith("000: Esser and Nielsen, On the Influence of Enforcing Model Ident")
     assert "DLR77: Dempster, Laird and Rubin" in text
