@@ -67,6 +67,7 @@ class Request:
     model: Mixture
     chart: Chart
     view: View | None
+    symbols: tuple[tuple[str, str], ...] = ()
 
 
 def read_request(path: str | Path) -> Request:
@@ -101,16 +102,24 @@ def parse_request(text: str, *, place: str = "request") -> Request:
     Traceback (most recent call last):
     ...
     relrep_sym.errors.DeclarationError: request: 'name' is missing; given: model; expected: \
-name, model and perhaps chart, view
+name, model and perhaps chart, view, symbols
     """
     top = _Section(place, "", _toml(text.replace("\r\n", "\n"), place))
-    top.only(("name", "model"), ("chart", "view"))
+    top.only(("name", "model"), ("chart", "view", "symbols"))
     with top.placed():
         name = check_name(top.text("name"), kind="request's")
     model = _model(top.section("model"))
     used = _chart(top.section("chart"), model) if "chart" in top.table else identity(model)
     seen = _view(top.section("view"), used) if "view" in top.table else None
-    return Request(name, model, used, seen)
+    return Request(name, model, used, seen, _symbols(top))
+
+
+def _symbols(top: _Section) -> tuple[tuple[str, str], ...]:
+    """Names and the LaTeX that the user wants for them; what writes LaTeX checks both."""
+    if "symbols" not in top.table:
+        return ()
+    section = top.section("symbols")
+    return tuple((key, section.text(key)) for key in section.table)
 
 
 def _model(section: _Section) -> Mixture:

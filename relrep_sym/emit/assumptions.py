@@ -21,9 +21,11 @@ from relrep_sym.equations.lines import listed
 from relrep_sym.equations.record import Equation, Record
 from relrep_sym.errors import DerivationError
 
-__all__ = ["ONE_SIDED", "constants", "coordinates", "fixed", "has_ends", "needed", "truth"]
+__all__ = ["ONE_SIDED", "SMOOTH", "constants", "coordinates", "fixed", "has_ends", "needed", "truth"]
 
 ONE_SIDED = "At an end of a coordinate's domain derivatives are one-sided."
+
+SMOOTH = "The view's functions are differentiable where they are used."
 
 
 def coordinates(record: Record) -> str:
@@ -155,7 +157,7 @@ def needed(record: Record, equation: Equation) -> list[str]:
     if any(r"\operatorname{E}_q" in tex(s) for line in equation.lines for s in _sides(line)):
         out.append(truth(record))
     if name == "kl":
-        out.append(r"$\operatorname{E}_q|\log q(x)| < \infty$.")
+        out.append(r"It asks for $\operatorname{E}_q[|\log q(x)|] < \infty$.")
     free = record.model.components > 1 and "weight" not in g.constants
     divides = name in ("score", "averaged", "averaged_in_view", "fisher")
     if divides and free:
@@ -171,8 +173,8 @@ def needed(record: Record, equation: Equation) -> list[str]:
         )
     if name == "m_step":
         out += _m_step_needs(record)
-    if name in ("view", "mobility", "averaged_in_view"):
-        out.append("The view's functions are differentiable where they are used.")
+    if name in ("view", "mobility", "averaged_in_view") and not _is_polynomial(record):
+        out.append(SMOOTH)
     return out
 
 
@@ -187,6 +189,14 @@ def has_ends(record: Record) -> bool:
 
 def _has_end(domain: Domain) -> bool:
     return domain.upper != float("inf") or (domain.lower != float("-inf") and not domain.open_lower)
+
+
+def _is_polynomial(record: Record) -> bool:
+    """Whether the record's view has a derivative wherever it is defined, as polynomials do."""
+    symbols = record.chart.symbols
+    return record.view is not None and all(
+        e.is_polynomial(*symbols) for e in record.view.expressions
+    )
 
 
 def _model_domain(record: Record) -> str:

@@ -349,7 +349,9 @@ def _paragraph(record: Record, equation: Equation, notation: Notation) -> tuple[
         prose.append(
             rf"$J_{b}$ is in the coordinates, $J_{b} J_{b}^{{\top}}$ in the view's functions."
         )
-    said_before = (assumptions.truth(record), assumptions.ONE_SIDED)
+    said_before = [assumptions.truth(record), assumptions.ONE_SIDED]
+    if equation.name != "view":
+        said_before.append(assumptions.SMOOTH)
     prose += [s for s in assumptions.needed(record, equation) if s not in said_before]
     if equation.kernels:
         names = ", ".join(rf"\texttt{{{_words(k)}}}" for k in equation.kernels)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from relrep_sym.declare.symbols import latex_name
+from relrep_sym.declare.symbols import latex_name, split_index
 from relrep_sym.declare.view import View
 from relrep_sym.equations.generic import TAKEN, TAKEN_STEMS, Generic, Rule
 from relrep_sym.equations.linear import scaled, summed
@@ -172,7 +172,8 @@ def _view_name(g: Generic, view: View, name: str) -> str:
     symbol = sp.Symbol(name)
     taken = {*g.model.names, *g.chart.names, g.model.family.x.name, *TAKEN, *TAKEN_STEMS}
     same = symbol in g.chart.symbols and view.expressions[view.names.index(name)] == symbol
-    return latex_name(name if name not in taken or same else "-" + name)
+    apart = (name in taken and not same) or latex_name(split_index(name)[0]) == g.point
+    return latex_name("-" + name if apart else name)
 
 
 def view_lines(g: Generic, view: View) -> tuple[Line, ...]:
