@@ -24,14 +24,32 @@ if TYPE_CHECKING:
     from relrep_sym.declare.model import Mixture, mixture
     from relrep_sym.declare.truth import Truth, truth
     from relrep_sym.declare.view import View, view
-    from relrep_sym.errors import RelrepError
+    from relrep_sym.errors import (
+        CertificateError,
+        DataError,
+        DeclarationError,
+        DerivationError,
+        DomainError,
+        GenerationError,
+        NoInverseError,
+        ParseError,
+        RelrepError,
+    )
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "CertificateError": "errors",
     "Chart": "declare.chart",
+    "DataError": "errors",
+    "DeclarationError": "errors",
     "Derivation": "api",
+    "DerivationError": "errors",
+    "DomainError": "errors",
+    "GenerationError": "errors",
     "Mixture": "declare.model",
+    "NoInverseError": "errors",
+    "ParseError": "errors",
     "RelrepError": "errors",
     "Truth": "declare.truth",
     "View": "declare.view",
@@ -47,9 +65,17 @@ _HOME = {
 }
 
 __all__ = [
+    "CertificateError",
     "Chart",
+    "DataError",
+    "DeclarationError",
     "Derivation",
+    "DerivationError",
+    "DomainError",
+    "GenerationError",
     "Mixture",
+    "NoInverseError",
+    "ParseError",
     "RelrepError",
     "Truth",
     "View",

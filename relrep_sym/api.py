@@ -303,12 +303,16 @@ class Derivation:
         return files.write(Path(path), self.source())
 
     def verify(self, digits: int = 30, **options: Any) -> Any:
-        """Certify the compiled functions against the mpmath oracle.
+        """Certify the compiled functions against the mpmath oracle, at 16 to 100 digits.
 
         What misses the yardstick is in the certificate, whose ``check()`` raises CertificateError.
         """
         from relrep_sym.certify import certify_derivation
 
+        whole = isinstance(digits, int) and not isinstance(digits, bool)
+        if not whole or not 16 <= digits <= 100:
+            right = "a whole number from 16 to 100"
+            raise DeclarationError(problem("digits is out of range", digits, right))
         return certify_derivation(self, digits=digits, **options)
 
     def _own(self, view: View) -> None:

@@ -278,6 +278,9 @@ def _listed(coordinates: object) -> list[str]:
         raise DeclarationError(
             problem("coordinates= is no list of names", coordinates, '["v", "u", "w"]')
         )
+    if not coordinates:
+        right = "at least one name, or None for the order of appearance"
+        raise DeclarationError(problem("coordinates= is empty", coordinates, right))
     names = [check_name(name, kind="coordinate") for name in coordinates]
     twice = [n for k, n in enumerate(names) if n in names[:k]]
     if twice:

@@ -21,7 +21,16 @@ from relrep_sym.equations.lines import listed
 from relrep_sym.equations.record import Equation, Record
 from relrep_sym.errors import DerivationError
 
-__all__ = ["ONE_SIDED", "SMOOTH", "constants", "coordinates", "fixed", "has_ends", "needed", "truth"]
+__all__ = [
+    "ONE_SIDED",
+    "SMOOTH",
+    "constants",
+    "coordinates",
+    "fixed",
+    "has_ends",
+    "needed",
+    "truth",
+]
 
 ONE_SIDED = "At an end of a coordinate's domain derivatives are one-sided."
 

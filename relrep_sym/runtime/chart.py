@@ -29,6 +29,7 @@ class Chart(NamedTuple):
         view: coordinates → the view's functions; None where no view was asked for.
         push_view: (coordinates, dλ/dt) → db/dt.
         why: reasons, by function, for what is None.
+        view_names: the names of the view's functions.
     """
 
     coordinates: tuple[str, ...]
@@ -48,3 +49,4 @@ class Chart(NamedTuple):
     push_view: Callable[..., Sequence[Array]] | None
     sampler: str | None
     why: dict[str, str]
+    view_names: tuple[str, ...] = ()

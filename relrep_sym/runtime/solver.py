@@ -20,6 +20,7 @@ from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, Coords
 from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_nodes
 from relrep_sym.runtime.fit import Fit, em_step, fit
+from relrep_sym.runtime.guard import entries_behind, guarded
 from relrep_sym.runtime.point import Components, Form, Parts, Point
 
 __all__ = ["Solver"]
@@ -29,7 +30,7 @@ class Solver:
     """A model in a chart, ready to compute."""
 
     def __init__(self, chart: Chart, form: Form) -> None:
-        self.chart = chart
+        self.chart = guarded(chart)
         self.form = form
 
     # -------------------------------------------------------------------------- the chart's map
@@ -40,7 +41,7 @@ class Solver:
 
     def _components(self, rows: Array, made: Callable[..., Parts] | None = None) -> Components:
         """Components of a batch, checked against the model's own domain."""
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             found = Components(*(made or self.chart.components)(rows))
             finite = [bool(np.isfinite(values.sum())) for values in found.parameters]
         low = found.weights.min()
@@ -60,7 +61,11 @@ class Solver:
         ):
             if not sure and not np.isfinite(values).all():
                 raise DomainError(
-                    problem(f"{name} is not finite at these coordinates", "an overflow", "numbers")
+                    problem(
+                        f"{name} is not finite at these coordinates",
+                        "an overflow, or a division by zero",
+                        "numbers",
+                    )
                 )
             if positive and not values.min() > 0:
                 k = int(np.argwhere(~(values > 0))[0][0])
@@ -100,17 +105,18 @@ class Solver:
             raise NoInverseError(c.why["from_model"])
         with np.errstate(invalid="ignore", divide="ignore"):
             rows = np.array(np.broadcast_arrays(*c.from_model(theta)))
-        for name, row, low, high, strict in zip(
-            c.coordinates, rows, c.lower, c.upper, c.open_lower, strict=True
-        ):
-            inside = row.min() >= low and row.max() <= high and np.isfinite(row).all()
-            if not inside or (strict and row.min() <= low):
-                bad = row[~((row >= low) & (row <= high))]
+        ends = zip(c.coordinates, rows, c.lower, c.upper, c.open_lower, strict=True)
+        for j, (name, row, low, high, strict) in enumerate(ends):
+            inside = (row > low if strict else row >= low) & (row <= high) & np.isfinite(row)
+            if not inside.all():
+                b = int(inside.argmin())
+                behind = entries_behind(c.from_model, c.parameters, theta, j, b)
+                so = f"no real {name}" if np.isnan(row[b]) else f"{name} = {row[b]}"
                 raise DomainError(
                     problem(
                         f"theta is not in the image of the chart: {name} would leave its domain",
-                        f"{name} = {bad[0] if bad.size else low}",
-                        f"{name} in {'(' if strict else '['}{low}, {high}]",
+                        f"{behind}, so {so}",
+                        f"{name} in {check.interval(low, high, strict)}",
                     )
                 )
         self._insist_image(rows, theta)
@@ -181,6 +187,8 @@ class Solver:
                 np.copyto(found[:, b, i], 0.0, where=part.shares == 0.0)
 
         kernel.over_blocks(point, points, None, use)
+        if not point.tame(points):
+            insist_finite(found, "a responsibility")
         return _filled(np.moveaxis(found, 0, -1).reshape(*shape, self.form.components), out)
 
     def score_samples(self, x: ArrayLike, coords: ArrayLike, out: Array | None = None) -> Array:
