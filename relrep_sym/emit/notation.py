@@ -155,12 +155,12 @@ def notation(
         own = {
             _macro_name(name): harmless(body, f"the macro {name}") for name, body in macros.items()
         }
-    elif macros is True:
-        names = [n for n in known if n in given or _is_stem(n)]
-    elif isinstance(macros, str) or not isinstance(macros, Collection | bool):
+    elif isinstance(macros, bool):
+        names = [n for n in known if n in given or _is_stem(n)] if macros else ()
+    elif isinstance(macros, str) or not isinstance(macros, Collection):
         right = 'True, names such as {"mu", "E"}, or {"EX": r"\\mathbb{E}"}'
         raise DeclarationError(problem("macros= is of a wrong kind", repr(macros), right))
-    elif macros:
+    else:
         names = list(macros)
     for name in names:
         _insist_known(name, known, "macros=")

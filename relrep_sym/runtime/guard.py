@@ -22,16 +22,16 @@ __all__ = ["entries_behind", "guarded"]
 
 def guarded(chart: Chart) -> Chart:
     """The chart with its functions under guard; a function that is None stays None."""
-    pull_backs = {
+    changed: dict[str, Any] = {
         name: partial(_pulled, chart, getattr(chart, name))
         for name in ("pull_back", "pull_back_model")
     }
-    views = {
+    changed |= {
         name: partial(_seen, chart, getattr(chart, name), what)
         for name, what in (("view", "is not finite"), ("push_view", "has no finite derivative"))
         if getattr(chart, name) is not None
     }
-    return chart._replace(to_model=partial(_quiet, chart.to_model), **pull_backs, **views)
+    return chart._replace(to_model=partial(_quiet, chart.to_model), **changed)
 
 
 def _quiet(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -76,7 +76,8 @@ def _seen(chart: Chart, function: Callable[..., Any], what: str, rows: Array, *m
     """A view's functions, or their rates, each of which must be finite."""
     values = _quiet(function, rows, *more)
     if all(np.isfinite(row).all() for row in more):
-        for name, row in zip(chart.view_names, values, strict=True):
+        names = chart.view_names or [str(n) for n in range(1, len(values) + 1)]
+        for name, row in zip(names, values, strict=True):
             bad = ~np.isfinite(np.broadcast_to(row, rows[0].shape))
             if bad.any():
                 raise DomainError(
@@ -106,11 +107,15 @@ def entries_behind(
     >>> entries_behind(gaps, ("pi_1", "mu_1", "mu_2"), theta, 2, 0)
     'mu_1 = 1.0, mu_2 = 0.0'
     """
-    tame = np.repeat(theta[:, b : b + 1], len(names) + 1, axis=1)
-    tame[: len(names)] = np.linspace(0.1, 0.9, len(names))[:, None] / len(names)
-    for i in range(len(names)):
-        tame[i, i] = np.nan
-    row = np.broadcast_to(_quiet(from_model, tame)[j], tame.shape[1])
-    found = [i for i in range(len(names)) if np.isnan(row[i])] if np.isfinite(row[-1]) else []
-    shown = found or range(len(names))
+    count, found = len(names), list[int]()
+    for step in (0.5 / count**2, 10.0):  # rooms for weights, and for gaps with a clearance
+        tame = np.repeat(theta[:, b : b + 1], count + 1, axis=1)
+        tame[:count] = step * np.arange(1.0, count + 1.0)[:, None]
+        for i in range(count):
+            tame[i, i] = np.nan
+        row = np.broadcast_to(_quiet(from_model, tame)[j], tame.shape[1])
+        if np.isfinite(row[-1]):
+            found = [i for i in range(count) if np.isnan(row[i])]
+            break
+    shown = found or range(count)
     return ", ".join(f"{names[i]} = {theta[i, b]}" for i in shown)
