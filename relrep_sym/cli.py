@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -441,7 +442,11 @@ def show(
         click.echo(_about(made) + "\n")
     click.echo("\n\n".join(show_one(e, width=width, unicode=unicode) for e in chosen))
     if cited := sources(chosen):
-        click.echo("\n" + cited)
+        lines = [
+            textwrap.fill(line, max(width, 40), subsequent_indent="  ", break_on_hyphens=False)
+            for line in cited.splitlines()
+        ]
+        click.echo("\n" + "\n".join(lines))
 
 
 def _about(made: Derivation) -> str:

@@ -109,7 +109,7 @@ def test_help_teaches_with_an_example(command: str) -> None:
 
 def test_the_commands_are_these() -> None:
     assert set(main.commands) == {
-        *("demo", "derive", "latex", "list", "regenerate", "show", "verify")
+        *("cite", "demo", "derive", "latex", "list", "regenerate", "show", "verify")
     }
 
 
@@ -378,7 +378,9 @@ def test_latex_is_a_document_or_a_fragment(project: Folders, tmp_path: Path) -> 
     for label in ("score", "eq:two:score"):
         fragment = relrep("latex", "two", "--label", label).output
         assert "\\label{eq:two:score}" in fragment
-        assert fragment.strip() in whole
+        equation, said = fragment.split("% ", 1)
+        assert equation.strip() in whole
+        assert said.startswith("The coordinates $\\lambda$: ")
     path = tmp_path / "two.tex"
     assert relrep("latex", "two", "-o", path).output == "wrote two.tex\n"
     assert path.read_text("utf-8").split("\n", 1)[1] == whole
@@ -406,7 +408,7 @@ def test_show_is_plain_where_there_is_no_unicode(project: Folders) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert b"eta*E_q[" in done.stdout
+    assert b"eta E_q[" in done.stdout
 
 
 # Everything

@@ -15,6 +15,7 @@ import sympy as sp
 
 from relrep_sym.declare.domains import Domain, domain
 from relrep_sym.declare.model import Mixture
+from relrep_sym.declare.notebook import chart_latex
 from relrep_sym.declare.parser import check_name, expression, number
 from relrep_sym.declare.symbols import Parameter
 from relrep_sym.errors import DeclarationError, problem
@@ -57,6 +58,9 @@ class Chart:
     program: tuple[tuple[Parameter, sp.Expr], ...]
     title: str
     inverse: tuple[tuple[str, sp.Expr], ...] | None = None
+
+    def _repr_latex_(self) -> str:
+        return chart_latex(self)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
