@@ -85,7 +85,7 @@ class Notation:
         symbols, printed = dict(self.symbols), dict(self.printed)
         rows = [(name, body) for name, body in self.own]
         rows += [(macro(n), symbols.get(n, printed[n])) for n in sorted(self.macros)]
-        return "".join(f"\\providecommand{{\\{name}}}{{{body}}}\n" for name, body in rows)
+        return "".join(f"\\providecommand{{\\{name}}}{{{_closed(body)}}}\n" for name, body in rows)
 
     def _table(self, macros: bool) -> Mapping[Name, tuple[str, bool]]:
         return self._tables[macros]
@@ -290,6 +290,11 @@ def _indexed(symbol: str, index: str) -> str:
     """A symbol with one more subscript."""
     base = f"{{{symbol}}}" if _at_top("_", symbol) else symbol
     return f"{base}_{script(index)}"
+
+
+def _closed(body: str) -> str:
+    """A body that may be followed by a script of any kind."""
+    return f"{{{body}}}" if _at_top("_", body) or _at_top("^", body) else body
 
 
 def script_of(before: str, after: str) -> str:
