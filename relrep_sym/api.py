@@ -54,6 +54,8 @@ class Shown:
     equation: Equation
     notation: Notation = PLAIN
 
+    _op_priority = 1000.0  # SymPy's matrices leave an operator to what is higher
+
     @property
     def value(self) -> sp.Basic:
         """The right side in SymPy."""
@@ -75,7 +77,7 @@ class Shown:
         return self.value
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("__") or name in ("equation", "value"):
             raise AttributeError(name)
         return getattr(self.value, name)
 

@@ -153,6 +153,36 @@ def test_with_latex_alone_no_module_is_printed(tmp_path: Path) -> None:
     assert done.output == f"wrote {tmp_path / 'm.tex'}\n"
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.toml")), ids=lambda p: p.stem)
+def test_every_example_is_derived_typeset_shown_and_cited(path: Path, tmp_path: Path) -> None:
+    module = tmp_path / "m.py"
+    relrep("derive", path, "-o", module, "--latex", tmp_path / "m.tex")
+    compile(module.read_text("utf-8"), "m.py", "exec")
+    assert "\\end{document}" in (tmp_path / "m.tex").read_text("utf-8")
+    assert "\\label{eq:" in relrep("latex", path, "--label", "averaged", "--assumptions").output
+    assert "averaged learning equations" in relrep("show", path, "--equation", "averaged").output
+    assert "@misc{EsserNielsen2022," in relrep("cite", path).output
+
+
+def test_symbols_of_a_request_are_used_and_checked(tmp_path: Path) -> None:
+    path = ROOT / "examples" / "normal3_symbols.toml"
+    text = relrep("latex", path, "--label", "chart").output
+    assert "m_k &= m_{k-1} + \\delta_{k-1}^2 + \\frac{1}{4}" in text
+    assert "mu" not in text
+    text = relrep("latex", path, "--label", "chart", "--symbol", "mu=\\vec m").output
+    assert "\\vec m_k &= \\vec m_{k-1} + \\delta_{k-1}^2" in text
+    bad = tmp_path / "bad.toml"
+    for line, says in (
+        ("mu = '\\input{x}'", r"\input is more than a sign"),
+        ("nu = 'n'", "names nothing that is printed; given: nu"),
+        ("mu = 3", "of a wrong type"),
+    ):
+        bad.write_text(path.read_text("utf-8").rpartition("[symbols]")[0] + f"[symbols]\n{line}\n")
+        said = refusal("latex", bad)
+        assert "[symbols]" in said
+        assert says in said
+
+
 def test_what_relrep_wrote_is_written_again(tmp_path: Path) -> None:
     module, latex = tmp_path / "m.py", tmp_path / "m.tex"
     arguments = ["-o", module, "--latex", latex]

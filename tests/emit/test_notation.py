@@ -205,7 +205,8 @@ def test_documents_in_own_symbols_compile_and_fit(three: rs.Derivation, tmp_path
         {"mu": r"\vec m", "Delta_sigma": r"\delta^*", "sigma": "s_0", "pi_1": "v", "E": r"\EX"},
         {"EX": r"\mathbb{E}"},
     )
-    for n, d in enumerate((mine, case("viewed3").in_symbols({"mu": r"\hat{\mu}"}, True))):
+    hatted = case("viewed3").in_symbols({"mu": r"\hat{\mu}"}, True)
+    for n, d in enumerate((mine, hatted, case("relative4_both").in_symbols(None, True))):
         log = compiled(tmp_path, f"own{n}", d.latex())
         wide = [float(m) for m in re.findall(r"Overfull \\hbox \(([\d.]+)pt", log)]
         assert max(wide, default=0.0) <= 10.0
