@@ -22,7 +22,7 @@ from sympy.core.sympify import _sympify
 from relrep_sym.declare.chart import Chart
 from relrep_sym.declare.family import Family
 from relrep_sym.declare.model import Mixture
-from relrep_sym.declare.symbols import Parameter, latex_name, split_index
+from relrep_sym.declare.symbols import Constant, Parameter, latex_name, split_index
 from relrep_sym.equations.linear import mean, scaled, shifted, summed
 from relrep_sym.equations.nodes import ComponentSum, Entry, Index, Posterior, Terms
 
@@ -172,9 +172,12 @@ class Generic:
         free = [n for n in ("t", "tau", "s") if n not in (*self.chart.names, *names)]
         return latex_name(free[0]) if free else r"\mathrm{time}"
 
-    @property
+    @cached_property
     def _constant_names(self) -> list[str]:
-        return [c.name for c in getattr(self.chart, "constants", ())]
+        """The names of what is given: what the chart's rules read, if it declares none."""
+        declared = [c.name for c in getattr(self.chart, "constants", ())]
+        read = {s.name for _, rule in self.chart.program for s in rule.atoms(Constant)}
+        return declared or sorted(read)
 
     @cached_property
     def point(self) -> str:
