@@ -140,6 +140,8 @@ gap = "square"         # or "plain"
 clearance = "1/10"
 [view]
 u = "mu_1 - mu_2"
+[symbols]              # how the LaTeX writes a name, or a stem for every component
+mu = '\\vec m'
 """
 
 

@@ -180,13 +180,16 @@ _ACCENTS = {"~": r"\tilde", "-": r"\bar"}
 def printed_names(record: Record) -> dict[str, str]:
     r"""Every name that a record's equations print, stems too, with its LaTeX.
 
+    The letters that depend on the names are there too: of the coordinates together, of time, of a
+    view.
+
     A name that is spelled like what it is not is there with the mark that sets it apart, and
     without it too where nothing else has that name.
 
     >>> from relrep_sym.declare.chart import identity
     >>> from relrep_sym.declare.model import mixture
     >>> sorted(printed_names(Record("demo", identity(mixture("poisson", components=2)))))
-    ['pi', 'pi_1', 'pi_2', 'rate', 'rate_1', 'rate_2']
+    ['lambda', 'pi', 'pi_1', 'pi_2', 'rate', 'rate_1', 'rate_2', 't']
     """
     model, chart, view = record.model, record.chart, record.view
     count = model.components
@@ -217,7 +220,10 @@ def printed_names(record: Record) -> dict[str, str]:
                 "~" if shown.startswith(r"\tilde") else "-" if shown.startswith(r"\bar") else ""
             )
             stems.setdefault(stem, latex_name(accent + stem.removeprefix(mark)))
-    return {**stems, **found}
+    seen = view.names if view is not None else ()
+    g = record.generic
+    letters = {"lambda": g.point, "t": g.time(seen), **({"b": g.seen(seen)} if seen else {})}
+    return {**letters, **stems, **found}
 
 
 # ------------------------------------------------------------------------------ the document

@@ -149,6 +149,7 @@ def notation(
     for name, text in given.items():
         _insist_known(name, known, "symbols=")
         harmless(text, f"the symbol of {name}")
+    _insist_distinct(given, known)
     own: dict[str, str] = {}
     names: Iterable[str] = ()
     if isinstance(macros, Mapping):
@@ -177,6 +178,18 @@ def _insist_known(name: object, known: Mapping[str, str], where: str) -> None:
     if name not in known:
         right = "one of " + ", ".join(known)
         raise DeclarationError(problem(f"{where} names nothing that is printed", str(name), right))
+
+
+def _insist_distinct(given: Mapping[str, str], known: Mapping[str, str]) -> None:
+    """Refuse a symbol that something else is printed by."""
+    last: dict[str, str] = {}
+    for name, shown in known.items():
+        wanted = "".join(given.get(name, shown).split())
+        other = last.setdefault(wanted, name)
+        # a view's letter is there only where a view is
+        if other != name and (name in given or other in given) and "b" not in (name, other):
+            wrong = f"{other} and {name} would be printed alike"
+            raise DeclarationError(problem(wrong, given.get(name, shown), "symbols that differ"))
 
 
 def _insist_apart(names: Iterable[str]) -> None:

@@ -146,6 +146,8 @@ def test_macros_are_defined_once_and_used(three: rs.Derivation) -> None:
         ({"mu": ""}, False, "the symbol of mu is no LaTeX"),
         ({"mu": 3}, False, "the symbol of mu is no LaTeX"),
         ({"mu": r"\input{a}"}, False, r"\\input is more than a sign"),
+        ({"mu": "m", "sigma": "m"}, False, "mu and sigma would be printed alike; given: m"),
+        ({"mu": "x"}, False, "x and mu would be printed alike"),
         ([("mu", "m")], False, "symbols= is no mapping"),
         (None, "mu", "macros= is of a wrong kind"),
         (None, {"nu"}, "macros= names nothing that is printed"),
