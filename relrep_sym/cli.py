@@ -140,7 +140,7 @@ gap = "square"         # or "plain"
 clearance = "1/10"
 [view]
 u = "mu_1 - mu_2"
-[symbols]              # how the LaTeX writes a name, or a stem for every component
+[symbols]              # how LaTeX writes a name, or a stem (mu_1, mu_2, ...)
 mu = '\\vec m'
 """
 
