@@ -27,14 +27,38 @@ if TYPE_CHECKING:
     from relrep_sym.declare.truth import Truth, truth
     from relrep_sym.declare.view import View, view
     from relrep_sym.declare.weight_charts import cleared, softmax, stick_breaking
-    from relrep_sym.errors import RelrepError
+    from relrep_sym.errors import (
+        CertificateError,
+        ChartWarning,
+        ConditionWarning,
+        DataError,
+        DeclarationError,
+        DerivationError,
+        DomainError,
+        FlowWarning,
+        GenerationError,
+        NoInverseError,
+        ParseError,
+        RelrepError,
+    )
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "CertificateError": "errors",
+    "ChartWarning": "errors",
+    "ConditionWarning": "errors",
+    "FlowWarning": "errors",
     "Chart": "declare.chart",
+    "DataError": "errors",
+    "DeclarationError": "errors",
     "Derivation": "api",
+    "DerivationError": "errors",
+    "DomainError": "errors",
+    "GenerationError": "errors",
     "Mixture": "declare.model",
+    "NoInverseError": "errors",
+    "ParseError": "errors",
     "RelrepError": "errors",
     "Truth": "declare.truth",
     "View": "declare.view",
@@ -54,9 +78,20 @@ _HOME = {
 }
 
 __all__ = [
+    "CertificateError",
     "Chart",
+    "ChartWarning",
+    "ConditionWarning",
+    "DataError",
+    "DeclarationError",
     "Derivation",
+    "DerivationError",
+    "DomainError",
+    "FlowWarning",
+    "GenerationError",
     "Mixture",
+    "NoInverseError",
+    "ParseError",
     "RelrepError",
     "Truth",
     "View",
