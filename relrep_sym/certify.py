@@ -171,13 +171,14 @@ def _located(
     model = derivation.model
     roles, held = _roles(model.family), _held(model)
     found = points(model.components, roles, model.family.support, held)
+    refused = _errors(module, DomainError, NoInverseError)
     reached = 0
     for point in found:
         if not full and point.name not in QUICK:
             continue
         try:
             coords = module.from_model(_theta(model, point))
-        except (DomainError, NoInverseError):
+        except refused:
             continue
         reached += 1
         yield point, [float(c) for c in coords]
@@ -189,6 +190,11 @@ def _located(
                 "a chart with an inverse that reaches an ordinary mixture",
             )
         )
+
+
+def _errors(module: types.ModuleType, *kinds: type[Exception]) -> tuple[type[Exception], ...]:
+    """The package's errors, and the copies of them that a standalone module raises."""
+    return (*kinds, *(vars(module)[k.__name__] for k in kinds if k.__name__ in vars(module)))
 
 
 def _cases(
@@ -323,7 +329,7 @@ def _em(
 ) -> Iterator[Pair]:
     try:
         found = [float(c) for c in module.em_step(x, coords, w)]
-    except DomainError:
+    except _errors(module, DomainError):
         return  # the unconstrained maximiser leaves the chart: nothing to judge
     yield (
         "em_step",
