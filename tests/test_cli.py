@@ -117,6 +117,14 @@ def test_the_version_is_the_package_s() -> None:
     assert relrep("--version").output == f"relrep, version {rs.__version__}\n"
 
 
+@pytest.mark.parametrize("module", ["relrep_sym", "relrep_sym.cli"])
+def test_python_runs_it_by_the_package_s_name(module: str) -> None:
+    command = [sys.executable, "-m", module, "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Usage: relrep [OPTIONS] COMMAND")
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["derive", "--help"]])
 def test_help_and_lists_do_not_wait_for_sympy(arguments: list[str]) -> None:
     script = (
@@ -149,6 +157,15 @@ def test_a_request_goes_to_standard_output_or_to_files(tmp_path: Path) -> None:
         "`relrep derive normal2_square.toml --latex m.tex` writes it anew."
     )
     assert r"\begin{document}" in rest
+
+
+def test_the_header_names_the_command_that_writes_the_file(tmp_path: Path) -> None:
+    relrep("derive", EXAMPLE, "-o", tmp_path / "mine.py")
+    text = (tmp_path / "mine.py").read_text("utf-8")
+    assert "\n`relrep derive normal2_square.toml -o mine.py` writes it anew.\n" in text
+    relrep("derive", EXAMPLE, "-o", tmp_path / "m`i.py")
+    text = (tmp_path / "m`i.py").read_text("utf-8")
+    assert "\n`relrep derive normal2_square.toml -o a file` writes it anew.\n" in text
 
 
 def test_with_latex_alone_no_module_is_printed(tmp_path: Path) -> None:
