@@ -11,14 +11,13 @@ step could bring to light (:func:`_bits`), and no step is taken past the limits 
 
 What SymPy asks itself about signs and imaginary parts can grow tenfold with each level of nested
 roots and hyperbolic functions, and no count of nodes tells when. For that alone there is a limit
-on processor time, looked at between steps (so the last step may take it some way beyond); an
-expression that meets it is beyond all use downstream.
+on processor time (:mod:`relrep_sym.declare.patience`); an expression that meets it is beyond all
+use downstream.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
@@ -26,9 +25,20 @@ from typing import Any, NamedTuple, Protocol
 import sympy
 from sympy import Add, Expr, Mul, Pow, Rational, S, Symbol
 
+from relrep_sym.declare.patience import Patience, TooLong
 from relrep_sym.errors import DeclarationError, problem
 
-__all__ = ["FUNCTIONS", "MAX_BITS", "MAX_DEPTH", "Formula", "Source", "Step", "build", "decimal"]
+__all__ = [
+    "FUNCTIONS",
+    "MAX_BITS",
+    "MAX_DEPTH",
+    "MAX_SECONDS",
+    "Formula",
+    "Source",
+    "Step",
+    "build",
+    "decimal",
+]
 
 MAX_BITS = 4096  # of a numerator or denominator; also of |log2| of an irrational constant
 MAX_DEPTH = 100  # of operations within operations
@@ -37,7 +47,9 @@ MAX_EXPONENT = 1000  # |n| in x**n
 MAX_EXP = 2839.0  # |x| in exp(x): MAX_BITS * log(2)
 MAX_GAMMA = 500.0  # |x| in gamma(x): SymPy computes factorials exactly
 MAX_WORK = 16_384  # in one expression: bits of numbers beyond 128, and 128 per irrational one
-MAX_SECONDS = 1.0  # of processor time, in one expression; a common one takes a thousandth
+MAX_SECONDS = 0.5  # of processor time, in one expression; a common one takes a thousandth
+WATCHED_AFTER = 0.02  # seconds, or
+WATCHED_ABOVE = 3  # functions and powers within each other: from there on a step may take forever
 
 #: The functions of the language, by the name that they have in a text.
 FUNCTIONS: Mapping[str, Callable[[Expr], Expr]] = {
@@ -89,7 +101,7 @@ class Source(Protocol):
 class Formula:
     """A SymPy expression as a source: its symbols matched by name, its floats made exact."""
 
-    def __init__(self, where: str, given: str, names: Mapping[str, Symbol]) -> None:
+    def __init__(self, where: str, given: str, names: Mapping[str, Expr]) -> None:
         self.where, self.given, self.names = where, given, names
 
     def error(self, wrong: str, right: str, node: Any = None) -> DeclarationError:
@@ -153,23 +165,32 @@ def build(source: Source, root: Any) -> Expr:
         if len(order) > MAX_NODES:
             raise source.error("an expression too large", f"at most {MAX_NODES} nodes", node)
         stack.extend([(operand, depth + 1) for operand in step.operands])
-    values: dict[int, Expr] = {}
-    constants: set[Expr] = set()
-    work, started = 0, time.thread_time()
-    for node, step in reversed(order):
-        value = step.value
-        if step.what != "leaf":
-            value = _apply(source, node, step, [values[id(operand)] for operand in step.operands])
-            if time.thread_time() - started > MAX_SECONDS:
-                raise source.error("an expression too hard for SymPy", "less nesting", node)
-        if value.is_number and value not in constants:
-            constants.add(value)
-            work += _constant_work(source, node, value)
-            if work > MAX_WORK:
-                raise source.error("too many large or irrational constants", "fewer of them", node)
-        values[id(node)] = value
-    _check_result(source, values[id(root)])
-    return values[id(root)]
+    node = root
+    try:
+        with Patience(MAX_SECONDS) as patience:
+            values: dict[int, Expr] = {}
+            heights: dict[int, int] = {}
+            constants: set[Expr] = set()
+            work = 0
+            for node, step in reversed(order):
+                operands = [values[id(operand)] for operand in step.operands]
+                height = max((heights[id(operand)] for operand in step.operands), default=0)
+                heights[id(node)] = height + (step.what not in ("leaf", "sum", "product"))
+                if height >= WATCHED_ABOVE or patience.spent() > WATCHED_AFTER:
+                    patience.watch()
+                value = _apply(source, node, step, operands) if step.operands else step.value
+                patience.check()
+                if value.is_number and value not in constants:
+                    constants.add(value)
+                    work += _constant_work(source, node, value)
+                    if work > MAX_WORK:
+                        wrong = "too many large or irrational constants"
+                        raise source.error(wrong, "fewer of them", node)
+                values[id(node)] = value
+            _check_result(source, values[id(root)])
+            return values[id(root)]
+    except TooLong:
+        raise source.error("an expression too hard for SymPy", "less nesting", node) from None
 
 
 def _apply(source: Source, node: Any, step: Step, values: list[Expr]) -> Expr:

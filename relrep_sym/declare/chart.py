@@ -13,9 +13,11 @@ from functools import cached_property
 
 import sympy as sp
 
+from relrep_sym.declare.bounded import MAX_SECONDS
 from relrep_sym.declare.domains import Domain, domain
 from relrep_sym.declare.model import Mixture
-from relrep_sym.declare.parser import check_name, expression, number
+from relrep_sym.declare.parser import check_name, expression, number, substitute
+from relrep_sym.declare.patience import Patience, TooLong
 from relrep_sym.declare.symbols import Parameter
 from relrep_sym.errors import DeclarationError, problem
 
@@ -385,7 +387,7 @@ def _check_proven(
 ) -> None:
     assumed = {c.symbol: sp.Dummy(c.name, **c.domain.assumptions()) for c in coordinates}
     for p in model.parameters:
-        if p.domain.proves_violation(rules[p.name].xreplace(assumed)):
+        if _proven_outside(p.domain, rules[p.name], assumed):
             raise DeclarationError(
                 problem(
                     f"the map of {p.name} leaves its domain everywhere",
@@ -393,6 +395,16 @@ def _check_proven(
                     f"values in the {p.domain.name} domain",
                 )
             )
+
+
+def _proven_outside(wanted: Domain, rule: sp.Expr, assumed: Mapping[sp.Symbol, sp.Symbol]) -> bool:
+    """Whether SymPy proves, in a time that a proof is worth, that the rule leaves the domain."""
+    try:
+        with Patience(MAX_SECONDS) as patience:
+            patience.watch()
+            return wanted.proves_violation(rule.xreplace(assumed))
+    except TooLong:
+        return False
 
 
 def _with_inverse(declared: Chart, inverse: Mapping[str, object]) -> Chart:
@@ -409,7 +421,9 @@ def _with_inverse(declared: Chart, inverse: Mapping[str, object]) -> Chart:
     found = []
     for name in declared.names:
         rule = expression(inverse[name], theta, where=f"the inverse of {name}")
-        back = rule.xreplace(declared.unrolled)
+        place = f"the inverse given for {name}"
+        theta_of = {s.name: e for s, e in declared.unrolled.items() if s in rule.free_symbols}
+        back = substitute(rule, theta_of, where=place)
         probes = [
             {
                 s: sp.Rational(k + 3 + 2 * j, 7 + 3 * j + 5 * k)
@@ -418,7 +432,8 @@ def _with_inverse(declared: Chart, inverse: Mapping[str, object]) -> Chart:
             for k in range(3)
         ]
         for probe in probes:
-            want, got = probe[sp.Symbol(name)], back.xreplace(probe)
+            want = probe[sp.Symbol(name)]
+            got = substitute(back, {s.name: v for s, v in probe.items()}, where=place)
             miss = sp.N(got - want, 30)
             if not miss.is_finite or abs(miss) > 1e-20:
                 raise DeclarationError(

@@ -31,7 +31,7 @@ from relrep_sym.declare.bounded import FUNCTIONS, MAX_BITS, Formula, build, deci
 from relrep_sym.declare.grammar import IS_NAME, RESERVED, Text
 from relrep_sym.errors import DeclarationError, ParseError, problem
 
-__all__ = ["FUNCTIONS", "check_name", "expression", "number", "parse_expression"]
+__all__ = ["FUNCTIONS", "check_name", "expression", "number", "parse_expression", "substitute"]
 
 
 def parse_expression(text: str, names: Mapping[str, Symbol], *, where: str) -> Expr:
@@ -84,6 +84,22 @@ def expression(value: object, names: Mapping[str, Symbol], *, where: str) -> Exp
         with _contained(source):
             return build(source, value)
     return number(value, where=where)
+
+
+def substitute(rule: Expr, values: Mapping[str, Expr], *, where: str) -> Expr:
+    """An expression of the language with others in place of its symbols, by name.
+
+    Held to the same limits: each alone may be harmless, as ``gamma(x**1000)`` is until x is 300.
+    Raises :class:`~relrep_sym.errors.DeclarationError`.
+
+    >>> x, y = Symbol("x"), Symbol("y")
+    >>> substitute(x**2 + y, {"x": y + 1}, where="the view function u")
+    y + (y + 1)**2
+    """
+    every = {s.name: s for s in rule.free_symbols} | dict(values)
+    source = Formula(where, f"a SymPy {type(rule).__name__}", every)
+    with _contained(source):
+        return build(source, rule)
 
 
 def number(value: object, *, where: str) -> Expr:

@@ -13,7 +13,7 @@ from functools import cached_property
 import sympy as sp
 
 from relrep_sym.declare.chart import Chart, insist_smooth
-from relrep_sym.declare.parser import check_name, expression
+from relrep_sym.declare.parser import check_name, expression, substitute
 from relrep_sym.errors import DeclarationError, problem
 
 __all__ = ["View", "view"]
@@ -62,5 +62,6 @@ def view(chart: Chart, functions: Mapping[str, object]) -> View:
         names.append(check_name(name, kind="view function"))
         rule = expression(value, known, where=f"the view function {name}")
         insist_smooth(rule, f"the view function {name}")
-        expressions.append(rule.xreplace(chart.unrolled))
+        theta = {s.name: e for s, e in chart.unrolled.items() if s in rule.free_symbols}
+        expressions.append(substitute(rule, theta, where=f"the view function {name}"))
     return View(chart, tuple(names), tuple(expressions))
