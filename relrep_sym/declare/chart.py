@@ -421,9 +421,7 @@ def _with_inverse(declared: Chart, inverse: Mapping[str, object]) -> Chart:
     found = []
     for name in declared.names:
         rule = expression(inverse[name], theta, where=f"the inverse of {name}")
-        place = f"the inverse given for {name}"
         theta_of = {s.name: e for s, e in declared.unrolled.items() if s in rule.free_symbols}
-        back = substitute(rule, theta_of, where=place)
         probes = [
             {
                 s: sp.Rational(k + 3 + 2 * j, 7 + 3 * j + 5 * k)
@@ -432,13 +430,11 @@ def _with_inverse(declared: Chart, inverse: Mapping[str, object]) -> Chart:
             for k in range(3)
         ]
         for probe in probes:
-            want = probe[sp.Symbol(name)]
-            got = substitute(back, {s.name: v for s, v in probe.items()}, where=place)
-            miss = sp.N(got - want, 30)
-            if not miss.is_finite or abs(miss) > 1e-20:
+            because = _misses(name, rule, theta_of, probe)
+            if because is not None:
                 raise DeclarationError(
                     problem(
-                        f"the inverse given for {name} does not invert the map",
+                        f"the inverse given for {name} does not invert the map{because}",
                         str(inverse[name]),
                         f"{name} at {', '.join(f'{s}={v}' for s, v in probe.items())}",
                     )
@@ -447,3 +443,16 @@ def _with_inverse(declared: Chart, inverse: Mapping[str, object]) -> Chart:
     return Chart(
         declared.model, declared.coordinates, declared.program, declared.title, tuple(found)
     )
+
+
+def _misses(
+    name: str, rule: sp.Expr, theta_of: Mapping[str, sp.Expr], probe: Mapping[sp.Symbol, sp.Expr]
+) -> str | None:
+    """Why an inverse does not come back to a point, in brackets where it has no value there."""
+    try:
+        back = substitute(rule, theta_of, where=name)
+        got = substitute(back, {s.name: v for s, v in probe.items()}, where=name)
+    except DeclarationError as why:
+        return f" ({str(why).partition(';')[0].partition(': ')[2]})"
+    miss = sp.N(got - probe[sp.Symbol(name)], 30)
+    return None if miss.is_finite and abs(miss) <= 1e-20 else ""
