@@ -15,7 +15,8 @@ import keyword
 import re
 import sys
 import types
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +25,7 @@ from typing import Any
 
 import sympy as sp
 
-from relrep_sym.declare.chart import Chart, identity
+from relrep_sym.declare.chart import Chart, held, identity
 from relrep_sym.declare.model import Mixture
 from relrep_sym.declare.parser import check_name
 from relrep_sym.declare.truth import Truth
@@ -32,8 +33,9 @@ from relrep_sym.declare.view import View
 from relrep_sym.emit import files, latex
 from relrep_sym.emit.numpy.module import render
 from relrep_sym.emit.standalone import standalone as bundled
+from relrep_sym.equations.injective import Verdict, verdict
 from relrep_sym.equations.record import Equation, Record
-from relrep_sym.errors import DeclarationError, problem
+from relrep_sym.errors import ChartWarning, DeclarationError, problem
 
 __all__ = ["Derivation", "Shown", "derive", "nodes"]
 
@@ -177,12 +179,40 @@ class Derivation:
         return Shown(self.record["fisher"])
 
     @property
+    def hessian(self) -> Shown:
+        """The observed Hessian E_q[∂² log p/∂λ∂λ], with the chart's curvature term."""
+        return Shown(self.record["hessian"])
+
+    def natural(self) -> Shown:
+        r"""Natural gradient learning dλ/dt = η F⁺ ∇_λ L (Amari 1998; paper 002, section 2).
+
+        >>> import relrep_sym as rs
+        >>> print(rs.derive(rs.mixture("poisson", components=2)).natural.latex().splitlines()[2])
+          \frac{d\lambda}{dt} = \eta \, I_\lambda^{+} \nabla_\lambda L(\lambda)
+        """
+        return Shown(self.record["natural"])
+
+    @property
     def m_step(self) -> Shown:
         """The joint M-step; DerivationError where there is no closed form."""
         return Shown(self.record["m_step"])
 
     def __iter__(self) -> Iterator[Shown]:
         return (Shown(e) for e in self.record)
+
+    @property
+    def injective(self) -> Verdict:
+        """Whether the chart tells its points apart by their densities: a verdict in words.
+
+        It is about the inside of the chart's domain, and true where proven. Where refuted, its
+        ``collision`` is a pair of points with the same density.
+
+        >>> import relrep_sym as rs
+        >>> model = rs.mixture("normal", components=2)
+        >>> rs.derive(model, rs.relative(model, "mu")).injective.status
+        'proven'
+        """
+        return verdict(self.chart)
 
     # ------------------------------------------------------------------------- LaTeX and code
 
@@ -275,12 +305,22 @@ def _findable(module: types.ModuleType) -> Iterator[None]:
 
 
 def derive(
-    model: Mixture, chart: Chart | None = None, *, view: View | None = None, name: str | None = None
+    model: Mixture,
+    chart: Chart | None = None,
+    *,
+    view: View | None = None,
+    name: str | None = None,
+    moving: Sequence[str] | None = None,
 ) -> Derivation:
     """Derive a model in a chart (by default the identity chart), seen in a view where one is given.
 
     ``name`` is what labels and the generated module are called; by default it is made from the
-    family, the number of components and the chart.
+    family, the number of components and the chart. ``moving`` lists the coordinates that learn: the
+    others are held, and become constants, required keywords of every kernel.
+
+    A chart such as (v, u, w), whose coordinates mix weights with other parameters, draws a
+    ChartWarning: plain gradient ascent in it is another flow than that of the parameters, which a
+    view shows.
 
     Raises DeclarationError where the chart or the view belongs to another model or chart.
 
@@ -300,6 +340,18 @@ def derive(
         raise DeclarationError(
             problem("the chart is of another model", used.model.describe(), model.describe())
         )
+    mixed = used.mixed
+    if mixed:
+        warnings.warn(
+            f"{', '.join(mixed)}: a coordinate of weights and of other parameters at once. Plain "
+            "gradient ascent in such a chart is another flow than that of the parameters seen in "
+            "these functions; for the latter, derive in the parameters' chart and pass "
+            "view=rs.view(chart, {…}).",
+            ChartWarning,
+            stacklevel=2,
+        )
+    if moving is not None:
+        used = held(used, moving)
     if name is None:
         stem = used.title.split()[0]
         kind = "" if stem == "identity" else "_relative" if stem == "relative" else f"_{stem}"

@@ -18,7 +18,7 @@ use downstream.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -36,6 +36,7 @@ __all__ = [
     "Formula",
     "Source",
     "Step",
+    "Substitution",
     "build",
     "decimal",
 ]
@@ -91,6 +92,8 @@ class Step(NamedTuple):
 class Source(Protocol):
     """Where a tree comes from: reads its nodes, and words the errors at them."""
 
+    also: Collection[type]  # kinds of nodes that may stand in the result beside the language's
+
     def step(self, node: Any) -> Step:
         """What the node does."""
 
@@ -101,7 +104,9 @@ class Source(Protocol):
 class Formula:
     """A SymPy expression as a source: its symbols matched by name, its floats made exact."""
 
-    def __init__(self, where: str, given: str, names: Mapping[str, Expr]) -> None:
+    also: Collection[type] = ()
+
+    def __init__(self, where: str, given: str, names: Mapping[str, Symbol]) -> None:
         self.where, self.given, self.names = where, given, names
 
     def error(self, wrong: str, right: str, node: Any = None) -> DeclarationError:
@@ -131,6 +136,23 @@ class Formula:
         if type(node) in _NAME_OF_CLASS:
             return Step(_NAME_OF_CLASS[type(node)], node.args)
         raise _foreign(self, node)
+
+
+class Substitution(Formula):
+    """An expression of the language with others, whatever they hold, for some of its symbols."""
+
+    def __init__(self, where: str, given: str, values: Mapping[Symbol, Expr]) -> None:
+        super().__init__(where, given, {})
+        self.values = values
+        self.also = {type(n) for v in values.values() for n in sympy.preorder_traversal(v)}
+
+    def step(self, node: Expr) -> Step:
+        """What the node does; symbols without a value stay."""
+        return (
+            Step("leaf", value=self.values.get(node, node))
+            if node.is_Symbol
+            else super().step(node)
+        )
 
 
 def decimal(text: str) -> Rational | None:
@@ -278,7 +300,8 @@ def _check_result(source: Source, result: Expr) -> None:
     while stack:
         node = stack.pop()
         seen += 1
-        if type(node) not in _NAME_OF_CLASS and not isinstance(node, _ALLOWED):
+        allowed = type(node) in _NAME_OF_CLASS or isinstance(node, _ALLOWED)
+        if not allowed and type(node) not in source.also:
             raise _foreign(source, node)
         if node.is_Rational and _bits(node) > MAX_BITS:
             raise source.error("a number too large", f"at most {MAX_BITS} bits")

@@ -27,7 +27,7 @@ from numbers import Rational as AnyRational
 
 from sympy import Expr, Integer, Rational, Symbol
 
-from relrep_sym.declare.bounded import FUNCTIONS, MAX_BITS, Formula, build, decimal
+from relrep_sym.declare.bounded import FUNCTIONS, MAX_BITS, Formula, Substitution, build, decimal
 from relrep_sym.declare.grammar import IS_NAME, RESERVED, Text
 from relrep_sym.errors import DeclarationError, ParseError, problem
 
@@ -86,18 +86,17 @@ def expression(value: object, names: Mapping[str, Symbol], *, where: str) -> Exp
     return number(value, where=where)
 
 
-def substitute(rule: Expr, values: Mapping[str, Expr], *, where: str) -> Expr:
-    """An expression of the language with others in place of its symbols, by name.
+def substitute(rule: Expr, values: Mapping[Symbol, Expr], *, where: str) -> Expr:
+    """An expression of the language with others in place of some of its symbols.
 
     Held to the same limits: each alone may be harmless, as ``gamma(x**1000)`` is until x is 300.
     Raises :class:`~relrep_sym.errors.DeclarationError`.
 
     >>> x, y = Symbol("x"), Symbol("y")
-    >>> substitute(x**2 + y, {"x": y + 1}, where="the view function u")
+    >>> substitute(x**2 + y, {x: y + 1}, where="the view function u")
     y + (y + 1)**2
     """
-    every = {s.name: s for s in rule.free_symbols} | dict(values)
-    source = Formula(where, f"a SymPy {type(rule).__name__}", every)
+    source = Substitution(where, f"a SymPy {type(rule).__name__}", values)
     with _contained(source):
         return build(source, rule)
 

@@ -172,6 +172,8 @@ _PROSE = {
     "view": r"Functions $b(\lambda)$ in which the dynamics are looked at.",
     "averaged_in_view": r"$db/d{time} = \eta J \nabla_\lambda L$: the learning of the chart, seen "
     r"in the view.",
+    "natural": r"Gradient ascent in the Fisher metric. Where $I_\lambda$ is singular "
+    r"$I_\lambda^{+}$ is its Moore--Penrose pseudo-inverse, which depends on the coordinates.",
     "m_step": r"New values of $\theta$; where they lie in its image, the coordinates follow by the "
     r"inverse of the chart.",
 }
@@ -185,8 +187,10 @@ def _paragraph(record: Record, equation: Equation) -> list[str]:
     if equation.name == "m_step" and len(record.chart.coordinates) == len(record.model.parameters):
         if all(r.shape == r.reads[0].entry for r in record.generic.rules if r.reads):
             prose = ["New values of the parameters."]
-    if equation.name == "fisher":
+    if equation.name in ("fisher", "hessian"):
         prose.append(rf"$J$ is the Jacobian~(\ref{{{record.label('jacobian')}}}).")
+    if equation.name == "natural":
+        prose.append(rf"$I_\lambda$ is the Fisher information~(\ref{{{record.label('fisher')}}}).")
     if equation.name == "mobility" and record.mobility_is_seen:
         prose.append("$J$ is in the coordinates, $J J^{\\top}$ in the view's functions.")
     if equation.kernels:

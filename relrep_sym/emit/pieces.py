@@ -9,6 +9,7 @@ moved without changing its meaning is refused by a GenerationError that names th
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -200,6 +201,11 @@ def _read(name: str, text: str) -> Module:
     return module
 
 
+def _is_light(meaning: Import) -> bool:
+    """Whether an import asks for no more than this package, Python and NumPy."""
+    return meaning.module.partition(".")[0] in {_PACKAGE, "numpy", *sys.stdlib_module_names}
+
+
 def _import(module: Module, node: ast.Import | ast.ImportFrom, *, types_only: bool) -> None:
     if isinstance(node, ast.ImportFrom) and node.module == "__future__":
         if [a.name for a in node.names] != ["annotations"]:
@@ -209,6 +215,9 @@ def _import(module: Module, node: ast.Import | ast.ImportFrom, *, types_only: bo
         if name == "*" or (isinstance(node, ast.ImportFrom) and node.level):
             right = "an import of names from a module by its whole name"
             raise module.refuse("an import of another kind", node, right)
+        if not types_only and not _is_light(meaning):
+            what = f"{meaning.module} is needed as soon as the module is loaded"
+            raise module.refuse(what, node, "NumPy alone; others are imported inside functions")
         if meaning == Import(_PACKAGE) or module.imports.get(name, meaning) != meaning:
             raise module.refuse(f"{name} as a name for two things", node, "from … import …")
         if not types_only:

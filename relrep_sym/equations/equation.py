@@ -24,6 +24,11 @@ PAPERS = {
     "mixtures, Neural Processing Letters 29 (2009)",
     "DLR77": "Dempster, Laird and Rubin, Maximum likelihood from incomplete data via the EM "
     "algorithm, JRSS B 39 (1977)",
+    "LO82": "Louis, Finding the observed information matrix when using the EM algorithm, JRSS B 44 "
+    "(1982)",
+    "A98": "Amari, Natural gradient works efficiently in learning, Neural Computation 10 (1998)",
+    "002": "van Oostrum, Müller and Ay, Invariance properties of the natural gradient in "
+    "overparametrised systems, Information Geometry 6 (2023)",
     "LC98": "Lehmann and Casella, Theory of Point Estimation, 2nd ed. (1998), section 2.6",
 }
 """What equations cite, by key."""

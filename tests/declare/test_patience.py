@@ -103,7 +103,7 @@ def test_what_is_harmless_alone_is_bounded_together() -> None:
         with pytest.raises(DeclarationError, match=r"does not invert the map .* too large"):
             rs.chart(model, rules, inverse={"u": text})
     x = Symbol("x")
-    assert substitute(gamma(x) + x, {"x": x + 1}, where="here") == gamma(x + 1) + x + 1
+    assert substitute(gamma(x) + x, {x: x + 1}, where="here") == gamma(x + 1) + x + 1
 
 
 @pytest.mark.slow

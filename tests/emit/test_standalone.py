@@ -173,6 +173,24 @@ print(sorted({name.partition(".")[0] for name in sys.modules} & BLOCKED))
     assert reached == "[]"
 
 
+def test_a_flow_is_the_same_and_alone_needs_scipy(tmp_path: Path) -> None:
+    k, own, c = compiled("relative3"), module_of("relative3"), CASES["relative3"].point
+    truth, times = k.components(np.array(c) * 1.25), (0.0, 0.01, 0.02)
+    for options in ({}, {"method": "RK23", "rtol": 1e-4}):
+        want = k.flow(c, truth, times, **options)
+        got = own.flow(c, truth, times, **options)
+        assert np.array_equal(np.asarray(got), np.asarray(want))
+    (tmp_path / "mine.py").write_text(text_of("relative3"), encoding="utf-8")
+    script = f"""
+import mine
+try:
+    mine.flow({c}, mine.components({c}), (0, 1))
+except ImportError as why:
+    print(why)
+"""
+    assert alone(script, tmp_path).startswith("not on this machine: scipy")
+
+
 @pytest.mark.slow
 def test_a_standalone_module_of_three_components_is_certified() -> None:
     d = derivation("relative3")
@@ -188,8 +206,8 @@ def test_a_point_that_the_chart_does_not_reach_is_left_out_of_the_certificate() 
 
     d = derivation("poisson relative")  # its rates ascend; not those of every point
     own, plain = module_of("poisson relative"), compiled("poisson relative")
-    got = [(p.name, c) for p, c in _located(d, own, True)]
-    assert got == [(p.name, c) for p, c in _located(d, plain, True)]
+    got = [(p.name, c) for p, c, _ in _located(d, own, True)]
+    assert got == [(p.name, c) for p, c, _ in _located(d, plain, True)]
 
 
 def test_nodes_of_the_package_are_nodes_to_a_file_of_its_own() -> None:
@@ -441,6 +459,7 @@ def forget() -> None:
         ("try:\n    import scipy\nexcept ImportError:\n    scipy = None", "Try at module level"),
         ("for name in (1, 2):\n    a = name", "For at module level"),
         ("a = 1\na = 2", "a is bound twice"),
+        ("import scipy\na = 1", "scipy is needed as soon as the module is loaded"),
         ("from math import *\na = pi", "an import of another kind"),
         ("from . import check\na = 1", "an import of another kind"),
         ("import relrep_sym.errors\na = 1", "for two things"),
