@@ -12,9 +12,12 @@ A derivation goes through these stages; each is a floor of its own.
 from __future__ import annotations
 
 import keyword
+import re
+import sys
 import types
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +33,7 @@ from relrep_sym.declare.view import View
 from relrep_sym.emit import bibliography, files, latex
 from relrep_sym.emit.notation import PLAIN, Notation, notation
 from relrep_sym.emit.numpy.module import render
+from relrep_sym.emit.standalone import standalone as bundled
 from relrep_sym.equations.injective import Verdict, verdict
 from relrep_sym.equations.record import Equation, Record
 from relrep_sym.equations.series import expand_in
@@ -365,15 +369,22 @@ class Derivation:
         """
         return bibliography.citation(self.record, format)
 
-    def source(self, origin: str | None = None, command: str | None = None) -> str:
-        """The generated module's source. ``origin`` and ``command`` are what its header names."""
-        return render(
+    def source(
+        self, origin: str | None = None, command: str | None = None, *, standalone: bool = False
+    ) -> str:
+        """The generated module's source. ``origin`` and ``command`` are what its header names.
+
+        With ``standalone`` it holds the runtime too, and needs NumPy alone.
+        """
+        option = ", standalone=True" if standalone else ""
+        text = render(
             self.record,
             origin or "relrep_sym.derive",
-            command or f"derivation.write({self.name + '.py'!r})",
+            command or f"derivation.write({self.name + '.py'!r}{option})",
         )
+        return bundled(text) if standalone else text
 
-    def compile(self) -> types.ModuleType:
+    def compile(self, *, standalone: bool = False) -> types.ModuleType:
         """The generated module, in memory.
 
         >>> import relrep_sym as rs
@@ -382,13 +393,23 @@ class Derivation:
         array([ 0.234172, -0.210002, -0.002082])
         """
         module = types.ModuleType(self.name, "Generated in memory.")
-        code = compile(self.source(), f"<{self.name}>", "exec")
-        exec(code, module.__dict__)  # noqa: S102 - only source that this package rendered
+        code = compile(self.source(standalone=standalone), f"<{self.name}>", "exec")
+        with _findable(module):
+            exec(code, module.__dict__)  # noqa: S102 - only source that this package rendered
         return module
 
-    def write(self, path: str | Path) -> bool:
-        """Write the generated module, atomically; True if the file changed."""
-        return files.write(Path(path), self.source())
+    def write(self, path: str | Path, *, standalone: bool = False) -> bool:
+        """Write the generated module, atomically; True if the file changed.
+
+        With ``standalone`` the file holds the runtime too: NumPy is all that it needs, and errors
+        are classes of its own.
+        """
+        # the header goes into Python source: a file's name enters it only where that is harmless
+        plain = re.fullmatch(r"[A-Za-z0-9_][\w.-]{0,99}", Path(path).name, re.ASCII)
+        name = Path(path).name if plain else f"{self.name}.py"
+        option = ", standalone=True" if standalone else ""
+        command = f"derivation.write({name!r}{option})"
+        return files.write(Path(path), self.source(command=command, standalone=standalone))
 
     def verify(self, digits: int = 30, **options: Any) -> Any:
         """Certify the compiled functions against the mpmath oracle, at 16 to 100 digits.
@@ -410,6 +431,18 @@ class Derivation:
             raise DeclarationError(
                 problem("the view is of another chart", view.chart.title, self.chart.title)
             )
+
+
+@contextmanager
+def _findable(module: types.ModuleType) -> Iterator[None]:
+    """Where ``dataclass`` looks for a class's module while it is made, unless the name is taken."""
+    if module.__name__ in sys.modules:
+        module.__name__ = f"{module.__name__} in memory, {id(module):x}"
+    sys.modules[module.__name__] = module
+    try:
+        yield
+    finally:
+        del sys.modules[module.__name__]
 
 
 def derive(

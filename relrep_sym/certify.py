@@ -193,6 +193,7 @@ def _located(
     model = derivation.model
     roles, held = _roles(model.family), _held(model)
     found = points(model.components, roles, model.family.support, held)
+    refused = _errors(module, DomainError, NoInverseError)
     reached = 0
     for point in found:
         if not full and point.name not in QUICK:
@@ -201,7 +202,7 @@ def _located(
         for constants in _constants(derivation.chart, theta):
             try:
                 coords = module.from_model(theta, **_keywords(derivation.chart, constants))
-            except (DomainError, NoInverseError):
+            except refused:
                 continue
             reached += 1
             yield point, [float(c) for c in coords], constants
@@ -214,6 +215,11 @@ def _located(
                 "a chart with an inverse that reaches an ordinary mixture",
             )
         )
+
+
+def _errors(module: Any, *kinds: type[Exception]) -> tuple[type[Exception], ...]:
+    """The package's errors, and the copies of them that a standalone module raises."""
+    return (*kinds, *(getattr(module, k.__name__, k) for k in kinds))
 
 
 def _cases(
@@ -285,7 +291,9 @@ class _Bound:
         self._module, self._constants = module, constants
 
     def __getattr__(self, name: str) -> Any:
-        return partial(getattr(self._module, name), **self._constants)
+        found = getattr(self._module, name)
+        # an error class of a standalone module is no function of the constants
+        return found if isinstance(found, type) else partial(found, **self._constants)
 
 
 class _Judge:
@@ -442,7 +450,7 @@ def _functions(
 def _em(module: Any, at: _Judge, x: Any, w: Any, coords: list[float]) -> Iterator[Pair]:
     try:
         found = [float(c) for c in module.em_step(x, coords, w)]
-    except DomainError:
+    except _errors(module, DomainError):
         return  # the unconstrained maximiser leaves the chart: nothing to judge
     yield (
         "em_step",

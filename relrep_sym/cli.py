@@ -148,6 +148,7 @@ mu = '\\vec m'
 @main.command(
     examples=[
         "relrep derive examples/normal2_square.toml -o mine.py",
+        "relrep derive examples/normal2_square.toml -o alone.py --standalone",
         "relrep derive examples/poisson3_log.toml --latex poisson3.tex",
     ],
     shown=_REQUEST,
@@ -155,24 +156,35 @@ mu = '\\vec m'
 @click.argument("request", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the module here.")
 @click.option("--latex", type=click.Path(path_type=Path), help="Write the equations' LaTeX here.")
+@click.option("--standalone", is_flag=True, help="One file that needs NumPy alone.")
 @_force
-def derive(request: Path, output: Path | None, latex: Path | None, force: bool) -> None:
+def derive(
+    request: Path, output: Path | None, latex: Path | None, standalone: bool, force: bool
+) -> None:
     """Derive what a request file states.
 
     The module goes to standard output unless -o or --latex ask for files. A REQUEST is TOML, and
     nothing in it is executed.
     """
     made = _requested(request)
-    # the header goes into Python source: a file's name enters it only where that is harmless
-    plain = re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", request.name, re.ASCII)
-    origin = request.name if plain else "a request"
-    text = made.source(origin=origin, command=f"relrep derive {origin} -o {made.name}.py")
+    origin = _harmless(request) or "a request"
+    written = f"{made.name}.py" if output is None else _harmless(output) or "a file"
+    option = " --standalone" if standalone else ""
+    command = f"relrep derive {origin} -o {written}{option}"
+    text = made.source(origin=origin, command=command, standalone=standalone)
     if output is not None:
         _put(output, text, force)
     if latex is not None:
-        _put(latex, _marked(made.latex(), origin, f"derive {origin} --latex"), force)
+        command = f"derive {origin} --latex {_harmless(latex) or 'a file'}"
+        _put(latex, _marked(made.latex(), origin, command), force)
     if output is None and latex is None:
         click.echo(text.encode(), nl=False)
+
+
+def _harmless(path: Path) -> str | None:
+    """The file's name, where it may enter a header, which is Python source."""
+    plain = re.fullmatch(r"[A-Za-z0-9_][\w.-]{0,99}", path.name, re.ASCII)
+    return path.name if plain else None
 
 
 # ----------------------------------------------------------------------------- regeneration
@@ -519,3 +531,7 @@ def _short(path: Path) -> str:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+if __name__ == "__main__":
+    main(prog_name="relrep")

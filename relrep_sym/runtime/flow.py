@@ -1,8 +1,8 @@
 """Learning flows dλ/dt: many starts under one right-hand side, by SciPy's Runge–Kutta methods.
 
 In: a solver, starts, a truth and times. Out: coordinates at those times, and the members that were
-stopped. This is the one runtime module that needs SciPy; it is imported when a flow is asked for.
-What a member's velocity is, and where it may be, is in :mod:`.members`.
+stopped. This is the one runtime module that needs SciPy, which its functions import. What a
+member's velocity is, and where it may be, is in :mod:`.members`.
 
 Every member keeps its own clock and its own step, as in a ``solve_ivp`` call of its own, and all
 share each evaluation of the field: the equations do not know the time, so with h_m the step of
@@ -14,12 +14,11 @@ others unharmed.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.integrate import DOP853, RK23, RK45
-from scipy.optimize import brentq
 
 from relrep_sym.errors import DataError, problem
 from relrep_sym.runtime import check
@@ -34,6 +33,9 @@ __all__ = ["flow"]
 
 _SHORTEST = 1e-12
 """The shortest step over the whole time: a member that needs a shorter one is stopped."""
+
+_METHODS = ("DOP853", "RK45", "RK23")
+"""Those of SciPy's methods whose steppers are explicit."""
 
 _TOGETHER = 512
 """Members that are stepped at once."""
@@ -64,9 +66,8 @@ def flow(
     clock = _times(times)
     if field not in ("gradient", "natural"):
         raise DataError(problem("unknown field", field, '"gradient" or "natural"'))
-    steppers: dict[str, Any] = {"DOP853": _DOP853, "RK45": _RK45, "RK23": _RK23}
-    if method not in steppers:
-        raise DataError(problem("unknown method", method, "one of " + ", ".join(steppers)))
+    if method not in _METHODS:
+        raise DataError(problem("unknown method", method, "one of " + ", ".join(_METHODS)))
     absolute = _per_coordinate(atol, count, "atol", positive=False)
     speed = None if rates is None else _per_coordinate(rates, count, "rates", positive=True)
     if not isinstance(rtol, int | float | np.number) or not 3e-14 <= rtol < 1:
@@ -77,7 +78,7 @@ def flow(
     for first in range(0, size, _TOGETHER):
         some = slice(first, min(first + _TOGETHER, size))
         members = Members(solver, start.rows[:, some], truth, field, speed, rcond)
-        run = _Run(members, clock, steppers[method], rtol, absolute, out[some])
+        run = _Run(members, clock, _stepper(method), rtol, absolute, out[some])
         run.all()
         for m, name, time, coords, why in members.stopped:
             place = tuple(int(i) for i in np.unravel_index(first + m, start.shape or (1,)))
@@ -214,6 +215,8 @@ class _Run:
 
     def _stop(self, dense: Any, m: int, low: float, high: float, there: Array) -> None:
         """Stop a member: inside at a fraction ``low`` of its step, outside at ``high``."""
+        from scipy.optimize import brentq
+
         members, one = self.members, np.array([m])
 
         def at(fraction: float) -> Array:
@@ -251,19 +254,23 @@ class _Own:
         return _rms(self.members.table(self.E @ stages / scale))  # type: ignore[attr-defined]
 
 
-class _RK23(_Own, RK23):
-    pass
+class _OwnOfTwo(_Own):
+    """The same for DOP853, whose norm is made of two estimates."""
 
-
-class _RK45(_Own, RK45):
-    pass
-
-
-class _DOP853(_Own, DOP853):
     def _each(self, stages: Array, scale: Array) -> Array:
-        fifth, third = (_rms(self.members.table(e @ stages / scale)) for e in (self.E5, self.E3))
+        both = (self.E5, self.E3)  # type: ignore[attr-defined]
+        fifth, third = (_rms(self.members.table(e @ stages / scale)) for e in both)
         together = np.hypot(fifth, 0.1 * third)
         return np.where(together == 0.0, 0.0, fifth * (fifth / together))
+
+
+@cache
+def _stepper(method: str) -> Any:
+    """SciPy's stepper of that name, changed."""
+    from scipy import integrate
+
+    own = _OwnOfTwo if method == "DOP853" else _Own
+    return type(f"_{method}", (own, getattr(integrate, method)), {})
 
 
 def _rms(table: Array) -> Array:

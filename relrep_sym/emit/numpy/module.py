@@ -72,8 +72,8 @@ def render(record: Record, source: str, command: str) -> str:
     True
     """
     for what, text in (("source", source), ("command", command)):
-        if not re.fullmatch(r"[\w./()'\" -]*", text) or '"""' in text:
-            right = "letters, digits and ./()'- in one line"
+        if not re.fullmatch(r"[\w./()'\",= -]*", text) or '"""' in text:
+            right = "letters, digits and ./()',=- in one line"
             raise DeclarationError(
                 problem(f"the header's {what} holds other characters", text, right)
             )
