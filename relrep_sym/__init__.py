@@ -20,10 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from relrep_sym.api import Derivation, derive, nodes
-    from relrep_sym.declare.chart import Chart, chart, identity, log, relative
+    from relrep_sym.declare.chart import Chart, identity
+    from relrep_sym.declare.charts import affine, log, relative
     from relrep_sym.declare.model import Mixture, mixture
+    from relrep_sym.declare.own_map import chart
     from relrep_sym.declare.truth import Truth, truth
     from relrep_sym.declare.view import View, view
+    from relrep_sym.declare.weight_charts import cleared, softmax, stick_breaking
     from relrep_sym.errors import RelrepError
 
 __version__ = "0.1.0"
@@ -35,13 +38,17 @@ _HOME = {
     "RelrepError": "errors",
     "Truth": "declare.truth",
     "View": "declare.view",
-    "chart": "declare.chart",
+    "affine": "declare.charts",
+    "chart": "declare.own_map",
+    "cleared": "declare.weight_charts",
     "derive": "api",
     "identity": "declare.chart",
-    "log": "declare.chart",
+    "log": "declare.charts",
     "mixture": "declare.model",
     "nodes": "api",
-    "relative": "declare.chart",
+    "relative": "declare.charts",
+    "softmax": "declare.weight_charts",
+    "stick_breaking": "declare.weight_charts",
     "truth": "declare.truth",
     "view": "declare.view",
 }
@@ -53,13 +60,17 @@ __all__ = [
     "RelrepError",
     "Truth",
     "View",
+    "affine",
     "chart",
+    "cleared",
     "derive",
     "identity",
     "log",
     "mixture",
     "nodes",
     "relative",
+    "softmax",
+    "stick_breaking",
     "truth",
     "view",
 ]

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import keyword
 import types
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,15 +22,16 @@ from typing import Any
 
 import sympy as sp
 
-from relrep_sym.declare.chart import Chart, identity
+from relrep_sym.declare.chart import Chart, held, identity
 from relrep_sym.declare.model import Mixture
 from relrep_sym.declare.parser import check_name
 from relrep_sym.declare.truth import Truth
 from relrep_sym.declare.view import View
 from relrep_sym.emit import files, latex
 from relrep_sym.emit.numpy.module import render
+from relrep_sym.equations.injective import Verdict, verdict
 from relrep_sym.equations.record import Equation, Record
-from relrep_sym.errors import DeclarationError, problem
+from relrep_sym.errors import ChartWarning, DeclarationError, problem
 
 __all__ = ["Derivation", "Shown", "derive", "nodes"]
 
@@ -185,6 +187,20 @@ class Derivation:
     def __iter__(self) -> Iterator[Shown]:
         return (Shown(e) for e in self.record)
 
+    @property
+    def injective(self) -> Verdict:
+        """Whether the chart tells its points apart by their densities: a verdict in words.
+
+        It is about the inside of the chart's domain, and true where proven. Where refuted, its
+        ``collision`` is a pair of points with the same density.
+
+        >>> import relrep_sym as rs
+        >>> model = rs.mixture("normal", components=2)
+        >>> rs.derive(model, rs.relative(model, "mu")).injective.status
+        'proven'
+        """
+        return verdict(self.chart)
+
     # ------------------------------------------------------------------------- LaTeX and code
 
     def latex(self, label: str | None = None) -> str:
@@ -247,12 +263,22 @@ class Derivation:
 
 
 def derive(
-    model: Mixture, chart: Chart | None = None, *, view: View | None = None, name: str | None = None
+    model: Mixture,
+    chart: Chart | None = None,
+    *,
+    view: View | None = None,
+    name: str | None = None,
+    moving: Sequence[str] | None = None,
 ) -> Derivation:
     """Derive a model in a chart (by default the identity chart), seen in a view where one is given.
 
     ``name`` is what labels and the generated module are called; by default it is made from the
-    family, the number of components and the chart.
+    family, the number of components and the chart. ``moving`` lists the coordinates that learn: the
+    others are held, and become constants, required keywords of every kernel.
+
+    A chart such as (v, u, w), whose coordinates mix weights with other parameters, draws a
+    ChartWarning: plain gradient ascent in it is another flow than that of the parameters, which a
+    view shows.
 
     Raises DeclarationError where the chart or the view belongs to another model or chart.
 
@@ -272,6 +298,18 @@ def derive(
         raise DeclarationError(
             problem("the chart is of another model", used.model.describe(), model.describe())
         )
+    mixed = used.mixed
+    if mixed:
+        warnings.warn(
+            f"{', '.join(mixed)}: a coordinate of weights and of other parameters at once. Plain "
+            "gradient ascent in such a chart is another flow than that of the parameters seen in "
+            "these functions; for the latter, derive in the parameters' chart and pass "
+            "view=rs.view(chart, {…}).",
+            ChartWarning,
+            stacklevel=2,
+        )
+    if moving is not None:
+        used = held(used, moving)
     if name is None:
         stem = used.title.split()[0]
         kind = "" if stem == "identity" else "_relative" if stem == "relative" else f"_{stem}"

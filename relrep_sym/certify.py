@@ -9,17 +9,21 @@ them.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import mpmath
 import sympy as sp
 
-from relrep_sym.declare.chart import OWN_MAP, Chart, identity
+from relrep_sym.declare.chart import Chart, Given, identity, with_constants
 from relrep_sym.declare.family import Family
 from relrep_sym.declare.model import Mixture
+from relrep_sym.declare.symbols import Constant
 from relrep_sym.declare.view import View
+from relrep_sym.emit.numpy.public import given_keywords
+from relrep_sym.equations.program import find_inverse
 from relrep_sym.errors import CertificateError, DomainError, NoInverseError, problem
 from relrep_sym.verify.certificate import Case, Certificate, Entry, certify
 from relrep_sym.verify.jets import Density
@@ -99,7 +103,21 @@ def oracle_of(chart: Chart) -> Oracle:
 
 
 def _callable(arguments: Sequence[sp.Symbol], expression: sp.Expr) -> Callable[..., Any]:
-    return sp.lambdify(list(arguments), expression, modules="mpmath", dummify=True)
+    return sp.lambdify(list(arguments), expression, modules=[_STABLE, "mpmath"], dummify=True)
+
+
+def _log_total(*values: Any) -> Any:
+    top = max([mpmath.mpf(0), *(mpmath.re(v) for v in values)])
+    return top + mpmath.log(mpmath.exp(-top) + mpmath.fsum(mpmath.exp(v - top) for v in values))
+
+
+_STABLE: dict[str, Callable[..., Any]] = {
+    "Softplus": lambda x: _log_total(x),
+    "Logistic": lambda x: 1 / (1 + mpmath.exp(-x)),
+    "SoftplusInverse": lambda y: mpmath.log(mpmath.expm1(y)),
+    "LogTotal": _log_total,
+}
+"""Declared functions in mpmath, by their definitions."""
 
 
 def _density(family: Family) -> Density:
@@ -110,12 +128,12 @@ def _density(family: Family) -> Density:
 def _components(chart: Chart) -> Callable[[Sequence[Any]], Any]:
     """Coordinates → (weights, [φ_1 …]), by the declared program, one assignment after another."""
     model: Mixture = chart.model
-    inputs = list(chart.symbols)
+    inputs: list[sp.Symbol] = list(chart.symbols)
     steps = []
     for target, rule in chart.program:
         steps.append(_callable(inputs, rule))
         inputs.append(target)
-    outputs = [model.weight_expressions]
+    outputs = [chart.weight_expressions]
     outputs += [model.component(p.name) for p in model.family.parameters]
     rows = [[_callable(inputs, e) for e in row] for row in outputs]
 
@@ -166,8 +184,8 @@ def _theta(model: Mixture, point: Point) -> list[float]:
 
 def _located(
     derivation: Derivation, module: types.ModuleType, full: bool
-) -> Iterator[tuple[Point, list[float]]]:
-    """The points that the chart reaches, with their coordinates."""
+) -> Iterator[tuple[Point, list[float], dict[str, float]]]:
+    """The points that the chart reaches, with their coordinates and constants."""
     model = derivation.model
     roles, held = _roles(model.family), _held(model)
     found = points(model.components, roles, model.family.support, held)
@@ -175,12 +193,15 @@ def _located(
     for point in found:
         if not full and point.name not in QUICK:
             continue
-        try:
-            coords = module.from_model(_theta(model, point))
-        except (DomainError, NoInverseError):
-            continue
-        reached += 1
-        yield point, [float(c) for c in coords]
+        theta = _theta(model, point)
+        for constants in _constants(derivation.chart, theta):
+            try:
+                coords = module.from_model(theta, **_keywords(derivation.chart, constants))
+            except (DomainError, NoInverseError):
+                continue
+            reached += 1
+            yield point, [float(c) for c in coords], constants
+            break
     if not reached:
         raise CertificateError(
             problem(
@@ -194,10 +215,73 @@ def _located(
 def _cases(
     derivation: Derivation, module: types.ModuleType, oracle: Oracle, full: bool
 ) -> Iterator[Case]:
-    for point, coords in _located(derivation, module, full):
-        at = _Judge(oracle.at(coords), derivation.chart, coords)
-        for name, kernel, reference in _functions(derivation, module, at, point, coords):
-            yield Case(name, point.name, kernel, reference, str(at), oracle.digits)
+    declared, view = derivation.chart, derivation.record.view
+    for point, coords, constants in _located(derivation, module, full):
+        exact = {n: sp.Rational(v) for n, v in constants.items()}
+        chart = with_constants(declared, exact) if constants else declared
+        seen = None if view is None else _with_constants(view, chart, exact)
+        here = replace(oracle, components=_components(chart))
+        at = _Judge(here.at(coords), chart, coords)
+        bound = _Bound(module, _keywords(declared, constants)) if constants else module
+        shown = "; ".join([str(at), *(f"{n}={v!r}" for n, v in constants.items())])
+        for name, kernel, reference in _functions(derivation, bound, at, point, coords, seen):
+            yield Case(name, point.name, kernel, reference, shown, oracle.digits)
+
+
+def _constants(chart: Chart, theta: Sequence[float]) -> Iterator[dict[str, float]]:
+    """Values of a chart's constants at which θ may lie in its image, the likelier first.
+
+    What is held of another chart has its value there; a clearance is an ordinary one, or so small
+    that merging components still have room, or none.
+    """
+    if not chart.constants:
+        yield {}
+        return
+    known: dict[str, float] = {}
+    if chart.whole is not None:
+        whole = chart.whole
+        search: dict[sp.Symbol, sp.Expr] = {
+            p.symbol: sp.Rational(t) for p, t in zip(chart.model.parameters, theta, strict=True)
+        }
+        try:
+            solution = find_inverse(whole)
+        except NoInverseError:
+            return
+        given = {c.symbol: sp.Rational(_ordinary(c)) for c in whole.constants}
+        for symbol, rule in solution:
+            search[symbol] = sp.N(rule.xreplace(search | given), 30)
+        if not all(v.is_real for v in search.values()):
+            return
+        known = {c.name: float(search[c.symbol]) for c in whole.coordinates}
+    rest = [c for c in chart.constants if c.name not in known]
+    here = {c.name: known[c.name] for c in chart.constants if c.name in known}
+    for scale in (1.0, 1e-3, 1e-9, 0.0) if rest else (1.0,):
+        yield here | {c.name: scale * _ordinary(c) for c in rest}
+
+
+def _ordinary(constant: Given) -> float:
+    return 1.0 if constant.domain.name == "positive" else 0.0625
+
+
+def _keywords(chart: Chart, constants: Mapping[str, float]) -> dict[str, float]:
+    """The constants under the names that the generated functions take them by."""
+    pairs = zip(given_keywords(chart), chart.constants, strict=True)
+    return {keyword: constants[c.name] for keyword, c in pairs}
+
+
+def _with_constants(view: View, chart: Chart, exact: Mapping[str, sp.Expr]) -> View:
+    put = {Constant(n): v for n, v in exact.items()}
+    return replace(view, chart=chart, expressions=tuple(e.xreplace(put) for e in view.expressions))
+
+
+class _Bound:
+    """A module whose functions are given their constants."""
+
+    def __init__(self, module: types.ModuleType, constants: Mapping[str, float]) -> None:
+        self._module, self._constants = module, constants
+
+    def __getattr__(self, name: str) -> Any:
+        return partial(getattr(self._module, name), **self._constants)
 
 
 class _Judge:
@@ -210,7 +294,7 @@ class _Judge:
 
     def __init__(self, at: OracleAt, chart: Chart, coords: list[float]) -> None:
         self._at, self._chart = at, chart
-        self._own = chart.title == OWN_MAP
+        self._own = chart.own
         if self._own:
             maps = [_callable(chart.symbols, e) for e in chart.unrolled.values()]
             exact = [mpmath.mpf(c) for c in coords]
@@ -298,10 +382,11 @@ Pair = tuple[str, Callable[[], Any], Callable[[], Any]]
 
 def _functions(
     derivation: Derivation,
-    module: types.ModuleType,
+    module: Any,
     at: _Judge,
     point: Point,
     coords: list[float],
+    view: View | None,
 ) -> Iterator[Pair]:
     """(function, what it gives, what the oracle says) at one point."""
     x, w, some = point.sample, point.sample_weights, point.sample[::6]
@@ -337,8 +422,7 @@ def _functions(
         lambda: module.averaged_field(coords, truth),
         lambda: at.averaged_field(truth),
     )
-    if derivation.record.view is not None:
-        view = derivation.record.view
+    if view is not None:
         yield (
             "view_field",
             lambda: module.view_field(coords, truth),
@@ -348,9 +432,7 @@ def _functions(
     yield "fisher", lambda: module.fisher(coords), lambda: at.fisher()
 
 
-def _em(
-    module: types.ModuleType, at: _Judge, x: Any, w: Any, coords: list[float]
-) -> Iterator[Pair]:
+def _em(module: Any, at: _Judge, x: Any, w: Any, coords: list[float]) -> Iterator[Pair]:
     try:
         found = [float(c) for c in module.em_step(x, coords, w)]
     except DomainError:

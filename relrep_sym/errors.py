@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = [
     "CertificateError",
+    "ChartWarning",
     "DataError",
     "DeclarationError",
     "DerivationError",
@@ -50,6 +51,10 @@ class DerivationError(RelrepError):
 
 class CertificateError(RelrepError):
     """A kernel missed its yardstick against the oracle; the text names the worst point."""
+
+
+class ChartWarning(UserWarning):
+    """A chart that is used for what a view is meant for: its plain gradient flow differs."""
 
 
 class GenerationError(RelrepError):

@@ -10,11 +10,17 @@ from functools import lru_cache
 
 import sympy as sp
 
-__all__ = ["GREEK", "Constant", "Parameter", "latex_name", "script", "split_index"]
+__all__ = ["GREEK", "Constant", "Intermediate", "Parameter", "latex_name", "script", "split_index"]
 
 
 class Parameter(sp.Symbol):
     """A model parameter θ_i as a symbol: never equal to the coordinate of the same name."""
+
+    __slots__ = ()
+
+
+class Intermediate(Parameter):
+    """A value on the way from coordinates to θ: a target of a chart's program, no entry of θ."""
 
     __slots__ = ()
 

@@ -26,7 +26,7 @@ __all__ = ["show", "sources"]
 def show(equation: Equation, *, width: int = 80, unicode: bool = True) -> str:
     """The equation with its title, label, sources and functions.
 
-    >>> from relrep_sym.declare.chart import relative
+    >>> from relrep_sym.declare.charts import relative
     >>> from relrep_sym.declare.model import mixture
     >>> from relrep_sym.equations.record import Record
     >>> record = Record("demo", relative(mixture("normal", components=8, scales=1), "mu"))

@@ -26,11 +26,14 @@ __all__ = [
     "MATRIX",
     "chart_lines",
     "is_small",
+    "local_slope_lines",
     "matrix_lines",
     "mobility_lines",
+    "pushed_lines",
     "seen_lines",
     "slope_lines",
     "view_lines",
+    "weight_slope_lines",
 ]
 
 MATRIX = 10
@@ -52,14 +55,15 @@ def chart_lines(g: Generic) -> tuple[Line, ...]:
             i: Index | None = rule.index
             where = ""
         else:
-            i, where = "k", where_text([r.index for r in block if r.index is not None])
+            i, where = "k", where_text(sorted(r.index for r in block if r.index is not None))
         lines.append(Line(g.target(rule, i), g.at(rule.shape, i), where))
     for name, value in model.fixed.items():
         role = "weight" if name.startswith("pi_") else name.rpartition("_")[0]
         if role not in g.constants:
             lines.append(Line(latex_name(name), value))
     free = model.free_weights
-    if len(free) > 1 and "weight" not in g.constants:
+    known = {t.name for t in g.chart.intermediates}
+    if len(free) > 1 and "weight" not in g.constants and f"pi_{free[-1] + 1}" not in known:
         room = 1 - sum((w for w in model.weights if isinstance(w, sp.Expr)), sp.Integer(0))
         others = [k + 1 for k in free[:-1]]
         if len(others) > 3 and others == list(range(others[0], others[-1] + 1)):
@@ -79,7 +83,8 @@ def _blocks(g: Generic) -> list[list[Rule]]:
             last is not None
             and last.key == rule.key
             and last.index is not None
-            and last.index + 1 == rule.index
+            and rule.index is not None
+            and abs(last.index - rule.index) == 1
         )
         if follows:
             out[-1].append(rule)
@@ -99,11 +104,15 @@ def matrix_lines(g: Generic, matrix: sp.ImmutableMatrix) -> tuple[Line, ...]:
     return (Line(r"\frac{\partial \theta}{\partial \lambda}", _entries(g, matrix)),)
 
 
-def slope_lines(g: Generic) -> tuple[Line, ...]:
-    """The Jacobian's entries that are not zero, in runs."""
+def slope_lines(g: Generic, skip: frozenset[sp.Expr] = frozenset()) -> tuple[Line, ...]:
+    """The Jacobian's entries that are not zero, in runs, but those of the weights that ``skip``
+    names and of intermediates.
+    """
     lines = []
     for block in _blocks(g):
         rule = block[0]
+        if rule.target in skip or rule.target in g.chart.intermediates:
+            continue
         chained = bool(rule.parents)
         many = len(block) > 1
         numbers = [r.index for r in block if r.index is not None]
@@ -129,6 +138,47 @@ def slope_lines(g: Generic) -> tuple[Line, ...]:
                 lines.append(_slope(g, rule, "k", below, read.partial, _plus("j", back), where))
     end = Line(r"\frac{\partial \theta_i}{\partial \lambda_j}", "0", r"\text{otherwise}")
     return (*lines, end)
+
+
+def weight_slope_lines(g: Generic) -> tuple[Line, ...]:
+    """The Jacobian of a chart of the weights, in the weights themselves; then the other entries."""
+    lines = []
+    for run in g.runs:
+        if run.stem not in g.slopes:
+            continue
+        found = g.slopes[run.stem]
+        left = rf"\frac{{\partial \pi_k}}{{\partial {spaced(name_at(run.stem, 'j'))}}}"
+        sides = {"k < j": found.before, "k = j": found.here, "k > j": found.after}
+        if found.before == found.after:
+            sides = {"k = j": found.here, r"k \ne j": found.before}
+        for where, value in sides.items():
+            if value is not None:
+                shown = sp.Integer(0) if value == 0 else Entry.of("pi", "k") * g.at(value, "j")
+                lines.append(Line(left, shown, where))
+    return (*lines, *slope_lines(g, skip=frozenset(g.chart.weights or ())))
+
+
+def local_slope_lines(g: Generic) -> tuple[Line, ...]:
+    """The derivative of each value by what it is made of, where intermediates stand between."""
+    chain = r"\sum_m \frac{\partial \theta_i}{\partial m} \frac{\partial m}{\partial \lambda_j}"
+    whole = r"\frac{\partial \theta_i}{\partial \lambda_j}"
+    lines = [Line(whole, rf"\left.{whole}\right|_m + {chain}")]
+    for block in _blocks(g):
+        rule = block[0]
+        numbers = sorted(r.index for r in block if r.index is not None)
+        many = len(block) > 1
+        for symbol in sorted(rule.shape.free_symbols, key=lambda s: s.name):
+            read = next((r for r in rule.reads if r.entry == symbol), None)
+            if read is None and not symbol.name.startswith("^"):
+                continue  # a constant
+            partial = read.partial if read is not None else sp.diff(rule.shape, symbol)
+            here = rule.index if not many else "k"
+            shown = g.at(symbol, here)
+            below = name_at(shown.stem, shown.index or None)
+            where = where_text(numbers) if many else ""
+            lines.append(_slope(g, rule, here, below, partial, here, where))
+    end = Line(r"\frac{\partial \theta_i}{\partial \lambda_j}", "0", r"\text{otherwise}")
+    return (*lines[:1], *lines[1:], end) if len(lines) > 1 else tuple(lines)
 
 
 def _entries(g: Generic, matrix: sp.ImmutableMatrix) -> sp.ImmutableMatrix:
@@ -214,6 +264,14 @@ def mobility_lines(
         shown = product.xreplace(barred) if seen else _entries(g, product)
         return (*lines, Line(r"J J^{\top}", shown))
     return (*lines, Line(r"(J J^{\top})_{ij}", r"\sum_k J_{ik} J_{jk}"))
+
+
+def pushed_lines(g: Generic, view: View) -> tuple[Line, ...]:
+    """db/dt from dλ/dt, for charts with intermediates."""
+    time = g.time(view.names)
+    b = listed(list(view.names))
+    rates = rf"\frac{{\partial ({b})}}{{\partial \lambda}} \frac{{d\lambda}}{{d{time}}}"
+    return (Line(rate_left(f"({b})", time), rates),)
 
 
 def seen_lines(g: Generic, view: View) -> tuple[Line, ...]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import sympy as sp
 from sympy.core.sympify import _sympify
 
+from relrep_sym.declare.chart import identity
 from relrep_sym.declare.symbols import latex_name, script, split_index
 from relrep_sym.equations.generic import Coordinates, Generic
 from relrep_sym.equations.nodes import Index
@@ -32,6 +33,8 @@ __all__ = [
     "mixture_latex",
     "name_at",
     "numbers_to",
+    "pulled_averaged_lines",
+    "pulled_score_lines",
     "rate_left",
     "score_left",
     "score_lines",
@@ -244,6 +247,29 @@ def score_lines(g: Generic) -> tuple[Line, ...]:
     for run in g.runs:
         i, where = _each(run)
         lines.append(Line(score_left(name_at(run.stem, i)), g.score(run, i), where))
+    return tuple(lines)
+
+
+def pulled_score_lines(g: Generic) -> tuple[Line, ...]:
+    """∂ log p(x)/∂λ by the Jacobian, and ∂ log p(x)/∂θ: for charts with intermediates."""
+    total = r"J^{\top} \frac{\partial \log p(x)}{\partial \theta}"
+    first = Line(r"\frac{\partial \log p(x)}{\partial \lambda}", total)
+    jacobian = Line("J", r"\frac{\partial \theta}{\partial \lambda}")
+    return (first, jacobian, *score_lines(Generic(identity(g.model))))
+
+
+def pulled_averaged_lines(g: Generic) -> tuple[Line, ...]:
+    """dλ/dt = η Jᵀ ∂L/∂θ: for charts with intermediates."""
+    total = r"\eta J^{\top} \frac{\partial L}{\partial \theta}"
+    plain = Generic(identity(g.model))
+    lines = [
+        Line(rate_left(r"\lambda", g.time()), total),
+        Line("J", r"\frac{\partial \theta}{\partial \lambda}"),
+    ]
+    for run in plain.runs:
+        i, where = _each(run)
+        left = rf"\frac{{\partial L}}{{\partial {spaced(name_at(run.stem, i))}}}"
+        lines.append(Line(left, plain.averaged(run, i), where))
     return tuple(lines)
 
 

@@ -41,7 +41,7 @@ __all__ = ["PAPERS", "Equation", "Line", "Record"]
 class Record:
     """All equations of a model in a chart, seen in a view where one is given.
 
-    >>> from relrep_sym.declare.chart import relative
+    >>> from relrep_sym.declare.charts import relative
     >>> from relrep_sym.declare.model import mixture
     >>> record = Record("demo", relative(mixture("normal", components=2, scales=1), "mu"))
     >>> [e.name for e in record]  # doctest: +NORMALIZE_WHITESPACE
@@ -197,10 +197,18 @@ class Record:
 
     def _jacobian_lines(self) -> tuple[Line, ...]:
         count = max(len(self.chart.coordinates), len(self.model.parameters))
+        if self.generic.slopes and self.generic.regular:
+            return maps.weight_slope_lines(self.generic)
+        if self.chart.intermediates and (count > maps.MATRIX or self._wide()):
+            return maps.local_slope_lines(self.generic)
         small = count <= maps.MATRIX and maps.is_small(self.jacobian)
-        if small or not self.generic.regular:
+        if small or not self.generic.regular or self.generic.falling:
             return maps.matrix_lines(self.generic, self.jacobian)
         return maps.slope_lines(self.generic)
+
+    def _wide(self) -> bool:
+        """Whether the Jacobian is no small matrix."""
+        return not maps.is_small(self.jacobian)
 
     @cached_property
     def _log_likelihood(self) -> Equation:
@@ -244,6 +252,8 @@ class Record:
     def _score_lines(self) -> tuple[Line, ...]:
         if self.generic.regular:
             return show.score_lines(self.generic)
+        if self.chart.intermediates:
+            return show.pulled_score_lines(self.generic)
         pairs = zip(self.chart.names, self.chart_score, strict=True)
         return tuple(Line(show.score_left(latex_name(n)), s) for n, s in pairs)
 
@@ -264,6 +274,8 @@ class Record:
     def _averaged_lines(self) -> tuple[Line, ...]:
         if self.generic.regular:
             return show.averaged_lines(self.generic)
+        if self.chart.intermediates:
+            return show.pulled_averaged_lines(self.generic)
         rates = zip(self.chart.names, self._averaged_column(), strict=True)
         return tuple(Line(show.rate_left(latex_name(n), self.generic.time()), r) for n, r in rates)
 
@@ -352,6 +364,8 @@ class Record:
     def _seen_lines(self, view: View) -> tuple[Line, ...]:
         if self.generic.regular:
             return maps.seen_lines(self.generic, view)
+        if self.chart.intermediates:
+            return maps.pushed_lines(self.generic, view)
         rates = zip(view.names, self._seen(view), strict=True)
         return tuple(
             Line(show.rate_left(latex_name(n), self.generic.time(view.names)), r) for n, r in rates

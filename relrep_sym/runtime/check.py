@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from relrep_sym.errors import DataError, DomainError, problem
 
-__all__ = ["Array", "Coords", "coordinates", "numbers", "sample", "sample_weights"]
+__all__ = ["Array", "Coords", "constant", "coordinates", "numbers", "sample", "sample_weights"]
 
 Array = NDArray[np.float64]
 
@@ -91,6 +91,29 @@ def sample_weights(weights: ArrayLike | None, count: int) -> Array | None:
         raise DataError(problem("the weights are all zero", "0", "weights with a positive sum"))
     scaled = array / top  # the sum of huge weights must not overflow
     return scaled / scaled.sum()
+
+
+def constant(
+    value: ArrayLike,
+    name: str,
+    shape: tuple[int, ...],
+    floor: float,
+    ceiling: float,
+    strict: bool,
+) -> Array:
+    """A chart's constant over a batch of coordinates of leading shape ``shape``, as a row (B,)."""
+    array = numbers(value, name)
+    try:
+        row = np.broadcast_to(array, shape).reshape(-1)
+    except ValueError:
+        right = f"a number, or an array that broadcasts to {shape}"
+        raise DataError(problem(f"{name} has the wrong shape", f"{array.shape}", right)) from None
+    low, high = row.min(), row.max()
+    if low < floor or high > ceiling or (strict and low <= floor):
+        bad = high if high > ceiling else low
+        right = f"{'(' if strict else '['}{floor}, {ceiling}]"
+        raise DomainError(problem(f"the constant {name} is outside its domain", f"{bad}", right))
+    return row
 
 
 def coordinates(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from relrep_sym.errors import DataError, DomainError, NoInverseError, problem
 from relrep_sym.runtime import check, kernel
@@ -20,6 +20,7 @@ from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, Coords
 from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_nodes
 from relrep_sym.runtime.fit import Fit, em_step, fit
+from relrep_sym.runtime.labels import relabelled
 from relrep_sym.runtime.point import Components, Form, Parts, Point
 from relrep_sym.runtime.second import hessian
 
@@ -29,20 +30,52 @@ __all__ = ["Solver"]
 class Solver:
     """A model in a chart, ready to compute."""
 
-    def __init__(self, chart: Chart, form: Form) -> None:
+    def __init__(self, chart: Chart, form: Form, constants: Sequence[ArrayLike] = ()) -> None:
         self.chart = chart
         self.form = form
+        self.constants = constants
+
+    def at_member(self, shape: tuple[int, ...], member: int) -> Solver:
+        """The solver with the constants of one member of a batch."""
+        if not self.chart.constants:
+            return self
+        return self.given(*self._given(shape)[:, member])
+
+    def given(self, *constants: ArrayLike) -> Solver:
+        """The solver with the chart's constants: numbers, or arrays over the leading axes."""
+        return Solver(self.chart, self.form, constants)
 
     # -------------------------------------------------------------------------- the chart's map
 
     def _coords(self, coords: ArrayLike) -> Coords:
-        c = self.chart
-        return check.coordinates(coords, c.coordinates, c.lower, c.upper, c.open_lower)
+        c, count = self.chart, len(self.chart.coordinates)
+        given = check.coordinates(
+            coords, c.coordinates, c.lower[:count], c.upper[:count], c.open_lower[:count]
+        )
+        if not c.constants:
+            return given
+        return given._replace(rows=np.concatenate([given.rows, self._given(given.shape)]))
+
+    def _given(self, shape: tuple[int, ...]) -> Array:
+        """The constants as rows over a batch of this shape."""
+        c, count = self.chart, len(self.chart.coordinates)
+        ends = zip(c.lower[count:], c.upper[count:], c.open_lower[count:], strict=True)
+        rows = [
+            check.constant(value, name, shape, *where)
+            for value, name, where in zip(self.constants, c.constants, ends, strict=True)
+        ]
+        return np.array(rows)
 
     def _components(self, rows: Array, made: Callable[..., Parts] | None = None) -> Components:
         """Components of a batch, checked against the model's own domain."""
+        return self._referred(rows, made, -1)[0]
+
+    def _referred(
+        self, rows: Array, made: Callable[..., Parts] | None, reference: int | None
+    ) -> tuple[Components, NDArray[np.intp] | None]:
+        """The same, with the component brought to the end that derivatives are relative to."""
         with np.errstate(over="ignore", invalid="ignore"):
-            found = Components(*(made or self.chart.components)(rows))
+            found, order = Components.of((made or self.chart.components)(rows), reference)
             finite = [bool(np.isfinite(values.sum())) for values in found.parameters]
         low = found.weights.min()
         if not low >= 0:
@@ -71,12 +104,17 @@ class Solver:
                         f"{name} of component {k + 1} is not positive", f"{values.min()}", right
                     )
                 )
-        return found
+        return found, order
 
     def point(self, coords: ArrayLike) -> tuple[Coords, Point]:
         """Checked coordinates, and their mixtures made ready for the data pass."""
         given = self._coords(coords)
         return given, Point(self.form, self._components(given.rows))
+
+    def _point(self, coords: ArrayLike) -> tuple[Coords, Point]:
+        """The same for derivatives: relative to the component that the chart refers them to."""
+        given = self._coords(coords)
+        return given, Point(self.form, *self._referred(given.rows, None, self.chart.reference))
 
     def to_model(self, coords: ArrayLike) -> Array:
         """θ = c(λ), (…, Pθ)."""
@@ -87,23 +125,37 @@ class Solver:
     def from_model(self, theta: ArrayLike) -> Array:
         """λ with c(λ) = θ, (…, P)."""
         array = check.numbers(theta, "theta")
-        names = self.chart.parameters
-        if array.ndim == 0 or array.shape[-1] != len(names):
-            right = f"shape (…, {len(names)}) for ({', '.join(names)})"
-            raise DataError(problem("theta has the wrong shape", f"shape {array.shape}", right))
-        rows = np.ascontiguousarray(array.reshape(-1, len(names)).T)
+        rows = self._theta_rows(array)
         self._components(rows, self.chart.model_components)
         return self._inverted(rows, array.shape[:-1])
+
+    def _theta_rows(self, array: Array) -> Array:
+        names = self.chart.parameters
+        if array.ndim == 0 or array.shape[-1] != len(names) or not array.size:
+            right = f"shape (…, {len(names)}) for ({', '.join(names)})"
+            raise DataError(problem("theta has the wrong shape", f"shape {array.shape}", right))
+        return np.ascontiguousarray(array.reshape(-1, len(names)).T)
+
+    def relabel(self, theta: ArrayLike) -> Array:
+        """θ with its components in an order that the chart can take, (…, Pθ)."""
+        array = check.numbers(theta, "theta")
+        rows = self._theta_rows(array)
+        self._components(rows, self.chart.model_components)
+        out = np.array(
+            [relabelled(self, column, array.shape[:-1], b) for b, column in enumerate(rows.T)]
+        )
+        return out.reshape(array.shape)
 
     def _inverted(self, theta: Array, shape: tuple[int, ...]) -> Array:
         c = self.chart
         if c.from_model is None:
             raise NoInverseError(c.why["from_model"])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            rows = np.array(np.broadcast_arrays(*c.from_model(theta)))
-        for name, row, low, high, strict in zip(
-            c.coordinates, rows, c.lower, c.upper, c.open_lower, strict=True
-        ):
+        known = self._given(shape) if c.constants else theta[:0]
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            found = c.from_model(theta, known)
+            rows = np.array(np.broadcast_arrays(*found, theta[0])[:-1])
+        ends = zip(c.lower, c.upper, c.open_lower, strict=True)
+        for name, row, (low, high, strict) in zip(c.coordinates, rows, ends, strict=False):
             inside = row.min() >= low and row.max() <= high and np.isfinite(row).all()
             if not inside or (strict and row.min() <= low):
                 bad = row[~((row >= low) & (row <= high))]
@@ -114,7 +166,7 @@ class Solver:
                         f"{name} in {'(' if strict else '['}{low}, {high}]",
                     )
                 )
-        self._insist_image(rows, theta)
+        self._insist_image(np.concatenate([rows, known]), theta)
         return rows.T.reshape(*shape, len(rows))
 
     def _insist_image(self, rows: Array, theta: Array) -> None:
@@ -151,10 +203,10 @@ class Solver:
     # -------------------------------------------------------------------------- point by point
 
     def _samplewise(
-        self, x: ArrayLike, coords: ArrayLike
+        self, x: ArrayLike, coords: ArrayLike, *, derived: bool = False
     ) -> tuple[Array, Coords, Point, tuple[int, ...]]:
         points = check.sample(x, self.form.support)
-        given, point = self.point(coords)
+        given, point = self._point(coords) if derived else self.point(coords)
         return points, given, point, (*given.shape, *np.shape(x))
 
     def log_density(self, x: ArrayLike, coords: ArrayLike, out: Array | None = None) -> Array:
@@ -186,13 +238,12 @@ class Solver:
 
     def score_samples(self, x: ArrayLike, coords: ArrayLike, out: Array | None = None) -> Array:
         """∂ log p(x | c(λ))/∂λ, (…, N, P)."""
-        points, given, point, shape = self._samplewise(x, coords)
+        points, given, point, shape = self._samplewise(x, coords, derived=True)
         names = self.chart.coordinates
         found = np.empty((len(names), given.rows.shape[1], points.size))
 
         def use(b, i, part, _, block, work):  # type: ignore[no-untyped-def]
-            by_weight, by_family = score_rows(part, block, work)
-            rows = self.chart.pull_back(given.rows[:, b, None], by_weight, *by_family)
+            rows = self._pulled(given.rows[:, b, None], *score_rows(part, block, work))
             for target, row in zip(found, rows, strict=True):
                 target[b, i] = row
 
@@ -230,7 +281,7 @@ class Solver:
     def score(self, x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None) -> Array:
         """∇_λ of the mean log-likelihood, (…, P)."""
         points = check.sample(x, self.form.support)
-        given, point = self.point(coords)
+        given, point = self._point(coords)
         share = check.sample_weights(weights, points.size)
         return _columns(self._gradient(given.rows, point, points, share), given)
 
@@ -238,7 +289,12 @@ class Solver:
         self, rows: Array, point: Point, x: Array, weights: Array | None
     ) -> Sequence[Array]:
         found = kernel.statistics(point, x, weights)
-        by_weight, by_family = kernel.gradient(point, found)
+        return self._pulled(rows, *kernel.gradient(point, found))
+
+    def _pulled(self, rows: Array, by_weight: Array, by_family: Sequence[Array]) -> Sequence[Array]:
+        """∂/∂λ from ∂/∂π_k (K − 1 or K rows, the reference's own last or zero) and ∂/∂φ_k."""
+        if self.chart.reference is None and len(by_weight) < self.form.components:
+            by_weight = np.concatenate([by_weight, np.zeros_like(by_family[0][:1])])
         return self.chart.pull_back(rows, by_weight, *by_family)
 
     def hessian(self, x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None) -> Array:
@@ -269,7 +325,7 @@ class Solver:
 
     def averaged_field(self, coords: ArrayLike, truth: object) -> Array:
         """∇_λ E_q[log p(X | c(λ))], (…, P)."""
-        given, point = self.point(coords)
+        given, point = self._point(coords)
         return _columns(self._field(given.rows, point, self._truth(truth)), given)
 
     def _field(self, rows: Array, point: Point, truth: Truth | Nodes) -> Array:
@@ -278,7 +334,7 @@ class Solver:
             return np.array(
                 np.broadcast_arrays(*self._gradient(rows, point, nodes, weights), rows[0])[:-1]
             )
-        out = np.zeros_like(rows)
+        out = np.zeros((len(self.chart.coordinates), rows.shape[1]))
         for members, nodes, weights in weighted_nodes(point, truth):
             part = point.take(members)
             found = self._gradient(rows[:, members], part, nodes, weights)
@@ -316,8 +372,8 @@ class Solver:
 
     def fisher(self, coords: ArrayLike) -> Array:
         """E_p[∂ log p ∂ log pᵀ] in the chart, exactly symmetric, (…, P, P)."""
-        given, point = self.point(coords)
-        count, batch = given.rows.shape
+        given, point = self._point(coords)
+        count, batch = len(self.chart.coordinates), given.rows.shape[1]
         out = np.zeros((batch, count, count))
         centred = self._centred(point)
         truth = Truth.of_components(centred.components, self.form)
@@ -340,17 +396,17 @@ class Solver:
             return point
         moved = np.concatenate([c.differences[i], np.zeros_like(c.weights[:1])])
         parameters = tuple(moved if j == i else p for j, p in enumerate(c.parameters))
-        return Point(self.form, c._replace(parameters=parameters))
+        return Point(self.form, c._replace(parameters=parameters), point.order)
 
     def _gram(self, rows: Array, point: Point, nodes: Array, weights: Array) -> Array:
         """Σ w s sᵀ over the nodes for each member, s the score in the chart, (members, P, P)."""
-        out = np.zeros((rows.shape[1], len(rows), len(rows)))
+        count = len(self.chart.coordinates)
+        out = np.zeros((rows.shape[1], count, count))
 
         def use(b, i, part, _, block, work):  # type: ignore[no-untyped-def]
-            by_weight, by_family = score_rows(part, block, work)
-            pulled = self.chart.pull_back(rows[:, b, None], by_weight, *by_family)
+            pulled = self._pulled(rows[:, b, None], *score_rows(part, block, work))
             root = np.sqrt(weights[b, i])
-            scores = np.stack([row * root for row in pulled], axis=1)
+            scores = np.stack([np.broadcast_to(row * root, root.shape) for row in pulled], axis=1)
             return b, scores @ scores.swapaxes(1, 2)
 
         for b, part in kernel.over_blocks(point, nodes, None, use):
@@ -369,7 +425,7 @@ class Solver:
 
     def view_field(self, coords: ArrayLike, truth: object) -> Array:
         """db/dt = J ∇_λ E_q[log p], (…, Pb)."""
-        given, point = self.point(coords)
+        given, point = self._point(coords)
         if self.chart.push_view is None:
             raise NoInverseError(self.chart.why["view"])
         field = self._field(given.rows, point, self._truth(truth))
@@ -394,6 +450,11 @@ class Solver:
         """The coordinates (P,) of one mixture; DomainError where it is not in the chart's image."""
         return self._inverted(self._theta(components), ())
 
+    def _with_constants(self, coords: Array) -> Array:
+        """Rows (P + C, 1) of one point."""
+        rows = coords[:, None]
+        return np.concatenate([rows, self._given(())]) if self.chart.constants else rows
+
     def fit(
         self,
         x: ArrayLike,
@@ -414,8 +475,17 @@ class Solver:
                 problem("start has leading axes", f"shape {np.shape(start)}", "one start, (P,)")
             )
         share = check.sample_weights(weights, points.size)
+        start_rows = given.rows[: len(self.chart.coordinates)]
         return fit(
-            self.chart, self.coords_of, point, given.rows, points, share, tol=tol, max_iter=max_iter
+            self.chart,
+            self.coords_of,
+            lambda coords: self.chart.to_model(self._with_constants(coords)),
+            point,
+            start_rows,
+            points,
+            share,
+            tol=tol,
+            max_iter=max_iter,
         )
 
     def sample(self, rng: np.random.Generator, n: int, coords: ArrayLike) -> Array:

@@ -53,8 +53,10 @@ def specification(record: Record) -> str:
     lines.append(f"log f = {model.family.log_density} on {model.family.support}")
     lines.append(chart.title)
     lines += [f"{c.name} {c.domain.name}" for c in chart.coordinates]
+    lines += [f"constant {c.name} {c.domain.name}" for c in chart.constants]
     lines += [f"{t} = {r}" for t, r in chart.program]
-    lines += [f"inverse {n} = {e}" for n, e in chart.inverse or ()]
+    lines += [f"weights {', '.join(map(str, chart.weights))}"] if chart.weights else []
+    lines += [f"inverse {n} = {e}" for n, e in chart.inverse]
     if view is not None:
         lines += [f"view {n} = {e}" for n, e in zip(view.names, view.expressions, strict=True)]
     return "\n".join(lines)
@@ -173,6 +175,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         f"{name}_reads": _mentions(bodies[name], fragments["coefficients"])
         for name in ("block", "log_odds", "exponents")
     }
+    domains = [c.domain for c in chart.coordinates] + [c.domain for c in chart.constants]
     positions = {p: i for i, p in enumerate(family.parameters)}
     return {
         "title": "\n".join(filled_text(f"{model.describe().capitalize()}.", 94)),
@@ -218,9 +221,11 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "basis": len(form.basis),
         "location": positions.get(family.location) if family.location else None,
         "scale": positions.get(family.scale) if family.scale else None,
-        "lower": [_end(c.domain.lower) for c in chart.coordinates],
-        "upper": [_end(c.domain.upper) for c in chart.coordinates],
-        "open_lower": [str(c.domain.open_lower) for c in chart.coordinates],
+        "lower": [_end(d.lower) for d in domains],
+        "upper": [_end(d.upper) for d in domains],
+        "open_lower": [str(d.open_lower) for d in domains],
+        "constants": [c.name for c in chart.constants],
+        "reference": pieces.reference,
         "sampler": _quote(family.sampler) if family.sampler else None,
         "why": why,
         "functions": public_functions(record),

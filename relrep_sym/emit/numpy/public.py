@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from relrep_sym.declare.chart import Chart
 from relrep_sym.emit.latex import one_line
 from relrep_sym.emit.numpy.layout import filled_text
+from relrep_sym.emit.numpy.naming import identifiers
 from relrep_sym.equations.record import Equation, Record
 
-__all__ = ["public_functions"]
+__all__ = ["given_keywords", "public_functions"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,15 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "Coordinates of θ (…, {theta}). DomainError where θ is not in the chart's image.",
         None,
         "(…, {p})",
+    ),
+    _Function(
+        "relabel",
+        "theta",
+        "theta",
+        "θ (…, {theta}) with its components in an order that the chart takes. DomainError where "
+        "there is none.",
+        None,
+        "(…, {theta})",
     ),
     _Function("jacobian", "coords", "coords", "∂θ/∂λ.", "jacobian", "(…, {theta}, {p})"),
     _Function(
@@ -195,6 +206,7 @@ def public_functions(record: Record) -> list[dict[str, object]]:
         "basis": ", ".join(str(b) for b in record.form.basis)
         + (f" with z = {record.form.standard}" if record.form.own else " with z = x"),
     }
+    given = given_keywords(chart)
     out: list[dict[str, object]] = []
     for f in _FUNCTIONS:
         if f.name in ("to_view", "view_field") and record.view is None:
@@ -204,16 +216,25 @@ def public_functions(record: Record) -> list[dict[str, object]]:
         equation = record[named] if named is not None else None
         doc = _docstring(says, equation, f.returns.format(**facts))
         arguments = [_annotated(a) for a in f.signature.split(", ")]
+        if given and "*" not in arguments:
+            arguments.append("*")
+        arguments += [f"{name}: ArrayLike" for name in given]
         out.append(
             {
                 "name": f.name,
                 "arguments": arguments,
                 "type": _RETURNS.get(f.name, "Array"),
                 "call": f.call,
+                "given": f".given({', '.join(given)})" if given else "",
                 "docstring": doc,
             }
         )
     return out
+
+
+def given_keywords(chart: Chart) -> list[str]:
+    """The keywords of a chart's constants, mangled where the code uses the name."""
+    return list(identifiers([c.name for c in chart.constants], _ARGUMENTS).values())
 
 
 def _annotated(argument: str) -> str:
@@ -224,6 +245,10 @@ def _annotated(argument: str) -> str:
     kind = _TYPES.get(name, "ArrayLike")
     return f"{name}: {kind} = {default}" if default else f"{name}: {kind}"
 
+
+_ARGUMENTS = frozenset(
+    "x coords theta out weights truth rng n start method tol max_iter rows given".split()
+)
 
 _TYPES = {
     "out": "Array | None",
