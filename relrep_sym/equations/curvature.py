@@ -7,11 +7,12 @@ program that gives, for adjoints ∂L/∂θ_i held fixed and a direction t in th
 
 the curvature term of a Hessian in the chart, one direction at a time. It costs a few times the
 chart's own program, so that a whole Hessian grows like P times the program's length. Targets of the
-program that are no entry of θ have no adjoint of their own.
+program that are no entry of θ have no adjoint of their own, unless they are said to be ``fed``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import sympy as sp
@@ -61,10 +62,11 @@ class Curvature:
         return all(r == 0 for r in self.results)
 
 
-def curvature(chart: Chart) -> Curvature:
-    """Derive the curvature term of a chart.
+def curvature(chart: Chart, fed: Iterable[Parameter] | None = None) -> Curvature:
+    """Derive the curvature term of a chart; ``fed`` are the targets that have an adjoint of their
+    own, by default the entries of θ. Constants do not move.
 
-    >>> from relrep_sym.declare.chart import relative
+    >>> from relrep_sym.declare.charts import relative
     >>> from relrep_sym.declare.model import mixture
     >>> model = mixture("normal", components=3, weights="1/3", scales=1)
     >>> found = curvature(relative(model, "mu", gap="square"))
@@ -82,7 +84,7 @@ def curvature(chart: Chart) -> Curvature:
         slopes[target] = [(s, sp.Integer(1) if rule == s else sp.diff(rule, s)) for s in read]
         moves[target] = _named(tangent(target.name), _along(slopes[target], moves), steps)
 
-    given = {p.symbol for p in chart.model.parameters}
+    given = {p.symbol for p in chart.model.parameters} if fed is None else set(fed)
     bars: dict[sp.Symbol, list[sp.Expr]] = {t: [] for t, _ in chart.program}
     bends: dict[sp.Symbol, list[sp.Expr]] = {s: [] for s in moves}
     for target, _ in reversed(chart.program):

@@ -188,11 +188,12 @@ class Point:
         if self.order is None:
             return differences, tuple(rows)
         whole = np.concatenate([differences, np.zeros_like(rows[0][:1])])
-        return self._in_place(whole), tuple(self._in_place(r) for r in rows)
+        return self.in_place(whole), tuple(self.in_place(r) for r in rows)
 
-    def _in_place(self, rows: Array) -> Array:
+    def in_place(self, rows: Array) -> Array:
         """Rows (K, B, …) by component, back in the model's order."""
-        assert self.order is not None
+        if self.order is None:
+            return rows
         order = self.order.reshape(*self.order.shape, *(1,) * (rows.ndim - 2))
         out = np.empty_like(rows)
         np.put_along_axis(out, np.broadcast_to(order, rows.shape), rows, axis=0)

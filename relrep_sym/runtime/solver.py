@@ -300,7 +300,7 @@ class Solver:
     def hessian(self, x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None) -> Array:
         """∂²/∂λ∂λ of the mean log-likelihood, exactly symmetric, (…, P, P)."""
         points = check.sample(x, self.form.support)
-        given, point = self.point(coords)
+        given, point = self._point(coords)
         share = check.sample_weights(weights, points.size)
         found = hessian(self.chart, given.rows, point, points, share)
         return found.reshape(*given.shape, *found.shape[1:])
@@ -344,7 +344,7 @@ class Solver:
 
     def averaged_hessian(self, coords: ArrayLike, truth: object) -> Array:
         """∂²/∂λ∂λ of E_q[log p(X | c(λ))], exactly symmetric, (…, P, P)."""
-        given, point = self.point(coords)
+        given, point = self._point(coords)
         density = self._truth(truth)
         if isinstance(density, Nodes):
             found = hessian(self.chart, given.rows, point, *density)

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from relrep_sym.declare.chart import Chart, chart, identity, relative
+from relrep_sym.declare.chart import Chart, identity
+from relrep_sym.declare.charts import relative
 from relrep_sym.declare.model import mixture
+from relrep_sym.declare.own_map import chart
 from relrep_sym.declare.symbols import Parameter
 from relrep_sym.equations.curvature import adjoint, curvature
 from tests.equations.test_program import CURVED, MAPS, TRIANGULAR, charts
