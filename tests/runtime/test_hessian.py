@@ -141,24 +141,21 @@ def test_at_a_stationary_point_it_is_the_models_pulled_back(chart, patterns):
     assert (chart == "relative") is not expected.any()
 
 
-def _normals(**patterns):
-    return rs.mixture("normal", components=3, **patterns)
-
-
 MADE = {
-    "softmax": lambda m=_normals(): rs.relative(m, "mu", gap="softplus") @ rs.softmax(m),
-    "stick": lambda m=_normals(scales="tied"): rs.relative(m, "mu") @ rs.stick_breaking(m),
-    "constant": lambda m=_normals(): rs.relative(m, "mu", gap="square", clearance="lam"),
-    "last weight given": lambda m=_normals(weights=[None, None, "1/4"]): rs.relative(m, "mu"),
-    "one weight given": lambda m=_normals(weights=[None, "1/4", None]): rs.identity(m),
-    "given and softmax": lambda m=_normals(weights=[None, "1/4", None], scales=1): rs.softmax(m),
+    "softmax": ({}, lambda m: rs.relative(m, "mu", gap="softplus") @ rs.softmax(m)),
+    "stick": ({"scales": "tied"}, lambda m: rs.relative(m, "mu") @ rs.stick_breaking(m)),
+    "constant": ({}, lambda m: rs.relative(m, "mu", gap="square", clearance="lam")),
+    "last weight given": ({"weights": [None, None, "1/4"]}, lambda m: rs.relative(m, "mu")),
+    "one weight given": ({"weights": [None, "1/4", None]}, rs.identity),
+    "given and softmax": ({"weights": [None, "1/4", None], "scales": 1}, rs.softmax),
 }
 
 
 @pytest.mark.parametrize("name", MADE)
 def test_charts_of_the_weights_and_constants(name):
     """Over a batch whose heaviest component changes, and with fixed weights: ∂s, and −I at home."""
-    chart = MADE[name]()
+    patterns, made = MADE[name]
+    chart = made(rs.mixture("normal", components=3, **patterns))
     module = rs.derive(chart.model, chart, name="made").compile()
     given = {"lam": 0.2} if module.CONSTANTS else {}
     rng = np.random.default_rng(6)
