@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 
 import mpmath
 import sympy as sp
@@ -15,7 +16,14 @@ Values = dict[str, mpmath.mpf]
 
 def number(rule: sp.Expr, values: Mapping[sp.Symbol, mpmath.mpf]) -> mpmath.mpf:
     symbols = sorted(rule.free_symbols, key=lambda s: (s.name, type(s).__name__))
-    return sp.lambdify(symbols, spelled_out(rule), "mpmath")(*(values[s] for s in symbols))
+    return _callable(rule, tuple(symbols))(*(values[s] for s in symbols))
+
+
+@cache
+def _callable(rule: sp.Expr, symbols: tuple[sp.Symbol, ...]) -> Callable[..., mpmath.mpf]:
+    apart = [sp.Dummy() for _ in symbols]  # a coordinate may be called like an entry of θ
+    plain = spelled_out(rule).xreplace(dict(zip(symbols, apart, strict=True)))
+    return sp.lambdify(apart, plain, "mpmath")
 
 
 def targets(chart: Chart, point: Mapping[str, object]) -> dict[sp.Symbol, mpmath.mpf]:
