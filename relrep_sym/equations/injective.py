@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import sympy as sp
+from sympy.codegen.cfunctions import expm1
 from sympy.core.sympify import _sympify
 
 from relrep_sym.declare.chart import Chart, Coordinate, Given
@@ -205,6 +206,7 @@ def _ordered(chart: Chart, role: str) -> bool:
         return False
     inside = _inside(chart)
     values = {t: e.xreplace(inside) for t, e in chart.every_value.items()}
+    found = [e.replace(expm1, lambda exponent: exponent) for e in found]  # a factor, of that sign
     signs = [e.xreplace({**inside, **values}) for e in found]
     return all(s.is_positive for s in signs) or all(s.is_negative for s in signs)
 
