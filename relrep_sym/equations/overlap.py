@@ -57,6 +57,9 @@ class Overlap:
     names: tuple[str, ...]
     order: int
 
+    def __reduce__(self) -> tuple[object, ...]:  # SymPy's rings do not pickle
+        return Overlap, (self.solved, self.names, self.order)
+
     # ------------------------------------------------------------------------- what is stated
 
     @property
