@@ -58,7 +58,18 @@ CASES: dict[str, tuple[Chart, dict[str, str], object, int]] = {
     "pair (1, 2), square gaps": (rs.relative(THREE, "mu", gap="square"), FIRST, "u", 2),
     "poisson": (rs.identity(COUNTS), RATES, "u", 4),
 }
-each = pytest.mark.parametrize("case", CASES)
+FEW = ("unit", "tied", "pair (1, 2) of three", "poisson")
+"""The cases of which all kinds are looked at by default; of the others the learning equations."""
+
+
+def pairs(*kinds: str) -> pytest.MarkDecorator:
+    """Cases and kinds of series; what is not looked at by default is marked slow."""
+    found = [
+        pytest.param(c, k, marks=[] if k == "averaged" or c in FEW else pytest.mark.slow)
+        for c in CASES
+        for k in kinds
+    ]
+    return pytest.mark.parametrize(("case", "of"), found)
 
 
 @cache
@@ -68,8 +79,7 @@ def expansion(case: str, of: str) -> rs.api.Expansion:  # type: ignore[name-defi
     return d.series(rs.view(chart, functions), overlap, order, of=of)  # type: ignore[arg-type]
 
 
-@each
-@pytest.mark.parametrize("of", ["averaged", "log_likelihood", "log_density"])
+@pairs("averaged", "log_likelihood", "log_density")
 def test_every_coefficient_is_the_oracles_to_thirty_digits(case: str, of: str) -> None:
     found = expansion(case, of).certify(digits=30).check()
     assert found.worst.error < 1e-30
@@ -77,7 +87,7 @@ def test_every_coefficient_is_the_oracles_to_thirty_digits(case: str, of: str) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["unit", "tied", "pair (1, 2) of three", "poisson"])
+@pytest.mark.parametrize("case", FEW)
 @pytest.mark.parametrize("of", ["averaged", "log_likelihood"])
 def test_coefficients_under_a_mixture_are_the_oracles_integrals(case: str, of: str) -> None:
     chart = CASES[case][0]
@@ -103,23 +113,23 @@ def test_a_wrong_coefficient_is_named() -> None:
 NORMAL = rs.truth("normal", weights=["1/3", "2/3"], means=[-1, "1/2"], scales=[1, "3/2"])
 POISSON = rs.truth("poisson", weights=["1/3", "2/3"], rates=[1, 2])
 POINTS = {
-    "v": 0.3, "w": 0.4, "s": 0.9, "u": 0.8, "t": 0.3, "c": 0.6, "a": 0.35, "m": -0.7,
+    "v": 0.4, "w": 0.9, "s": 0.9, "u": 0.8, "t": 0.3, "c": 0.6, "a": 0.35, "m": -0.7,
 }  # fmt: skip
 
 
-@each
-@pytest.mark.parametrize("of", ["averaged", "log_likelihood"])
+@pairs("averaged", "log_likelihood")
 def test_the_error_falls_with_the_power_that_is_left_out(case: str, of: str) -> None:
     e = expansion(case, of)
     q = POISSON if case == "poisson" else NORMAL
     point = {n: POINTS[n] for n in e._held}
     if case == "pair (1, 2), square gaps":
         point["m"] = 1.7  # to the right of the pair
-    found = e.measured(q, point, (0.04, 0.02, 0.01))
+    if case.startswith("free"):  # elsewhere the first term that is left out nearly vanishes
+        point |= {"v": 0.3, "w": 0.4}
+    found = e.measured(q, point, (0.08, 0.04, 0.02))
     assert found.remainders == tuple(r.remainder for r in e.rows)
     for slope, power in zip(found.slopes, found.remainders, strict=True):
-        assert abs(slope - power) < 0.4 or np.isnan(slope)
-    assert np.isfinite(found.slopes).any()
+        assert abs(slope - power) < 0.35
     assert "left out" in str(found)
 
 
@@ -183,8 +193,7 @@ def test_series_are_reached_from_the_equations_in_a_view() -> None:
     assert pickle.loads(pickle.dumps(d.series(seen, "u", 2))).rows == d.series(seen, "u", 2).rows
 
 
-@each
-@pytest.mark.parametrize("of", ["averaged", "log_likelihood", "log_density"])
+@pairs("averaged", "log_likelihood", "log_density")
 def test_latex_is_labelled_and_says_how_far_it_holds(case: str, of: str) -> None:
     e = expansion(case, of)
     text = e.latex()
@@ -204,7 +213,7 @@ def test_latex_compiles(tmp_path: object) -> None:
 
     folder = Path(str(tmp_path))
     kinds = ("averaged", "log_likelihood", "log_density")
-    body = "\n".join(expansion(c, of).latex() for c in CASES for of in kinds)
+    body = "\n".join(expansion(c, of).latex() for c in FEW for of in kinds)
     body = body.replace(r"\label{", r"%\label{")
     head = r"\documentclass{article}\usepackage{amsmath}\allowdisplaybreaks\begin{document}"
     (folder / "all.tex").write_text(f"{head}\n{body}\\end{{document}}\n")

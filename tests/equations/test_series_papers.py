@@ -153,4 +153,4 @@ def test_what_is_printed_as_exact_is_not() -> None:
     first, second = np.exp(-(1.25**2) / 2), np.exp(-(2.25**2) / 2)
     assert exact == pytest.approx((first - second) / (first / 4 + 3 * second / 4))
     assert exact == pytest.approx(2.1724, abs=1e-4)
-    assert printed == pytest.approx(2.25)
+    assert printed == 117 / 64
