@@ -10,6 +10,8 @@ that du/dt is wrong at u = 0. What is printed is called exact, but is this trunc
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import sympy as sp
@@ -42,6 +44,7 @@ PRINTED_RATES = {
 """dv/dt, du/dt, dw/dt as printed, with η = 1."""
 
 
+@cache
 def own_gradient() -> dict[str, sp.Expr]:
     """∂l/∂v, ∂l/∂u, ∂l/∂w of the derived log-density, with its O(u⁴) dropped."""
     (row,) = D.series(SEEN, "u", order=4, of="log_density").rows
@@ -49,6 +52,7 @@ def own_gradient() -> dict[str, sp.Expr]:
     return {s.name: sp.expand(whole.diff(s)) for s in (v, u, w)}
 
 
+@cache
 def own_rate(name: str) -> dict[int, sp.Expr]:
     """The derived rate at one x: M_n = (x − w)ⁿ."""
     rows = {r.name: r for r in D.averaged_in(SEEN).series("u", order=4).rows}
