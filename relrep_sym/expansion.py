@@ -19,7 +19,7 @@ import sympy as sp
 from relrep_sym.declare.parser import number
 from relrep_sym.emit import latex
 from relrep_sym.equations.equation import Equation
-from relrep_sym.equations.nodes import Expectation, LogSumExp, Responsibility
+from relrep_sym.equations.nodes import Expectation, LogSumExp
 from relrep_sym.equations.series import Moment, Row, Series
 from relrep_sym.equations.series_lines import series_lines, validity
 from relrep_sym.errors import DataError, DeclarationError, DomainError, problem
@@ -92,6 +92,9 @@ class Expansion:
 
     derivation: Derivation
     series: Series
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Expansion, (self.derivation, self.series)
 
     # ------------------------------------------------------------------------- SymPy and LaTeX
 
@@ -316,41 +319,51 @@ class Expansion:
         self, point: Mapping[str, float], nodes: np.ndarray, weights: np.ndarray
     ) -> np.ndarray:
         """The rows at numbers, expectations summed over the nodes."""
-        values = {s: point[s.name] for s in self.series.view.symbols}
-        if self.series.truth is not None and self.series.truth.symbols:
-            names = ", ".join(s.name for s in self.series.truth.symbols)
+        series = self.series
+        if series.truth is not None and series.truth.symbols:
+            names = ", ".join(s.name for s in series.truth.symbols)
             raise DataError(problem("the series' truth has symbols", names, "a truth in numbers"))
-        x = self.series.overlap.family.x
-        log_density, posteriors = self._limit_at(values, nodes)
-        centre = float(self.series.centre.subs(values))
-        out = []
-        for row in self.rows:
-            total = sp.Add(*(self.series.whole(n, c) for n, c in row.coefficients.items()))
-            means = {m: float(weights @ (nodes - centre) ** m.power) for m in total.atoms(Moment)}
-            for e in total.atoms(Expectation):
-                inner = e.args[0]
-                marks = {r: sp.Dummy() for r in inner.atoms(Responsibility, LogSumExp)}
-                arguments = [x, *marks.values()]
-                body = inner.xreplace(marks).subs(values)
-                columns = [
-                    posteriors[r.component - 1] if isinstance(r, Responsibility) else log_density
-                    for r in marks
-                ]
-                kernel = sp.lambdify(arguments, body, modules=["scipy", "numpy"])
-                means[e] = float(weights @ (kernel(nodes, *columns) * np.ones_like(nodes)))
-            out.append(float(total.xreplace(means).subs(values)))
-        return np.array(out)
-
-    def _limit_at(
-        self, values: Mapping[sp.Symbol, float], nodes: np.ndarray
-    ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """log p_0 and the posteriors of its groups at the nodes."""
-        x = self.series.overlap.family.x
-        logs = []
-        for e in self.series.overlap.log_weighted:
-            kernel = sp.lambdify([x], e.subs(values), modules=["scipy", "numpy"])
-            logs.append(kernel(nodes) * np.ones_like(nodes))
-        top = np.max(logs, axis=0)
-        parts = [np.exp(v - top) for v in logs]
+        values = [point[n] for n in series.view.names]
+        ones = np.ones_like(nodes)
+        centre, logs, inner, rows = self._kernels
+        given = [f(nodes, *values) * ones for f in logs]
+        top = np.max(given, axis=0)
+        parts = [np.exp(v - top) for v in given]
         total = np.sum(parts, axis=0)
-        return top + np.log(total), [p / total for p in parts]
+        columns = [top + np.log(total), *(p / total for p in parts)]
+        shifted = nodes - centre(*values)
+        means = [weights @ shifted**m.power for m in self._means[0]]
+        means += [weights @ (f(nodes, *columns, *values) * ones) for f in inner]
+        return np.array([float(f(*means, *values)) for f in rows])
+
+    @cached_property
+    def _means(self) -> tuple[list[Moment], list[Expectation]]:
+        """The moments and the other expectations in the rows."""
+        whole = [c for r in self.rows for c in r.coefficients.values()]
+        nodes = {e for c in whole for e in c.atoms(Expectation)}
+        return list(self.moments), sorted(nodes, key=sp.default_sort_key)
+
+    @cached_property
+    def _kernels(self) -> tuple[Any, list[Any], list[Any], list[Any]]:
+        """Functions of numbers: the centre, log-weighted densities, summands of means, rows."""
+        series, symbols = self.series, list(self.series.view.symbols)
+        overlap, x = series.overlap, series.overlap.family.x
+        posteriors = {r: sp.Dummy() for r in overlap.responsibilities}
+        limit = sp.Dummy()
+        marks = posteriors | {LogSumExp(*overlap.log_weighted): limit}
+        moments, expectations = self._means
+        held = {m: sp.Dummy() for m in (*moments, *expectations)}
+        columns = [x, limit, *posteriors.values(), *symbols]
+        totals = [
+            sp.Add(*(series.whole(n, c) for n, c in row.coefficients.items())) for row in self.rows
+        ]
+        return (
+            _function(symbols, series.centre),
+            [_function([x, *symbols], e) for e in overlap.log_weighted],
+            [_function(columns, e.args[0].xreplace(marks)) for e in expectations],
+            [_function([*held.values(), *symbols], t.xreplace(held)) for t in totals],
+        )
+
+
+def _function(arguments: Sequence[sp.Symbol], expression: sp.Expr) -> Any:
+    return sp.lambdify(list(arguments), expression, modules=["scipy", "numpy"], dummify=True)

@@ -16,8 +16,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
-from math import factorial
 
 import sympy as sp
 from sympy.polys.constructor import construct_domain
@@ -26,7 +24,7 @@ from sympy.polys.rings import PolyRing
 from relrep_sym.declare.family import Family
 from relrep_sym.equations.factored import Factors, common_factor
 from relrep_sym.equations.nodes import Responsibility
-from relrep_sym.equations.taylor import Quotient, taylor
+from relrep_sym.equations.taylor import Quotient, derivatives, taylor
 from relrep_sym.equations.truncated import Coefficient, Truncated, exponential, logarithm
 from relrep_sym.equations.view_inverse import Solved
 from relrep_sym.errors import DerivationError, problem
@@ -56,6 +54,9 @@ class Overlap:
     solved: Solved
     names: tuple[str, ...]
     order: int
+
+    def __reduce__(self) -> tuple[object, ...]:  # SymPy's rings do not pickle
+        return Overlap, (self.solved, self.names, self.order)
 
     # ------------------------------------------------------------------------- what is stated
 
@@ -160,7 +161,7 @@ class Overlap:
         for g in self.groups:
             moving = self._moving(g)
             found = {}
-            for alpha, slope in _derivatives(self.family, moving, self.order).items():
+            for alpha, slope in derivatives(self.family, moving, self.order).items():
                 at = dict(zip(self.family.symbols, g.parameters, strict=True))
                 at[self.family.x] = y + self.centre
                 value = slope.xreplace(at)
@@ -371,31 +372,6 @@ class Overlap:
     def responsibilities(self) -> tuple[Responsibility, ...]:
         """r_g as nodes."""
         return tuple(Responsibility(g + 1, *self.log_weighted) for g in range(len(self.groups)))
-
-
-def _derivatives(
-    family: Family, moving: Sequence[int], order: int
-) -> dict[tuple[int, ...], sp.Expr]:
-    """∂^α log f/∂φ^α / α! for 1 ≤ |α| ≤ order, each parameter to its own bound; zeros left out."""
-    out: dict[tuple[int, ...], sp.Expr] = {}
-    known = {(0,) * len(moving): family.log_density}
-    for alpha in product(*(range(n + 1) for n in moving)):
-        if not 1 <= sum(alpha) <= order:
-            continue
-        last = max(i for i, n in enumerate(alpha) if n)
-        before = tuple(n - (i == last) for i, n in enumerate(alpha))
-        value = known.get(before)
-        if value is None:
-            continue
-        slope = sp.expand(value.diff(family.symbols[last]))
-        if slope == 0:
-            continue
-        known[alpha] = slope
-        factorials = 1
-        for n in alpha:
-            factorials *= factorial(n)
-        out[alpha] = slope / factorials
-    return out
 
 
 def _monomial(steps: Sequence[Truncated], alpha: Sequence[int], end: int) -> Truncated | None:

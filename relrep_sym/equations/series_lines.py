@@ -88,7 +88,9 @@ def _shown(series: Series, term: sp.Expr) -> sp.Expr:
         node: _posterior(group)
         for node, group in zip(series.overlap.responsibilities, series.overlap.groups, strict=True)
     }
-    named = term.xreplace(names).replace(sp.loggamma, lambda a: sp.log(sp.factorial(a - 1)))
+    named = term.xreplace(names)
+    if series.overlap.family.support == "integers":
+        named = named.replace(sp.loggamma, lambda a: sp.log(sp.factorial(a - 1)))
     factors = sp.Mul.make_args(named)
     sums = [f for f in factors if f.is_Add and f.has(Moment, Expectation, series.overlap.family.x)]
     if len(sums) != 1 or series.of == "log_density" or named.has(LogSumExp):

@@ -6,17 +6,19 @@ In: a SymPy expression that is rational in the symbol, or analytic at zero. Out:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from math import factorial
 
 import sympy as sp
 
+from relrep_sym.declare.family import Family
 from relrep_sym.equations.truncated import Coefficient, Truncated
 from relrep_sym.errors import DerivationError, problem
 
-__all__ = ["Quotient", "taylor"]
+__all__ = ["Quotient", "derivatives", "taylor"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,31 @@ def taylor(expression: sp.Expr, at: sp.Symbol, end: int, what: str) -> Quotient:
         slope = slope.diff(at)
     skip = _zeros(terms)
     return Quotient(skip, tuple(terms[skip:]), (sp.Integer(1),), end - skip)
+
+
+def derivatives(
+    family: Family, moving: Sequence[int], order: int
+) -> dict[tuple[int, ...], sp.Expr]:
+    """∂^α log f/∂φ^α / α! for 1 ≤ |α| ≤ order, each parameter to its own bound; zeros left out."""
+    out: dict[tuple[int, ...], sp.Expr] = {}
+    known = {(0,) * len(moving): family.log_density}
+    for alpha in product(*(range(n + 1) for n in moving)):
+        if not 1 <= sum(alpha) <= order:
+            continue
+        last = max(i for i, n in enumerate(alpha) if n)
+        before = tuple(n - (i == last) for i, n in enumerate(alpha))
+        value = known.get(before)
+        if value is None:
+            continue
+        slope = sp.expand(value.diff(family.symbols[last]))
+        if slope == 0:
+            continue
+        known[alpha] = slope
+        factorials = 1
+        for n in alpha:
+            factorials *= factorial(n)
+        out[alpha] = slope / factorials
+    return out
 
 
 def _zeros(terms: list[sp.Expr]) -> int:
