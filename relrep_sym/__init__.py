@@ -19,6 +19,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from relrep_sym import plot
     from relrep_sym.api import Derivation, derive, nodes
     from relrep_sym.declare.chart import Chart, chart, identity, log, relative
     from relrep_sym.declare.model import Mixture, mixture
@@ -41,6 +42,7 @@ _HOME = {
     "log": "declare.chart",
     "mixture": "declare.model",
     "nodes": "api",
+    "plot": "plot",
     "relative": "declare.chart",
     "truth": "declare.truth",
     "view": "declare.view",
@@ -59,6 +61,7 @@ __all__ = [
     "log",
     "mixture",
     "nodes",
+    "plot",
     "relative",
     "truth",
     "view",
@@ -69,7 +72,9 @@ def __getattr__(name: str) -> Any:
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    value = importlib.import_module(f"{__name__}.{home}")
+    if home != name:  # else the module itself is the public name
+        value = getattr(value, name)
     globals()[name] = value
     return value
 
