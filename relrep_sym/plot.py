@@ -40,12 +40,12 @@ def field(
     ax: Axes | None = None,
     **options: Any,
 ) -> Axes:
-    """The field's two components over x and y, the other coordinates held at ``at``.
+    r"""The field's two components over x and y, the other coordinates held at ``at``.
 
     Shading is the logarithm of the speed in the two coordinates. Where the other coordinates would
     move too, this is a section through the field, not a flow. Points outside the chart's domain or
-    the model's stay empty, and an end of a domain inside the picture, such as Δ = 0 where components
-    merge, is drawn as a line.
+    the model's stay empty, and an end of a domain in the picture, such as Δ = 0 where components
+    merge, is a dashed line.
 
     Args:
         model: a Derivation, or its module.
@@ -66,9 +66,12 @@ def field(
     >>> model = rs.mixture("normal", components=2, scales=1)
     >>> d = rs.derive(model, rs.relative(model, "mu"))
     >>> q = rs.truth("normal", weights=["1/2", "1/2"], means=[-1, 1], scales=1)
-    >>> ax = rs.plot.field(d, q, "mu_1", "Delta_1", {"pi_1": 0.5}, xlim=(-3, 3), ylim=(0, 4), n=9)
+    >>> import matplotlib.pyplot as plt
+    >>> figure, axes = plt.subplots()
+    >>> ax = rs.plot.field(d, q, "mu_1", "Delta_1", {"pi_1": 0.5}, xlim=(-3, 3), ylim=(0, 4), n=9,
+    ...                    ax=axes)
     >>> ax.get_xlabel(), ax.get_ylabel()
-    ('$\\\\mu_1$', '$\\\\Delta_1$')
+    ('$\\mu_1$', '$\\Delta_1$')
     """
     module = _module(model)
     names = tuple(module.COORDINATES)
@@ -91,21 +94,22 @@ def field(
     speed = np.hypot(u, v)
 
     axes = _axes(ax)
-    with np.errstate(divide="ignore"):
-        shade = np.log10(np.where(speed > 0, speed, np.nan))
-    axes.pcolormesh(
-        across, along, shade, shading="gouraud" if np.isfinite(shade).all() else "nearest",
-        cmap="Blues", alpha=0.55, zorder=0, rasterized=True, linewidth=0,
-    )  # fmt: skip
+    _shade(axes, across, along, speed)
+    drawn: dict[str, Any]
     if style == "stream":
-        drawn = {"color": _INK, "linewidth": 0.7, "arrowsize": 0.8, "density": 1.1} | options
+        drawn: dict[str, Any] = {
+            "color": _INK,
+            "linewidth": 0.7,
+            "arrowsize": 0.8,
+            "density": 1.1,
+        } | options
         axes.streamplot(across, along, np.ma.masked_invalid(u), np.ma.masked_invalid(v), **drawn)
     else:
-        step = max(1, n // 21)
+        step = max(1, n // 20)
         thin = (slice(step // 2, None, step),) * 2
         with np.errstate(invalid="ignore", divide="ignore"):
             arrows = (across[thin[0]], along[thin[0]], (u / speed)[thin], (v / speed)[thin])
-        drawn = {"color": _INK, "pivot": "mid", "width": 0.003, "scale": 30} | options
+        drawn = {"color": _INK, "pivot": "mid", "width": 0.0035, "scale": 26} | options
         axes.quiver(*arrows, **drawn)
     _dress(axes, module, x, y)
     axes.set(xlim=(across[0], across[-1]), ylim=(along[0], along[-1]))
@@ -117,7 +121,7 @@ def trajectories(
     model: Any,
     x: str,
     y: str,
-    paths: ArrayLike | None = None,
+    paths: ArrayLike | tuple[ArrayLike, Sequence[Any]] | None = None,
     *,
     truth: object = None,
     start: ArrayLike | None = None,
@@ -129,12 +133,13 @@ def trajectories(
     """Trajectories over two coordinates, or two of a view's functions.
 
     A ring is a start, a dot an end; a cross is where a member was stopped. Drawn is what ``flow``
-    returned, (…, T, P), given as ``paths``; or a flow from ``start`` under ``truth`` at ``times``.
+    returned, (…, T, P), or with ``full_output=True`` (array, stops), as ``paths``; or a flow from
+    ``start`` under ``truth`` at ``times``.
 
     Args:
         model: a Derivation, or its module.
         x, y: names of two coordinates, or of two functions of the module's view.
-        paths: coordinates (…, T, P), NaN where a member was stopped.
+        paths: coordinates (…, T, P), NaN where a member was stopped; or (these, stops).
         truth, start, times, field: of a flow, where no paths are given.
         ax: where to draw; by default on the current Axes.
         **options: go on to ``Axes.plot``.
@@ -144,9 +149,11 @@ def trajectories(
     >>> import relrep_sym as rs
     >>> d = rs.derive(rs.mixture("normal", components=2, scales=1))
     >>> q = rs.truth("normal", weights=["1/2", "1/2"], means=[-1, 1], scales=1)
+    >>> import matplotlib.pyplot as plt
+    >>> figure, axes = plt.subplots()
     >>> ax = rs.plot.trajectories(d, "mu_1", "mu_2", truth=q, start=[[0.5, 0, 1], [0.5, 1, 2]],
-    ...                           times=[0.0, 0.5, 1.0])
-    >>> len(ax.lines)
+    ...                           times=[0.0, 0.5, 1.0], ax=axes)
+    >>> len(ax.lines)  # of each a path, a ring and a dot
     6
     """
     module = _module(model)
@@ -154,27 +161,31 @@ def trajectories(
         if truth is None or start is None or times is None:
             right = "paths, or truth=, start= and times="
             raise DataError(problem("there is nothing to draw", "no paths", right))
-        paths, _ = module.flow(start, truth, times, field, full_output=True)
+        paths = module.flow(start, truth, times, field, full_output=True)
     elif not (truth is None and start is None and times is None):
         raise DataError(problem("paths and a flow were given", "both", "one of them"))
-    array = np.asarray(paths, dtype=float)
+    paths, stops = paths if isinstance(paths, tuple) else (paths, [])
+    array = np.array(paths, dtype=float)
     names = tuple(module.COORDINATES)
     if array.ndim < 2 or array.shape[-1] != len(names):
         right = f"shape (…, T, {len(names)}), as flow returns them"
         raise DataError(problem("paths has the wrong shape", f"shape {array.shape}", right))
+    for stop in stops:  # where it was stopped follows its last known point
+        path = array[stop.member]
+        path[np.flatnonzero(np.isnan(path).any(axis=1))[:1]] = stop.coords
     seen = _seen(module, array.reshape(-1, *array.shape[-2:]), (x, y))
     axes = _axes(ax)
-    drawn = {"color": _LINE, "linewidth": 1.1, "solid_capstyle": "round"} | options
-    for path in seen:
+    drawn: dict[str, Any] = {"color": _LINE, "linewidth": 1.1, "solid_capstyle": "round"} | options
+    halted = {_number(stop.member, array.shape[:-2]) for stop in stops}
+    for n, path in enumerate(seen):
         axes.plot(path[:, 0], path[:, 1], **drawn)
         known = np.flatnonzero(np.isfinite(path).all(axis=1))
         if not len(known):
             continue
         first, last = path[known[0]], path[known[-1]]
-        ink = {"color": drawn["color"], "linestyle": "none", "zorder": 3}
+        ink: dict[str, Any] = {"color": drawn["color"], "linestyle": "none", "zorder": 3}
         axes.plot(*first, marker="o", markersize=4.5, markerfacecolor="white", **ink)
-        whole = known[-1] == len(path) - 1
-        if whole:
+        if known[-1] == len(path) - 1 and len(known) == len(path) and n not in halted:
             axes.plot(*last, marker="o", markersize=4.0, **ink)
         else:
             axes.plot(*last, marker="x", markersize=5.5, markeredgewidth=1.4, **ink)
@@ -247,6 +258,10 @@ def _where_it_exists(module: Any, kernel: str, coords: Any, truth: object) -> An
     return out.reshape(coords.shape)
 
 
+def _number(member: tuple[int, ...], shape: tuple[int, ...]) -> int:
+    return int(np.ravel_multi_index(member, shape)) if shape else 0
+
+
 def _seen(module: Any, paths: Any, pair: tuple[str, str]) -> Any:
     """Two columns of paths (M, T, P): of the coordinates, or of the view."""
     names = tuple(module.COORDINATES)
@@ -272,6 +287,21 @@ def _axes(ax: Axes | None) -> Axes:
         right = "pip install 'relrep_sym[plot]'"
         raise NotInstalledError(problem("pictures need matplotlib", "none", right)) from None
     return plt.gca() if ax is None else ax
+
+
+def _shade(axes: Axes, across: Any, along: Any, speed: Any) -> None:
+    """The logarithm of the speed, from its second to its ninety-eighth percentile."""
+    known = np.log10(speed[np.isfinite(speed) & (speed > 0)])
+    low, high = np.percentile(known, [2, 98]) if known.size else (0.0, 1.0)
+    with np.errstate(divide="ignore"):
+        shade = np.ma.masked_invalid(np.log10(np.where(speed > 0, speed, 10.0**low)))
+    shade.mask |= ~np.isfinite(speed)
+    half = 0.5 * (across[1] - across[0]), 0.5 * (along[1] - along[0])
+    axes.imshow(
+        shade, origin="lower", aspect="auto", interpolation="bilinear", cmap="Blues", alpha=0.5,
+        vmin=low - 0.2 * (high - low), vmax=high + 0.6 * (high - low) + 1e-9, zorder=0,
+        extent=(across[0] - half[0], across[-1] + half[0], along[0] - half[1], along[-1] + half[1]),
+    )  # fmt: skip
 
 
 def _dress(axes: Axes, module: Any, x: str, y: str) -> None:

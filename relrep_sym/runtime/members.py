@@ -231,7 +231,7 @@ class Members:
         return self._failures.get(m, rough)
 
     def heading(self, m: int, values: Array, velocity: Array, end: float) -> tuple[str, str]:
-        """What a member that cannot be followed further is about to leave, or what is in its way."""
+        """What a member that cannot be followed is about to leave, or what is in its way."""
         for soon in 10.0 ** np.arange(-13.0, -5.0) * end:
             ahead = values + soon * velocity
             if self.margin(ahead, m) < 0:
