@@ -97,12 +97,7 @@ def field(
     _shade(axes, across, along, speed)
     drawn: dict[str, Any]
     if style == "stream":
-        drawn: dict[str, Any] = {
-            "color": _INK,
-            "linewidth": 0.7,
-            "arrowsize": 0.8,
-            "density": 1.1,
-        } | options
+        drawn = {"color": _INK, "linewidth": 0.7, "arrowsize": 0.8, "density": 1.1} | options
         axes.streamplot(across, along, np.ma.masked_invalid(u), np.ma.masked_invalid(v), **drawn)
     else:
         step = max(1, n // 20)
