@@ -95,16 +95,15 @@ def field(
 
     axes = _axes(ax)
     _shade(axes, across, along, speed)
-    drawn: dict[str, Any]
     if style == "stream":
-        drawn = {"color": _INK, "linewidth": 0.7, "arrowsize": 0.8, "density": 1.1} | options
+        drawn = _with(options, color=_INK, linewidth=0.7, arrowsize=0.8, density=1.1)
         axes.streamplot(across, along, np.ma.masked_invalid(u), np.ma.masked_invalid(v), **drawn)
     else:
         step = max(1, n // 20)
         thin = (slice(step // 2, None, step),) * 2
         with np.errstate(invalid="ignore", divide="ignore"):
             arrows = (across[thin[0]], along[thin[0]], (u / speed)[thin], (v / speed)[thin])
-        drawn = {"color": _INK, "pivot": "mid", "width": 0.0035, "scale": 26} | options
+        drawn = _with(options, color=_INK, pivot="mid", width=0.0035, scale=26)
         axes.quiver(*arrows, **drawn)
     _dress(axes, module, x, y)
     axes.set(xlim=(across[0], across[-1]), ylim=(along[0], along[-1]))
@@ -273,6 +272,11 @@ def _seen(module: Any, paths: Any, pair: tuple[str, str]) -> Any:
 
 
 # ------------------------------------------------------------------------------- how it looks
+
+
+def _with(options: dict[str, Any], **usual: Any) -> dict[str, Any]:
+    """What is usual, unless it was asked for otherwise."""
+    return usual | options
 
 
 def _axes(ax: Axes | None) -> Axes:
