@@ -19,6 +19,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from relrep_sym import plot
     from relrep_sym.api import Derivation, derive, nodes
     from relrep_sym.declare.chart import Chart, identity
     from relrep_sym.declare.charts import affine, log, relative
@@ -70,6 +71,7 @@ _HOME = {
     "log": "declare.charts",
     "mixture": "declare.model",
     "nodes": "api",
+    "plot": "plot",
     "relative": "declare.charts",
     "softmax": "declare.weight_charts",
     "stick_breaking": "declare.weight_charts",
@@ -103,6 +105,7 @@ __all__ = [
     "log",
     "mixture",
     "nodes",
+    "plot",
     "relative",
     "softmax",
     "stick_breaking",
@@ -115,7 +118,9 @@ def __getattr__(name: str) -> Any:
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    value = importlib.import_module(f"{__name__}.{home}")
+    if home != name:  # else the module itself is the public name
+        value = getattr(value, name)
     globals()[name] = value
     return value
 
