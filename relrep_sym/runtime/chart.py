@@ -58,5 +58,5 @@ class Chart(NamedTuple):
     sampler: str | None
     reference: int | None
     why: dict[str, str]
-    bend: Callable[..., Sequence[Array]] | None = None
+    bend: Callable[..., Sequence[Array | float]] | None = None
     view_names: tuple[str, ...] = ()

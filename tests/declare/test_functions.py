@@ -1,4 +1,4 @@
-"""softplus, logistic, their inverse and the log of a sum: values and derivatives at the extremes."""
+"""softplus, logistic, their inverse, the log of a sum: values and slopes at the extremes."""
 
 from __future__ import annotations
 
