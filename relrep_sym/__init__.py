@@ -25,17 +25,21 @@ if TYPE_CHECKING:
     from relrep_sym.declare.truth import Truth, truth
     from relrep_sym.declare.view import View, view
     from relrep_sym.errors import RelrepError
+    from relrep_sym.identities import E, Verdict, check
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Chart": "declare.chart",
     "Derivation": "api",
+    "E": "identities",
     "Mixture": "declare.model",
     "RelrepError": "errors",
     "Truth": "declare.truth",
+    "Verdict": "identities",
     "View": "declare.view",
     "chart": "declare.chart",
+    "check": "identities",
     "derive": "api",
     "identity": "declare.chart",
     "log": "declare.chart",
@@ -49,11 +53,14 @@ _HOME = {
 __all__ = [
     "Chart",
     "Derivation",
+    "E",
     "Mixture",
     "RelrepError",
     "Truth",
+    "Verdict",
     "View",
     "chart",
+    "check",
     "derive",
     "identity",
     "log",

@@ -348,7 +348,7 @@ class Calculus:
         return sorted(found, key=lambda a: a.name)
 
     def _of_mixture(self, body: sp.Expr, law: Law) -> Linear:
-        """E_p[g] = Σ π_k E_k[g] and E_p[r_k g] = π_k E_k[g]; two posteriors are left as they are."""
+        """E_p[g] = Σ π_k E_k[g], E_p[r_k g] = π_k E_k[g]; two posteriors stay as they are."""
         present = self._posteriors_in(body, law)
         if any(self._powers(body).values()):
             return {(law.name, 0, body): sp.Integer(1)}
