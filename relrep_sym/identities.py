@@ -20,7 +20,7 @@ refuted at pi_1 = ..., s = ...
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import mpmath
@@ -29,15 +29,17 @@ import sympy as sp
 from relrep_sym.declare.chart import Chart, identity
 from relrep_sym.declare.identity import Scope
 from relrep_sym.declare.model import Mixture
-from relrep_sym.declare.nodes import At, Atom, Expected, Slope
+from relrep_sym.declare.nodes import At, Atom, Expected, Slope, density_symbol
+from relrep_sym.declare.parser import check_name, expression
 from relrep_sym.declare.truth import Truth
 from relrep_sym.emit.typeset import tex
 from relrep_sym.equations.prove import Proof, prove
+from relrep_sym.equations.rewrite import rewritten
 from relrep_sym.errors import CertificateError, DeclarationError, RelrepError, problem
 from relrep_sym.evaluate import Evaluation, Evaluator, Place
 from relrep_sym.scatter import places
 
-__all__ = ["Counterexample", "Verdict", "check"]
+__all__ = ["Counterexample", "E", "Verdict", "check"]
 
 SLACK = 5
 """Equal: so many digits fewer than the means have."""
@@ -237,7 +239,7 @@ class _Check:
         return replace(out, status="verified", points=found, digits=digits, reason=reason)
 
     def _judge(self, place: Place) -> tuple[str, float]:
-        """Whether the sides are equal or different at a place, and to how many digits they agree."""
+        """Whether the sides are equal or different at a place, and the digits that agree."""
         self.evaluator.seconds = max(1.0, self.deadline - time.monotonic())
         a, b = self.evaluator.at(place, self.sides)
         difference, scale = abs(a.value - b.value), a.scale + b.scale
@@ -268,4 +270,71 @@ def _digits(found: Evaluation) -> str:
     if abs(found.value) <= 10 * error:
         return "0"
     sure = int(mpmath.log10(abs(found.value) / error))
-    return str(mpmath.nstr(found.value, max(1, min(SHOWN, sure))))
+    return str(mpmath.nstr(found.value, max(1, min(SHOWN, sure)), strip_zeros=False))
+
+
+class E(Expected):
+    r"""The mean of an expression under a density, as a SymPy object.
+
+    ``under`` is ``"truth"``, ``"model"`` or the number of a component of the model; the expression
+    is a text of the plain language or in SymPy, its names those of :func:`check`. Means add and
+    multiply as SymPy expressions do, and :func:`check` takes what comes of it. What a name depends
+    on only a model says: :meth:`rewrite_by` and :func:`check` are given one, and ``diff`` is
+    recorded, to be done there.
+
+    >>> import relrep_sym as rs
+    >>> model = rs.mixture("normal", components=3)
+    >>> mean = rs.E("r_2*(x - mu_2)", under="model")
+    >>> mean.rewrite_by("linearity", model=model)
+    -mu_2*E_p[r_2] + E_p[r_2*x]
+    >>> rs.E.rewrite(_, "balance", model=model)
+    -mu_2*pi_2 + pi_2*E_2[x]
+    """
+
+    def __new__(cls, expr: object, under: object = "truth") -> E:
+        """The mean of ``expr``."""
+        density = under if isinstance(under, sp.Symbol) else density_symbol(under)
+        inner = expr
+        if isinstance(expr, str):
+            inner = expression(expr, _AnyName(), where="the expression of a mean")
+        return super().__new__(cls, inner, density)
+
+    def rewrite_by(
+        self,
+        rule: str,
+        *,
+        model: Mixture | None = None,
+        chart: Chart | None = None,
+        truth: Truth | None = None,
+    ) -> sp.Expr:
+        """An equal expression by a rule: derivative, linearity, balance, moments, stein, parts."""
+        return E.rewrite(self, rule, model=model, chart=chart, truth=truth)
+
+    @staticmethod
+    def rewrite(
+        expr: object,
+        rule: str,
+        *,
+        model: Mixture | None = None,
+        chart: Chart | None = None,
+        truth: Truth | None = None,
+    ) -> sp.Expr:
+        """A rule applied to every mean in an expression, or a text as :func:`check` takes it."""
+        scope = _scope(model, chart, truth, None)
+        return rewritten(scope, scope.read(expr, "the expression"), rule)
+
+
+class _AnyName(Mapping[str, sp.Symbol]):
+    """Every well-formed name is a symbol, to be known when a model is."""
+
+    def __getitem__(self, name: str) -> sp.Symbol:
+        return sp.Symbol(check_name(name, kind="symbol"))
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0

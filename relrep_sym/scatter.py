@@ -113,7 +113,7 @@ def _inside(scope: Scope, values: dict[sp.Symbol, sp.Rational]) -> bool:
     theta = {t: e.xreplace(values) for t, e in scope.theta.items()}
     model = scope.model
     weights = [w.xreplace(theta) for w in model.weight_expressions]
-    if any(not 1e-9 < float(w) for w in weights):
+    if any(not float(w) > 1e-9 for w in weights):
         return False
     for p in model.family.parameters:
         found = [float(_sympify(v).xreplace(theta)) for v in model.component(p.name)]

@@ -6,6 +6,7 @@ fewer and fewer means. The rules, by the name under which a user applies them:
 - ``derivative``: ∂r_k = r_k (s_k − Σ_j r_j s_j) with s_k = ∂ log(π_k f_k), ∂ log p = Σ_j r_j s_j;
   under a density that moves, ∂E_p[g] = E_p[∂g + g ∂ log p];
 - ``posterior``: f_k = r_k p/π_k, log r_k = log(π_k f_k) − log p, Σ_k r_k = 1;
+- ``density``: log p of a single component as it is declared;
 - ``linearity``: E[a g + b h] = a E[g] + b E[h] for what does not depend on x;
 - ``balance``: E_p[r_k g] = π_k E_k[g], so that E_p[r_k] = π_k; and E_p[g q/p] = E_q[g];
 - ``moments``: E_k[x^m] in closed form, by recursion from the next rule;
@@ -111,7 +112,7 @@ class Calculus:
         laws = self.laws.values()
         return frozenset({self.scope.x, *(a for w in laws for a in (w.log, *w.posteriors))})
 
-    def _law(self, density: sp.Symbol) -> tuple[Law, int]:
+    def law(self, density: sp.Symbol) -> tuple[Law, int]:
         """The law of a density's symbol, and its component from one; 0 is the mixture."""
         name, _, number = density.name.partition("_")
         return self.laws[name], int(number or 0)
@@ -203,7 +204,7 @@ class Calculus:
         if variable == self.scope.x:
             return sp.Integer(0)
         inner, density = mean.args
-        law, k = self._law(density)
+        law, k = self.law(density)
         if entry and law.name == "p":
             law = self.laws["theta"]
         if k:
@@ -226,8 +227,10 @@ class Calculus:
             whole = sp.Add(*(r * c for r, c in zip(law.posteriors, ratios, strict=True)))
             common = sp.factor(whole)
             back[law.log] = law.log + sp.log(common)
-            for r, c in zip(law.posteriors, ratios, strict=True):
-                back[r] = sp.cancel(r * c / common) if len(law.posteriors) > 1 else r
+            pairs = list(zip(law.posteriors, ratios, strict=True))
+            for r, c in pairs[:-1]:
+                back[r] = sp.cancel(r * c / common)
+            back[law.posteriors[-1]] = 1 - sp.Add(*(back[r] for r, _ in pairs[:-1]))
         return e.xreplace(back)
 
     # ------------------------------------------------------------------------- means
@@ -242,7 +245,7 @@ class Calculus:
         means = {}
         for mean in _means(e):
             inner = self._reduced(mean.args[0], known)
-            law, k = self._law(mean.args[1])
+            law, k = self.law(mean.args[1])
             means[mean] = named(self.mean(inner, law, k), known)
         return e.xreplace(means)
 
@@ -300,6 +303,14 @@ class Calculus:
         return factor, sp.Mul(*parts)
 
     def _body(self, body: sp.Expr, law: Law, k: int) -> Linear:
+        alone = {
+            w.log: w.logs[0]
+            for name, w in self.laws.items()
+            if name != "theta" and len(w.weights) == 1 and body.has(w.log)
+        }
+        if alone and not any(self._powers(body).values()):
+            self.used.add("density")  # one component alone: its logarithm is known
+            return self.mean(body.xreplace(alone), law, k)
         if k and (law.name == "p" and body.has(self.laws["p"].log)):
             powers = self._powers(body)
             if any(powers.values()):  # a density among the factors: over the whole mixture first

@@ -206,7 +206,7 @@ def is_zero(e: sp.Expr) -> bool:
     """
     if e == 0:
         return True
-    opened = sp.expand_log(sp.powsimp(sp.expand_power_exp(e)))
+    opened = _logs_opened(sp.powsimp(sp.expand_power_exp(e)))
     numerator = sp.fraction(sp.together(opened))[0]
     if sp.expand(numerator) == 0:
         return True
@@ -214,11 +214,24 @@ def is_zero(e: sp.Expr) -> bool:
     return bool(domain.is_zero(element)) if not domain.is_EX else False
 
 
+def _logs_opened(e: sp.Expr) -> sp.Expr:
+    """Logarithms of products as sums.
+
+    What is compared is real, and Re log(ab) = Re log a + Re log b whatever the signs: so signs need
+    not be known, unless a logarithm stands inside a function or a root.
+    """
+    held = [f for f in e.atoms(sp.Function) if not isinstance(f, sp.log)]
+    held += [f for f in e.atoms(sp.Pow) if not f.exp.is_Integer]
+    nested = any(f.has(sp.log) for f in held)
+    nested = nested or any(f.args[0].has(sp.log) for f in e.atoms(sp.log))
+    return sp.expand_log(e, force=not nested)
+
+
 def _combination(form: Linear, relations: Sequence[Linear], check: Callable[[], None]) -> bool:
     """Whether the form is a combination of the relations, proven in symbols."""
     keys = list(dict.fromkeys(k for f in (form, *relations) for k in f))
     values = [v for f in (form, *relations) for v in f.values()]
-    domain, elements = construct_domain([sp.expand_log(v) for v in values], field=True)
+    domain, elements = construct_domain([_logs_opened(v) for v in values], field=True)
     if domain.is_EX or domain.is_Algebraic:
         return False
     check()
