@@ -193,7 +193,8 @@ class _Run:
         self.of, self.place, self.sides = evaluator, place, sides
         order = max(map(order_of, sides))
         if order > MAX_ORDER:
-            raise CertificateError(problem("derivatives of too high an order", order, MAX_ORDER))
+            right = f"at most {MAX_ORDER} within one another"
+            raise CertificateError(problem("derivatives of too high an order", order, right))
         self.order = order
         self.step = mpmath.mpf(10) ** -_STEPS[order]
         self.floor = mpmath.mpf(10) ** -_FLOOR[order]

@@ -22,6 +22,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import mpmath
 import sympy as sp
@@ -38,6 +39,9 @@ from relrep_sym.equations.rewrite import rewritten
 from relrep_sym.errors import CertificateError, DeclarationError, RelrepError, problem
 from relrep_sym.evaluate import Evaluation, Evaluator, Place
 from relrep_sym.scatter import places
+
+if TYPE_CHECKING:
+    from relrep_sym.identity_kernel import Kernel
 
 __all__ = ["Counterexample", "E", "Verdict", "check"]
 
@@ -87,6 +91,33 @@ class Verdict:
         if not self.holds:
             raise CertificateError(str(self))
         return self
+
+    def emit(self, side: str = "left", *, name: str = "value", points: int = 3) -> Kernel:
+        """A side of an identity that holds, as a NumPy kernel, certified at ``points`` points.
+
+        ``kernel.function(coords, truth, …)`` gives one value for each point of the chart, first
+        ``x`` where it stands free, and the truth's symbols by keyword where the side names them.
+        ``kernel.write(path)`` writes the module. Raises CertificateError where the identity does
+        not hold or the kernel misses the yardstick, DerivationError where nothing can be printed.
+
+        >>> import relrep_sym as rs
+        >>> model = rs.mixture("normal", components=3, scales=1)
+        >>> q = rs.truth("normal", weights=[1], means=[0], scales=1)
+        >>> psi = {"psi": "r_1*mu_1 + r_2*mu_2 + r_3*mu_3"}
+        >>> found = rs.check("-D[E[log_p], mu_2]", "E[r_2*psi]", model=model, truth=q, where=psi)
+        >>> kernel = found.emit("right", name="stein", points=1)
+        >>> kernel.certificate.ok, kernel.function([0.25, 0.25, -1.0, 0.0, 2.0], q).round(12)
+        (True, 0.029713087104)
+        """
+        from relrep_sym.identity_kernel import kernel
+
+        self.insist()
+        if side not in ("left", "right"):
+            raise DeclarationError(problem("this is no side", side, '"left" or "right"'))
+        chosen = self.left if side == "left" else self.right
+        free = depends_on_x(chosen, self.scope.x)
+        said = [f"{chosen}", "", *str(self).splitlines()]
+        return kernel(self.scope, chosen, name, said, free, points)
 
     def __str__(self) -> str:
         lines = [f"{self.left} = {self.right}"]
