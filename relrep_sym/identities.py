@@ -92,7 +92,7 @@ class Verdict:
             raise CertificateError(str(self))
         return self
 
-    def emit(self, side: str = "left", *, name: str = "value", points: int = 3) -> Kernel:
+    def emit(self, side: str = "left", *, name: str = "value", points: int = 2) -> Kernel:
         """A side of an identity that holds, as a NumPy kernel, certified at ``points`` points.
 
         ``kernel.function(coords, truth, …)`` gives one value for each point of the chart, first
@@ -116,7 +116,7 @@ class Verdict:
             raise DeclarationError(problem("this is no side", side, '"left" or "right"'))
         chosen = self.left if side == "left" else self.right
         free = depends_on_x(chosen, self.scope.x)
-        said = [f"{chosen}", "", *str(self).splitlines()]
+        said = [f"{chosen}.", "", *str(self).splitlines()]
         return kernel(self.scope, chosen, name, said, free, points)
 
     def __str__(self) -> str:

@@ -13,16 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mpmath
 import numpy as np
 import sympy as sp
 
 from relrep_sym.api import derive
 from relrep_sym.declare.identity import Scope
-from relrep_sym.declare.nodes import Slope
+from relrep_sym.declare.nodes import Atom, Expected
 from relrep_sym.declare.parser import check_name
 from relrep_sym.emit import files
-from relrep_sym.emit.numpy.identity_code import with_function
+from relrep_sym.emit.numpy.identity_code import TAKEN, with_function
+from relrep_sym.emit.numpy.naming import identifiers
 from relrep_sym.equations.expect import Calculus
+from relrep_sym.equations.rewrite import rewritten
 from relrep_sym.errors import DeclarationError, problem
 from relrep_sym.evaluate import Evaluator, Place
 from relrep_sym.scatter import places
@@ -47,7 +50,7 @@ class Kernel:
     @property
     def function(self) -> Callable[..., Any]:
         """The function, compiled: ``f(coords, truth, …)``, one value for each point."""
-        return getattr(self.compile(), self.name)  # type: ignore[no-any-return]
+        return getattr(self.compile(), self.name)
 
     def write(self, path: str | Path) -> bool:
         """Write the module, atomically; True if the file changed."""
@@ -70,9 +73,11 @@ def kernel(
     plain = base.source("rs.check", "Verdict.emit")
     if hasattr(base.compile(), name):
         raise DeclarationError(problem("the module has a function of this name", name, "another"))
-    resolved = Calculus(scope).resolved(e)
+    resolved = _by_components(scope, Calculus(scope).resolved(e))
     draft = with_function(plain, scope, resolved, name, said, free_x)
     function = getattr(_compiled(name, draft), name)
+    if name in TAKEN:
+        raise DeclarationError(problem("the function needs this name itself", name, "another"))
     taken = [_exact(p) for p in places(scope, points, free_x=free_x)]
     evaluator = Evaluator(scope)
     cases = [_case(evaluator, e, place, function, name) for place in taken]
@@ -80,6 +85,13 @@ def kernel(
     found.check()
     lines = [*said, "", *(f"Certificate: {_row(entry)}" for entry in found.entries)]
     return Kernel(name, with_function(plain, scope, resolved, name, lines, free_x), found)
+
+
+def _by_components(scope: Scope, e: sp.Expr) -> sp.Expr:
+    """Means with the truth's posteriors in them as means under its components."""
+    own = {Atom.of(f"s_{j + 1}") for j in range(len(scope.truth.weights) if scope.truth else 0)}
+    means = [m for m in e.atoms(Expected) if m.args[0].free_symbols & own]
+    return e.xreplace({m: rewritten(scope, m, "balance") for m in means})
 
 
 def _row(entry: Any) -> str:
@@ -100,34 +112,36 @@ def _exact(place: Place) -> Place:
 
 
 def _case(
-    evaluator: Evaluator, e: sp.Expr, place: Place, function: Callable[..., Any], name: str
+    evaluator: Evaluator,
+    e: sp.Expr,
+    place: Place,
+    function: Callable[..., Any],
+    name: str,
 ) -> Case:
     scope = evaluator.scope
-    numbers = {s: float(v) for s, v in place.values.items()}
-    coords = [numbers[s] for s in scope.coordinates]
     truth = scope.truth
-    symbols = {s.name: numbers[s] for s in truth.symbols} if truth is not None else {}
-    arrays = truth.arrays(**symbols) if truth is not None else None
-    wanted = function.__kwdefaults__ or {}
+    numbers = {s: float(v) for s, v in place.values.items()}
+    names = [s.name for s in truth.symbols] if truth is not None else []
+    own = identifiers(names, TAKEN)
     code = function.__code__
-    start = code.co_argcount
-    keywords = code.co_varnames[start : start + code.co_kwonlyargcount]
-    given = [s for s in (truth.symbols if truth is not None else ()) if s.name in keywords]
-    rest = [k for k in keywords if k not in symbols and k not in wanted]
-    if rest:
-        raise DeclarationError(problem("symbols of the truth", ", ".join(rest), "other names"))
-    chosen = {s.name: numbers[s] for s in given}
-    arguments: list[Any] = [coords, arrays]
-    if place.x is not None:
-        arguments.insert(0, float(place.x))
+    keywords = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+
+    def call(given: dict[sp.Symbol, float]) -> Any:
+        """The function at a point."""
+        symbols = {s.name: v for s, v in given.items() if s.name in own}
+        arrays = truth.arrays(**symbols) if truth is not None else None
+        chosen = {own[n]: v for n, v in symbols.items() if own[n] in keywords}
+        first = [] if place.x is None else [float(place.x)]
+        return function(*first, [given[s] for s in scope.coordinates], arrays, **chosen)
+
+    def slope(s: sp.Symbol, step: float = 1e-6) -> float:
+        """λ ∂v/∂λ to a few digits, of the function itself: it only scales the yardstick."""
+        up, down = (call({**numbers, s: numbers[s] * (1 + d)}) for d in (step, -step))
+        return float((up - down) / (2 * step))
 
     def oracle() -> Measured:
         (value,) = evaluator.at(place, [e])
-        moved = [s for s in place.values if e.free_symbols]
-        slopes = evaluator.at(place, [Slope(e, s) for s in moved])
-        sensitivity = sum(
-            (abs(d.value) * abs(numbers[s]) for s, d in zip(moved, slopes, strict=True)), 0
-        )
+        sensitivity = mpmath.mpf(float(np.sum(np.abs([slope(s) for s in numbers]))))
         return Measured(
             value.value, value.scale, sensitivity, value.error * value.scale, "evaluated as stated"
         )
@@ -135,7 +149,7 @@ def _case(
     return Case(
         name,
         place.name,
-        lambda: np.asarray(function(*arguments, **chosen)),
+        lambda: np.asarray(call(numbers)),
         oracle,
         ", ".join(f"{s.name} = {v!r}" for s, v in numbers.items()),
     )

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import sympy as sp
 from sympy.core.sympify import _sympify
@@ -86,6 +87,7 @@ class Calculus:
 
     scope: Scope
     used: set[str] = field(default_factory=set)
+    slopes: dict[Any, tuple[sp.Expr, sp.Expr]] = field(default_factory=dict, repr=False)
 
     # ------------------------------------------------------------------------- densities
 
@@ -182,9 +184,15 @@ class Calculus:
         return out
 
     def _scores(self, law: Law, variable: sp.Symbol, weighted: bool = True) -> list[sp.Expr]:
-        """∂ log(π_k f_k) of each component."""
-        pairs = zip(law.weights, law.logs, strict=True)
-        return [sp.diff((sp.log(w) if weighted else 0) + f, variable) for w, f in pairs]
+        """∂ log(π_k f_k) of each component, each part as it stands or factored."""
+        out = []
+        for k, (w, f) in enumerate(zip(law.weights, law.logs, strict=True)):
+            key = (law is self.laws["theta"], law.name, k, variable)
+            if key not in self.slopes:
+                self.slopes[key] = sp.diff(sp.log(w), variable), _shorter(sp.diff(f, variable))
+            weight, family = self.slopes[key]
+            out.append(weight + family if weighted else family)
+        return out
 
     def _owner(self, atom: Atom, entry: bool) -> Law:
         name = atom.name.replace("log_", "")
@@ -195,6 +203,8 @@ class Calculus:
     def _slope_of(self, atom: Atom, variable: sp.Symbol, entry: bool) -> sp.Expr:
         law = self._owner(atom, entry)
         scores = self._scores(law, variable)
+        if len(scores) == 1:  # the posterior of a single component is one
+            return scores[0] if atom == law.log else sp.Integer(0)
         common = sp.Add(*(r * s for r, s in zip(law.posteriors, scores, strict=True)))
         if atom == law.log:
             return common
@@ -403,6 +413,11 @@ class Calculus:
         score = sp.diff(law.family.log_density, x).xreplace(values)
         h = x * g if support == "half-line" else g
         return self.mean(self.derivative(h, x) + sp.expand(h * score), law, k)
+
+
+def _shorter(e: sp.Expr) -> sp.Expr:
+    """An expression or its factored form, whichever is shorter."""
+    return e if e.is_Symbol or e.is_number else min((e, sp.factor(e)), key=sp.count_ops)
 
 
 def named(form: Linear, known: dict[Mean, sp.Symbol]) -> sp.Expr:

@@ -18,7 +18,7 @@ from relrep_sym.errors import DataError, problem
 from relrep_sym.runtime import check, kernel
 from relrep_sym.runtime.block import log_density
 from relrep_sym.runtime.check import Array
-from relrep_sym.runtime.expectation import Nodes, Truth
+from relrep_sym.runtime.expectation import Nodes, Truth, nodes_of_both
 from relrep_sym.runtime.solver import Solver
 
 __all__ = ["Mean", "expression"]
@@ -29,10 +29,11 @@ it, the truth's symbols."""
 
 
 class Mean(NamedTuple):
-    """One mean: its density ("q", "q_2", "p", "p_1", …) and its integrand."""
+    """One mean: its density ("q", "q_2", "p", "p_1", …), its integrand, whether log q is in it."""
 
     density: str
     integrand: Integrand
+    both: bool = False
 
 
 def expression(
@@ -49,7 +50,7 @@ def expression(
     given, _ = solver.point(coords)
     points = None if x is None else check.sample(x, solver.form.support)
     rows = [_one(solver, means, combine, row, truth, symbols, points) for row in given.rows.T]
-    shape = given.shape if points is None else (*given.shape, *np.shape(x))
+    shape = given.shape if x is None else (*given.shape, *np.shape(x))
     return np.array(rows, dtype=float).reshape(shape)[()]
 
 
@@ -62,20 +63,32 @@ def _one(
     symbols: Sequence[float],
     points: Array | None,
 ) -> Any:
-    known: dict[str, tuple[Array, ...]] = {}
+    known: dict[tuple[str, bool], tuple[Array, ...]] = {}
     values: list[Any] = []
-    for density, integrand in means:
-        if density not in known:
-            x, weights = solver.nodes(_density(solver, density, c, truth), c)
-            known[density] = (weights, x, *_given(solver, x, c, truth))
-        weights, *inputs = known[density]
-        row = np.broadcast_to(integrand(*inputs, c, values, symbols), weights.shape)
+    for density, integrand, both in means:
+        key = (density, both)
+        if key not in known:
+            x, weights = _nodes(solver, density, c, truth, both)
+            known[key] = (weights, x, *_given(solver, x, c, truth))
+        weights, at, r, log_p, log_q = known[key]
+        row = np.broadcast_to(integrand(at, r, log_p, log_q, c, values, symbols), weights.shape)
         values.append(float(weights @ row))
     if points is None:
         nothing = np.empty(0)
         return combine(nothing, nothing, nothing, nothing, c, values, symbols)
     found = combine(points, *_given(solver, points, c, truth), c, values, symbols)
     return np.broadcast_to(found, points.shape)
+
+
+def _nodes(solver: Solver, density: str, c: Array, truth: object, both: bool) -> Nodes:
+    """Nodes and weights of a mean; fit for the truth's own logarithm where that is in it."""
+    taken = _density(solver, density, c, truth)
+    if not both:
+        return solver.nodes(taken, c)
+    own, under = Truth.of(truth, solver.form), Truth.of(taken, solver.form)
+    if isinstance(own, Nodes) or isinstance(under, Nodes):
+        raise _no_density(solver)
+    return nodes_of_both(solver.point(c)[1], own, under)
 
 
 def _density(solver: Solver, density: str, c: Array, truth: object) -> object:
@@ -99,10 +112,14 @@ def _density(solver: Solver, density: str, c: Array, truth: object) -> object:
 def _arrays(solver: Solver, truth: object) -> tuple[Array, ...]:
     found = Truth.of(truth, solver.form)
     if isinstance(found, Nodes):
-        right = "a mixture truth: (weights, " + ", ".join(solver.form.names) + ")"
-        raise DataError(problem("a weighted sample has no density", "(nodes, weights)", right))
+        raise _no_density(solver)
     parts = found.point.components
     return tuple(a[:, 0] for a in (parts.weights, *parts.parameters))
+
+
+def _no_density(solver: Solver) -> DataError:
+    right = "a mixture truth: (weights, " + ", ".join(solver.form.names) + ")"
+    return DataError(problem("a weighted sample has no density", "(nodes, weights)", right))
 
 
 def _given(solver: Solver, x: Array, c: Array, truth: object) -> tuple[Array, Array, Array]:

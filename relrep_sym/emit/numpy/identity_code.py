@@ -16,14 +16,15 @@ from relrep_sym.declare.identity import Scope
 from relrep_sym.declare.nodes import At, Atom, Expected, Slope
 from relrep_sym.emit.files import UNSIGNED, signed
 from relrep_sym.emit.lowering import lower
-from relrep_sym.emit.numpy.layout import assignments, wrapped
+from relrep_sym.emit.numpy.layout import assignments, bracketed, wrapped
 from relrep_sym.emit.numpy.naming import identifiers
 from relrep_sym.errors import DerivationError, problem
 from relrep_sym.statements.language import Assign, Item, Node, Var
 
-__all__ = ["with_function"]
+__all__ = ["TAKEN", "with_function"]
 
-_TAKEN = ("coords", "truth", "means", "Mean", "expression")
+TAKEN = ("coords", "truth", "means", "Mean", "expression")
+"""Names that the function itself uses."""
 
 
 def with_function(
@@ -34,23 +35,30 @@ def with_function(
     Raises DerivationError for what no kernel can be printed.
     """
     writer = _Writer(scope, name)
-    whole = writer.take(e.xreplace(scope.theta))
+    plain = e.xreplace(scope.theta)
+    writer.symbols = [s for s in writer.names if plain.has(s)]
+    whole = writer.take(plain)
     lines = [*writer.lines, *writer.function(f"_{name}", whole)]
     keywords = [writer.names[s] for s in writer.symbols]
     arguments = [*(["x: ArrayLike"] if free_x else []), "coords: ArrayLike", "truth: object = None"]
     arguments += ["*", *(f"{k}: float" for k in keywords)] if keywords else []
-    means = [f'        Mean("{density}", {function}),' for density, function in writer.means]
-    passed = f", symbols=({', '.join(keywords)},)" if keywords else ""
-    passed += ", x=x" if free_x else ""
+    means = [
+        f'        Mean("{density}", {function}{", both=True" if both else ""}),'
+        for density, function, both in writer.means
+    ]
+    inner = ", ".join(keywords) + "," * (len(keywords) == 1)
+    passed = [f"symbols=({inner})"] if keywords else []
+    passed += ["x=x"] if free_x else []
+    call = ["_solver()", "means", f"_{name}", "coords", "truth", *passed]
     body = [
         "",
         "",
-        f"def {name}({', '.join(arguments)}) -> Array:",
+        *bracketed(f"def {name}(", arguments, ") -> Array:", 0),
         *wrapped_lines(docstring),
         "    from relrep_sym.runtime.identity import Mean, expression",
         "",
         *(["    means = [", *means, "    ]"] if means else ["    means: list[Mean] = []"]),
-        f"    return expression(_solver(), means, _{name}, coords, truth{passed})",
+        *(f"    {row}" for row in bracketed("return expression(", call, ")")),
         "",
     ]
     title = "\n\n# ---------------------------------------------------------------- an identity\n"
@@ -61,8 +69,8 @@ def with_function(
 
 def wrapped_lines(docstring: Sequence[str]) -> list[str]:
     """A docstring within the width, its first line alone."""
-    first, *rest = [row for line in docstring for row in (wrapped(line, 90) if line else [""])]
-    shown = [f'    r"""{first}', "", *(f"    {row}" if row else "" for row in rest)]
+    rows = [row.rstrip() for line in docstring for row in (wrapped(line, 90) if line else [""])]
+    shown = [f'    r"""{rows[0]}', *(f"    {row}" if row else "" for row in rows[1:])]
     return [*shown, '    """']
 
 
@@ -72,10 +80,10 @@ class _Writer:
     def __init__(self, scope: Scope, name: str) -> None:
         self.scope, self.name = scope, name
         given = scope.truth.symbols if scope.truth is not None else ()
-        named = identifiers([s.name for s in given], (*_TAKEN, name))
+        named = identifiers([s.name for s in given], TAKEN)
         self.names = {s: named[s.name] for s in given}
         self.rows = {s: j for j, s in enumerate(scope.coordinates)}
-        self.means: list[tuple[str, str]] = []
+        self.means: list[tuple[str, str, bool]] = []
         self.lines: list[str] = []
         self.symbols: list[sp.Symbol] = []
         self._known: dict[Expected, sp.Symbol] = {}
@@ -93,7 +101,7 @@ class _Writer:
                 index = len(self.means)
                 function = f"_{self.name}_mean_{index + 1}"
                 self.lines += self.function(function, inner)
-                self.means.append((e.args[1].name, function))
+                self.means.append((e.args[1].name, function, inner.has(Atom.of("log_q"))))
                 self._known[e] = sp.Symbol(f"~m{index}")
             return self._known[e]
         return e.func(*(self.take(a) for a in e.args))
@@ -101,15 +109,15 @@ class _Writer:
     def _leaf(self, s: sp.Symbol) -> Node:
         if s.name.startswith("~m"):
             return Item("m", int(s.name[2:]))
-        if isinstance(s, Atom):
-            return Item("r", int(s.name[2:]) - 1) if s.name[0] == "r" else Var(s.name)
+        if isinstance(s, Atom) and s.name[0] == "r":
+            return Item("r", int(s.name[2:]) - 1)
+        if isinstance(s, Atom) and s.name.startswith("log_"):
+            return Var(s.name)
         if s == self.scope.x:
             return Var("x")
         if s in self.rows:
             return Item("c", self.rows[s])
-        if s in self.names:
-            if s not in self.symbols:
-                self.symbols.append(s)
+        if s in self.symbols:
             return Item("s", self.symbols.index(s))
         raise DerivationError(problem("no kernel knows this symbol", s.name, "a coordinate"))
 
@@ -120,6 +128,6 @@ class _Writer:
             "",
             "",
             f"def {name}(x, r, log_p, log_q, c, m, s):  # type: ignore[no-untyped-def]",
-            *(f"    {line}" for line in lines),
-            "    return result",
+            *(f"    {line}" for line in lines[:-1]),
+            f"    return {lines[-1].removeprefix('result = ')}",
         ]
