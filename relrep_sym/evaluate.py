@@ -244,10 +244,20 @@ class _Run:
             return self._mean(node, path)
         inner, variable = node.args
         if variable == self.of.scope.x:
-            up, down = (self.value(inner, x + s * self.step, path) for s in (1, -1))
-        else:
-            up, down = (self.value(inner, x, (*path, (variable, s))) for s in (1, -1))
+            step = self.step * self._room(x)
+            up, down = (self.value(inner, x + s * step, path) for s in (1, -1))
+            return (up - down) / (2 * step)
+        up, down = (self.value(inner, x, (*path, (variable, s))) for s in (1, -1))
         return (up - down) / (2 * self.step)
+
+    def _room(self, x: Number) -> Number:
+        """How far x may move, at most one: no difference reaches over an end of the support."""
+        support = self.of.scope.model.family.support
+        if support == "half-line":
+            return min(mp.one, x)
+        if isinstance(support, str):
+            return mp.one
+        return min(mp.one, x - support[1], support[2] - x)
 
     def _mean(self, mean: sp.Expr, path: Path) -> Number:
         total = mp.zero

@@ -33,7 +33,7 @@ def places(scope: Scope, count: int, *, free_x: bool, seed: int = 7) -> Iterator
     >>> from relrep_sym.declare.model import mixture
     >>> scope = Scope(identity(mixture("poisson", components=2)))
     >>> print(next(places(scope, 1, free_x=False)))
-    pi_1 = 0.388, rate_1 = 0.926, rate_2 = 1.25
+    pi_1 = 0.359, rate_1 = 1.4, rate_2 = 1.6
     """
     rng = random.Random(seed)
     for n in range(count):
@@ -60,8 +60,8 @@ def _drawn(scope: Scope, rng: random.Random) -> dict[sp.Symbol, sp.Rational]:
     for symbol, c in zip(scope.coordinates, scope.chart.coordinates, strict=True):
         if c.domain.upper == 1:
             out[symbol] = _short(rng.uniform(0.1, 0.9) / max(1.0, units / 1.6))
-        elif c.domain.lower == 0:
-            out[symbol] = _short(math.exp(rng.gauss(0.0, 0.4)))
+        elif math.isfinite(c.domain.lower):
+            out[symbol] = _short(c.domain.lower + math.exp(rng.gauss(0.0, 0.4)))
         else:
             out[symbol] = _short(rng.gauss(0.0, 1.2))
     for symbol in scope.constants:
@@ -70,7 +70,7 @@ def _drawn(scope: Scope, rng: random.Random) -> dict[sp.Symbol, sp.Rational]:
         shares = {s for w in scope.truth.weights for s in w.free_symbols}
         rows = zip(scope.truth.family.parameters, scope.truth.parameters, strict=True)
         positive = {
-            s for p, row in rows if p.domain.lower == 0 for v in row for s in v.free_symbols
+            s for p, row in rows if p.domain.lower >= 0 for v in row for s in v.free_symbols
         }
         for symbol in scope.truth.symbols:
             if symbol in shares:
@@ -130,6 +130,8 @@ def _inside(scope: Scope, values: dict[sp.Symbol, sp.Rational]) -> bool:
 
 def _observation(scope: Scope, rng: random.Random) -> sp.Rational:
     support = scope.model.family.support
+    if not isinstance(support, str):  # an interval
+        return _short(rng.uniform(*support[1:]))
     if support == "integers":
         return sp.Integer(rng.randint(0, 6))
     if support == "half-line":

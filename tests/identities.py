@@ -188,16 +188,16 @@ TABLE: tuple[Row, ...] = (
     row(
         "push-forward of a coordinate vector", "pair3",
         "D[E[log_p], d]", "D_theta[E[log_p], mu_1] - D_theta[E[log_p], mu_2]",
-        "D_theta[E[log_p], mu_1] + D_theta[E[log_p], mu_2]", source="003, equation of the chain rule",
+        "D_theta[E[log_p], mu_1] + D_theta[E[log_p], mu_2]", source="003, chain rule",
     ),
     row(
         "Fisher metric of the normal family", "normal1",
-        "E_p[D[log_p, sigma_1]**2]", "2/sigma_1**2", "1/sigma_1**2", source="002, Fisher–Rao metric",
+        "E_p[D[log_p, sigma_1]**2]", "2/sigma_1**2", "1/sigma_1**2", source="002, Fisher metric",
     ),
     row(
         "orthogonal coordinates", "normal1",
         "E_p[D[log_p, mu_1]*D[log_p, sigma_1]]", "0", "1/sigma_1**2",
-        source="002, Fisher–Rao metric",
+        source="002, Fisher metric",
     ),
     # ------------------------------------------------------------------ paper 004
     row(

@@ -48,7 +48,7 @@ class Scope:
     >>> from relrep_sym.declare.model import mixture
     >>> scope = Scope(identity(mixture("normal", components=2, scales=1)))
     >>> scope.read("E_p[r_1*(x - mu_1)] + D[log_p, mu_2]", "the left side")
-    D[log_p, mu_2] + E_p[r_1*(-mu_1 + x)]
+    E_p[r_1*(-mu_1 + x)] + D[log_p, mu_2]
     """
 
     chart: Chart
@@ -82,7 +82,7 @@ class Scope:
     def coordinates(self) -> tuple[sp.Symbol, ...]:
         """The coordinates, each positive if its domain is."""
         return tuple(
-            sp.Symbol(c.name, **({"positive": True} if c.domain.lower == 0 else {"real": True}))
+            sp.Symbol(c.name, **({"positive": True} if c.domain.lower >= 0 else {"real": True}))
             for c in self.chart.coordinates
         )
 

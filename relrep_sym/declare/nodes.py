@@ -48,7 +48,7 @@ class Node(sp.Expr):
         """The derivative, not yet done: what depends on a symbol is known to a model only."""
         out: sp.Expr = self
         for s in symbols:
-            out = Slope(out, s)
+            out = Slope(out, sp.Symbol(s) if isinstance(s, str) else s)
         return out
 
 

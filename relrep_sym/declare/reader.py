@@ -29,7 +29,7 @@ __all__ = ["read_identity"]
 MAX_OPERATORS = 100
 """Operators with square brackets in one text."""
 MAX_NESTING = 12
-_HEAD = re.compile(r"([A-Za-z][A-Za-z0-9_]*)\[")
+_HEAD = re.compile(r"(?<![A-Za-z0-9_.])([A-Za-z][A-Za-z0-9_]*)\[")
 _MEAN = re.compile(r"E(?:_(?:p|q(?:_[1-9][0-9]*)?|[1-9][0-9]*))?")
 _OPERATORS = "E[…], E_p[…], E_q[…], E_k[…], D[…, name], D_theta[…, name], At[…, y]"
 

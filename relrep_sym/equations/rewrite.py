@@ -36,7 +36,7 @@ def rewritten(scope: Scope, e: sp.Expr, rule: str) -> sp.Expr:
     >>> scope = Scope(identity(mixture("normal", components=2)))
     >>> e = scope.read("E_1[x*r_2]", "an expression")
     >>> rewritten(scope, e, "stein")
-    E_1[mu_1*r_2 + sigma_1**2*D[r_2, x]]
+    E_1[r_2*mu_1 + sigma_1**2*D[r_2, x]]
     """
     if rule not in RULES:
         raise DerivationError(problem("there is no such rule", rule, "one of " + ", ".join(RULES)))
