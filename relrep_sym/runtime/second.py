@@ -93,7 +93,7 @@ def _pulled(
     return chart.pull_back(rows, whole, *(point.in_place(a) for a in families))
 
 
-def _stacked(rows: Sequence[Array], shape: tuple[int, ...]) -> Array:
+def _stacked(rows: Sequence[Array | float], shape: tuple[int, ...]) -> Array:
     return np.array([np.broadcast_to(r, shape) for r in rows])
 
 
