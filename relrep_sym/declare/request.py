@@ -18,7 +18,7 @@ from typing import Any
 
 from relrep_sym.declare.chart import Chart, chart, identity, log, relative
 from relrep_sym.declare.domains import domain
-from relrep_sym.declare.family import family_named
+from relrep_sym.declare.family import Family, arguments_of, family_named
 from relrep_sym.declare.model import Mixture, mixture
 from relrep_sym.declare.parser import check_name
 from relrep_sym.declare.view import View, view

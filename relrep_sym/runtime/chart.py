@@ -28,6 +28,7 @@ class Chart(NamedTuple):
             is no closed form.
         view: coordinates → the view's functions; None where no view was asked for.
         push_view: (coordinates, dλ/dt) → db/dt.
+        sampler: (generator, family parameters) → a draw for each entry; None where none is known.
         why: reasons, by function, for what is None.
     """
 
@@ -46,5 +47,5 @@ class Chart(NamedTuple):
     m_step: Callable[..., tuple[Array, tuple[Array, ...]]] | None
     view: Callable[..., Sequence[Array]] | None
     push_view: Callable[..., Sequence[Array]] | None
-    sampler: str | None
+    sampler: Callable[..., Array] | None
     why: dict[str, str]
