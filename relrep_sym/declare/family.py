@@ -50,7 +50,7 @@ def family_named(name: str | Family, **arguments: object) -> Family:
                 problem("a family takes no arguments", ", ".join(arguments), "the family alone")
             )
         return name
-    if name not in _BUILTIN:
+    if not isinstance(name, str) or name not in _BUILTIN:
         raise DeclarationError(problem("unknown family", name, "one of " + ", ".join(_BUILTIN)))
     wanted = arguments_of(name)
     if set(wanted) != set(arguments):
@@ -79,7 +79,7 @@ def arguments_of(name: str | Family) -> Mapping[str, str]:
     >>> arguments_of("binomial"), arguments_of("normal")
     ({'trials': '10'}, {})
     """
-    return {"trials": "10"} if name == "binomial" else {}
+    return {"trials": "10"} if isinstance(name, str) and name == "binomial" else {}
 
 
 def _whole(name: str, value: object) -> int:

@@ -297,7 +297,10 @@ class OracleAt:
         support = (q or model).density.support
         features = model.landmarks(digits, support)
         truth = q.landmarks(digits, support) if q else features
-        integral = integrate(rows, support, truth, features, digits, budget, self.oracle.rule)
+        kinks = [*model.kinks(), *(q.kinks() if q else [])]
+        integral = integrate(
+            rows, support, truth, features, digits, budget, self.oracle.rule, kinks
+        )
         if not abs(integral.values[0] - 1) <= mpmath.mpf(10) ** (1 - digits):
             given = mpmath.nstr(integral.values[0], digits)
             raise CertificateError(problem(f"a density's integral at {self}", given, "1"))
