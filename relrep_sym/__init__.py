@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from relrep_sym.api import Derivation, derive, nodes
     from relrep_sym.declare.chart import Chart, chart, identity, log, relative
     from relrep_sym.declare.model import Mixture, mixture
+    from relrep_sym.declare.own import family
     from relrep_sym.declare.truth import Truth, truth
     from relrep_sym.declare.view import View, view
     from relrep_sym.errors import RelrepError
@@ -37,6 +38,7 @@ _HOME = {
     "View": "declare.view",
     "chart": "declare.chart",
     "derive": "api",
+    "family": "declare.own",
     "identity": "declare.chart",
     "log": "declare.chart",
     "mixture": "declare.model",
@@ -55,6 +57,7 @@ __all__ = [
     "View",
     "chart",
     "derive",
+    "family",
     "identity",
     "log",
     "mixture",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import mpmath
@@ -102,8 +103,21 @@ def _callable(arguments: Sequence[sp.Symbol], expression: sp.Expr) -> Callable[.
     return sp.lambdify(list(arguments), expression, modules="mpmath", dummify=True)
 
 
+@lru_cache(maxsize=4096)
+def _log_gamma_at(precision: int, value: Any) -> Any:
+    return mpmath.loggamma(value)
+
+
+def _log_gamma(value: Any) -> Any:
+    """log Γ, remembered: that of a component's shape is asked for at every node."""
+    return _log_gamma_at(mpmath.mp.prec, value)
+
+
 def _density(family: Family) -> Density:
-    log_density = _callable((family.x, *family.symbols), family.log_density)
+    inputs = (family.x, *family.symbols)
+    log_density = sp.lambdify(
+        inputs, family.log_density, modules=[{"loggamma": _log_gamma}, "mpmath"], dummify=True
+    )
     kinks = None
     if family.kink is not None:
         at = [_callable(family.symbols, x) for x in sp.solve(family.kink, family.x)]
