@@ -167,10 +167,10 @@ def _binomial(trials: int) -> Family:
 
 _BUILTIN: dict[str, Callable[..., Family]] = {
     "normal": _normal,
+    "poisson": _poisson,
     "laplace": _laplace,
     "exponential": _exponential,
     "gamma": _gamma,
-    "poisson": _poisson,
     "geometric": _geometric,
     "binomial": _binomial,
 }

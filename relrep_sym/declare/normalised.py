@@ -7,6 +7,7 @@ the line, log x on the half-line, the logit on an interval), or summed.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -30,6 +31,8 @@ _PROBES: dict[str, tuple[str, ...]] = {
     "unit": ("0.35", "0.6", "0.8"),
 }
 _NODES = 20
+_NEAR, _FARTHEST = 6, 120
+"""Panels on each side that are looked at in any case, and at most."""
 _MOST_TERMS = 20_000
 
 Log = Callable[[Any], Any]
@@ -94,17 +97,25 @@ def _total(log_density: Log, family: Family, kinks: list[Any]) -> Any:
     if not isinstance(support, str) and support[0] == "finite":
         values = [mpmath.mpf(v) for v in support[1]]  # type: ignore[union-attr]
         return mpmath.fsum(_real(mpmath.exp(log_density(v))) for v in values)
-    reach = {"line": 45, "half-line": 70}.get(str(support), 45)
     cuts = sorted(_own(support, x) for x in kinks)
     total = mp.zero
-    edges = [mpmath.mpf(t) for t in range(-reach, reach + 1)]
-    for a, b in zip(edges[:-1], edges[1:], strict=True):
-        ends = [a, *(c for c in cuts if a < c < b), b]
-        for low, high in zip(ends[:-1], ends[1:], strict=True):
-            middle, half = (low + high) / 2, (high - low) / 2
-            for u, w in _legendre():
-                x, slope = _axis(support, middle + half * u)
-                total += w * half * slope * _real(mpmath.exp(log_density(x)))
+    for sign in (1, -1):
+        for n in range(_FARTHEST):
+            low, high = sorted((mpmath.mpf(sign * n), mpmath.mpf(sign * (n + 1))))
+            part = _panel(log_density, support, [low, *(c for c in cuts if low < c < high), high])
+            total += part
+            if n > _NEAR and part < mpmath.mpf("1e-14"):
+                break
+    return total
+
+
+def _panel(log_density: Log, support: Any, ends: list[Any]) -> Any:
+    total = mp.zero
+    for low, high in itertools.pairwise(ends):
+        middle, half = (low + high) / 2, (high - low) / 2
+        for u, w in _legendre():
+            x, slope = _axis(support, middle + half * u)
+            total += w * half * slope * _real(mpmath.exp(log_density(x)))
     return total
 
 

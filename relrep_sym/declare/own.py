@@ -27,12 +27,12 @@ __all__ = ["family"]
 DOMAINS = ("real", "positive", "unit")
 
 _TAKEN = frozenset(
-    "x np out rng rows theta basis spare mass means shares coefficients heights odds point weight "
+    "x np out rng rows theta basis spare mass means shares coefficients heights constant free point weight "
     "weights components family truth name coords chart view model l O "
     "log_ratio log_gamma_ratio log_gamma digamma trigamma softplus logistic stirling_remainder "
     "sign".split()
 )
-_MADE = re.compile(r"((own|delta|new|d|g|b)_.*|([cqt]|slope|constant|odds|part|total_|free)\d*)$")
+_MADE = re.compile(r"((own|delta|new|d|g|b)_.*|([cqt]|slope|odds|part|total_)\d+)$")
 _NUMBERED = re.compile(r".*_\d+$")
 
 

@@ -127,7 +127,7 @@ def _separated(family: Family) -> ComponentForm | None:
             common += density.pop(b) * b.subs(z, family.x)
     found = {b for part in (density, *scores, odds) for b in part} - {sp.Integer(1)}
     basis = tuple(sorted(found, key=lambda b: (sp.count_ops(b), sp.default_sort_key(b))))
-    if any(b.has(*family.symbols, *moved.values()) for b in basis):
+    if any(b.free_symbols != {z} for b in basis):
         return None
     ordered = (sp.Integer(1), *basis)
     coefficients = tuple(_without_cancellation(odds.get(b, sp.Integer(0))) for b in ordered)

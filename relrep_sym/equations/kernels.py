@@ -112,6 +112,10 @@ class _Erf(sp.Function):
     kernel_name = "erf"
 
 
+class _Erfc(sp.Function):
+    kernel_name = "erfc"
+
+
 class _Sign(sp.Function):
     kernel_name = "sign"
 
@@ -149,7 +153,7 @@ def stable(expression: sp.Expr) -> sp.Expr:
 
 
 def with_kernels(expression: sp.Expr) -> sp.Expr:
-    """The expression in functions that have kernels, log(1 + a) as log1p(a).
+    """The expression in functions that have kernels, log(1 + a) as log1p(a), 1 + erf(a) as erfc(−a).
 
     Raises DeclarationError for a function without a kernel, and names it.
 
@@ -168,12 +172,28 @@ def with_kernels(expression: sp.Expr) -> sp.Expr:
             return _Digamma(inner)
         return _Trigamma(inner) if order == 1 else sp.polygamma(order, inner)
 
-    out = expression.replace(sp.polygamma, polygamma)
+    def complement(whole: sp.Expr) -> sp.Expr:
+        number, part = whole.as_coeff_Add()
+        factor, inner = part.as_coeff_Mul()
+        sign = -1 if factor == number else 1
+        return number * _Erfc(sign * inner.args[0])
+
+    out = expression.replace(_is_complement, complement)
+    out = out.replace(sp.polygamma, polygamma)
     for known, kernel in _KERNELS.items():
         out = out.replace(known, kernel)
     out = out.replace(sp.log, logarithm)
     insist_kernels(out, "an expression")
     return out
+
+
+def _is_complement(e: sp.Expr) -> bool:
+    """Whether it is a number times 1 + erf a or 1 − erf a, which cancel far out."""
+    if not e.is_Add:
+        return False
+    number, part = e.as_coeff_Add()
+    factor, inner = part.as_coeff_Mul()
+    return isinstance(inner, sp.erf) and number != 0 and abs(factor) == abs(number)
 
 
 def insist_kernels(expression: sp.Expr, what: str) -> None:

@@ -110,7 +110,7 @@ def evaluate(point: Point, x: Array, weights: Array | None, work: Workspace) -> 
             exact = np.empty_like(odds)
             _log_odds(point, work.basis, exact)
         else:
-            exact = log_odds_by_slopes(point, x, odds)
+            exact = log_odds_by_slopes(point, x, odds, work.basis[0][-1])
         np.copyto(odds, exact - point.log_ratio, where=close[..., None])
     shares = point.shares
     if odds.max() <= _TOP and (point.anchored or odds.min() >= _BOTTOM):

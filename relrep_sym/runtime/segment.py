@@ -29,11 +29,12 @@ _FINE, _CHECK = _rule(10), _rule(7)
 _SLACK = 32 * np.finfo(float).eps
 
 
-def log_odds_by_slopes(point: Point, x: Array, plain: Array) -> Array:
+def log_odds_by_slopes(point: Point, x: Array, plain: Array, last: Array) -> Array:
     """log f_k − log f_K, (K − 1, B, n), at points x, (n,) or (B, n).
 
-    Two Gauss-Legendre rules must agree to rounding; where they do not, the components are far
-    apart for this x, and the difference ``plain`` of their log-densities stands.
+    Two Gauss-Legendre rules must agree to rounding, or to what rounding has left of ``plain``, the
+    difference of two log-densities, of which ``last`` is one; where they do not, the components
+    are far apart for this x, and ``plain`` stands.
     """
     form, c = point.form, point.components
     assert form.slopes is not None
@@ -59,6 +60,7 @@ def log_odds_by_slopes(point: Point, x: Array, plain: Array) -> Array:
                         total += part
                         if total is fine:
                             size += np.abs(part)
-        good = np.abs(fine - check) <= _SLACK * size
+        room = np.maximum(_SLACK * size, 4 * np.finfo(float).eps * (1.0 + np.abs(last)))
+        good = np.abs(fine - check) <= room
     out: Array = np.where(good, fine, plain)
     return out

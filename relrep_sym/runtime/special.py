@@ -11,6 +11,7 @@ from relrep_sym.runtime.check import Array
 __all__ = [
     "digamma",
     "erf",
+    "erfc",
     "gamma",
     "log_gamma",
     "log_gamma_ratio",
@@ -176,6 +177,16 @@ def erf(x: Array) -> Array:
     """
     array = np.asarray(x, dtype=float)
     return np.array([math.erf(v) for v in array.ravel().tolist()]).reshape(array.shape)
+
+
+def erfc(x: Array) -> Array:
+    """1 − erf(x), elementwise, to its digits until it underflows at 26.5.
+
+    >>> float(erfc(np.array([5.0]))[0])
+    1.5374597944280347e-12
+    """
+    array = np.asarray(x, dtype=float)
+    return np.array([math.erfc(v) for v in array.ravel().tolist()]).reshape(array.shape)
 
 
 def softplus(x: Array) -> Array:

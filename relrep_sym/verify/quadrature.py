@@ -8,8 +8,9 @@ to a few digits, for sensitivities.
 Two rules that share nothing but the map of the nodes. Gauss–Legendre panels, bisected until a panel
 agrees with its halves, are the rule of the oracle: complex zeros of the model's density close to
 the real axis cost them little. The trapezoidal rule, halved until two steps agree, is the second
-opinion. On the half-line the variable is log x, on an interval its logit; integers and finite sets
-are summed. Panels end at the kinks that are given, where an integrand is not smooth. A density like (b − x)^(a − 1) at an interval's end is within reach for a ≥ 0.7 at 30 digits, and for
+opinion. On the line the variable is x, or asinh x where tails are heavy; on the half-line log x, on
+an interval its logit; integers and finite sets are summed. Panels end at the kinks that are given,
+where an integrand is not smooth. A density like (b − x)^(a − 1) at an interval's end is within reach for a ≥ 0.7 at 30 digits, and for
 a ≥ 0.5 at 20.
 """
 
@@ -28,7 +29,17 @@ from mpmath import mp
 from relrep_sym.errors import CertificateError, problem
 from relrep_sym.verify.jets import WORKING, Number
 
-__all__ = ["Budget", "Integral", "Mark", "Rule", "Support", "integrate", "landmarks"]
+__all__ = [
+    "HEAVY",
+    "Budget",
+    "Integral",
+    "Mark",
+    "Rule",
+    "Support",
+    "heavy",
+    "integrate",
+    "landmarks",
+]
 
 Vector = list[Number]
 Integrand = Callable[[list[Number]], list[Vector]]
@@ -36,6 +47,8 @@ Support = str | tuple[Any, ...]
 Mark = tuple[Number, Number]
 """A point t and its spacing."""
 
+HEAVY = "line by asinh"
+"""The line in the variable asinh x, in which tails like a power of x fall like an exponential."""
 PANEL_NODES = 28
 COARSE_NODES = 6
 MOST_PANELS = 500
@@ -80,6 +93,8 @@ def _map(support: Support, t: Number) -> tuple[Number, Number]:
     """x(t) and dx/dt."""
     if support == "line":
         return t, mp.one
+    if support == HEAVY:
+        return mpmath.sinh(t), mpmath.cosh(t)
     if support == "half-line":
         x = mpmath.exp(t)
         return x, x
@@ -93,6 +108,8 @@ def _unmap(support: Support, x: Number) -> Number:
     """t with x(t) = x; infinite where there is none."""
     if support == "line":
         return x
+    if support == HEAVY:
+        return mpmath.asinh(x)
     if support == "half-line":
         return mpmath.log(x) if x > 0 else -mp.inf
     low, high = mpmath.mpf(support[1]), mpmath.mpf(support[2])
@@ -177,6 +194,11 @@ def landmarks(log_density: Callable[[Number], Number], support: Support, digits:
             points.append((t, reach))
             reach *= 2
     return sorted(points)
+
+
+def heavy(marks: list[list[Mark]]) -> bool:
+    """Whether some component on the line has tails that end only after some forty doublings."""
+    return any(max(s for _, s in row) > 2**40 * min(s for _, s in row) for row in marks)
 
 
 def _breaks(marks: list[Mark], low: Number, high: Number) -> list[Number]:
