@@ -104,8 +104,10 @@ class Family:
     @property
     def discrete(self) -> bool:
         """Whether densities are sums over points."""
-        return self.support != "line" and self.support != "half-line" and (
-            self.support == "integers" or self.support[0] != "interval"
+        return (
+            self.support != "line"
+            and self.support != "half-line"
+            and (self.support == "integers" or self.support[0] != "interval")
         )
 
     @property

@@ -1,8 +1,8 @@
 """The built-in families, by name.
 
 In: a name, and for some families a number it is made with (the trials of a binomial one). Out: a
-:class:`~relrep_sym.declare.density.Family`. These are statements of log-densities like a user's own;
-nothing further down the flow knows them.
+:class:`~relrep_sym.declare.density.Family`. These state log-densities as a user's
+own do; nothing further down the flow knows them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from functools import cache
 import numpy as np
 import sympy as sp
 
-from relrep_sym.declare.domains import domain
 from relrep_sym.declare.density import Family, FamilyParameter, Sampler
+from relrep_sym.declare.domains import domain
 from relrep_sym.errors import DeclarationError, problem
 
 __all__ = ["Family", "FamilyParameter", "Sampler", "arguments_of", "family_named", "names"]
@@ -26,10 +26,10 @@ X = sp.Symbol("x", real=True)
 
 
 def family_named(name: str | Family, **arguments: object) -> Family:
-    """The built-in family of that name, or the family itself.
+    r"""The built-in family of that name, or the family itself.
 
     * ``"normal"``: ``means`` μ and standard deviations ``scales`` σ.
-    * ``"laplace"``: exp(−\\|x − μ\\|/b)/(2b), ``means`` μ and ``scales`` b.
+    * ``"laplace"``: exp(−\|x − μ\|/b)/(2b), ``means`` μ and ``scales`` b.
     * ``"exponential"``: rate·exp(−rate·x) on x ≥ 0, ``rates``.
     * ``"gamma"``: ``shapes`` and ``scales``; its mean is shape times scale.
     * ``"poisson"``: ``rates``.
@@ -127,9 +127,7 @@ def _exponential() -> Family:
 def _gamma() -> Family:
     shape, scale = SHAPE.symbol, SCALE.symbol
     logarithm = (shape - 1) * sp.log(X / scale) - X / scale - sp.loggamma(shape) - sp.log(scale)
-    return Family(
-        "gamma", logarithm, (SHAPE, SCALE), "half-line", Sampler("gamma", (shape, scale))
-    )
+    return Family("gamma", logarithm, (SHAPE, SCALE), "half-line", Sampler("gamma", (shape, scale)))
 
 
 def _poisson() -> Family:

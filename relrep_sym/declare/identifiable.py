@@ -27,10 +27,10 @@ def insist_identifiable(model: Mixture) -> None:
     >>> mixture("binomial", components=2, trials=2)
     Traceback (most recent call last):
     ...
-    relrep_sym.errors.DeclarationError: the mixture is not identifiable: a distribution on integers \
-0, …, 2 is 2 numbers, and θ has 3; given: mixture of 2 binomial(trials=2) components: weights free, \
-probabilities free; expected: a support of at least 4 points (3 trials), fewer components, or \
-parameters fixed or tied
+    relrep_sym.errors.DeclarationError: the mixture is not identifiable: a distribution on \
+integers 0, …, 2 is 2 numbers, and θ has 3; given: mixture of 2 binomial(trials=2) components: \
+weights free, probabilities free; expected: a support of at least 4 points (3 trials), fewer \
+components, or parameters fixed or tied
     """
     points = size(model.family.support)
     needed = len(model.parameters)
@@ -40,8 +40,8 @@ parameters fixed or tied
     trials = f" ({needed} trials)" if "trials" in made else ""
     raise DeclarationError(
         problem(
-            f"the mixture is not identifiable: a distribution on {support_text(model.family.support)}"
-            f" is {points - 1} numbers, and θ has {needed}",
+            "the mixture is not identifiable: a distribution on "
+            f"{support_text(model.family.support)} is {points - 1} numbers, and θ has {needed}",
             model.describe(),
             f"a support of at least {needed + 1} points{trials}, fewer components, or parameters "
             "fixed or tied",

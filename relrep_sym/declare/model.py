@@ -156,8 +156,9 @@ def mixture(
 
     ``"normal"`` and ``"laplace"`` have ``means=`` and ``scales=``, ``"exponential"`` and
     ``"poisson"`` ``rates=``, ``"gamma"`` ``shapes=`` and ``scales=``, ``"geometric"`` and
-    ``"binomial"`` ``probabilities=``; a binomial family is made with ``trials=``. Each of ``weights=`` and the family's plural names is ``"free"``, ``"tied"`` (one shared
-    parameter), one number for all components, or one entry for each: a number, or None for free.
+    ``"binomial"`` ``probabilities=``; a binomial family is made with ``trials=``. Each of
+    ``weights=`` and the family's plural names is ``"free"``, ``"tied"`` (one shared parameter), one
+    number for all components, or one entry for each: a number, or None for free.
     Numbers are int, Fraction, a string such as ``"1/3"``, SymPy, or a float (which stands for its
     shortest decimal). θ is pi_1 … pi_{K-1}, then the family's parameters by component; the last
     free weight is what the others leave.

@@ -1,8 +1,8 @@
 """A family of the user's own: ``rs.family``.
 
 In: a log-density in x and named parameters, their domains, a support. Out: a frozen
-:class:`~relrep_sym.declare.density.Family`, which is data like the built-in ones. It is held to what
-the engine can do with it before it is used: its functions have kernels, it is smooth in its
+:class:`~relrep_sym.declare.density.Family`, data like the built-in ones. It is held to what the
+engine can do with it before it is used: its functions have kernels, it is smooth in its
 parameters but for one |x − m|, it depends on x and on each parameter, and it integrates to one.
 """
 
@@ -27,8 +27,8 @@ __all__ = ["family"]
 DOMAINS = ("real", "positive", "unit")
 
 _TAKEN = frozenset(
-    "x np out rng rows theta basis spare mass means shares coefficients heights constant free point weight "
-    "weights components family truth name coords chart view model l O "
+    "x np out rng rows theta basis spare mass means shares coefficients heights constant free "
+    "point weight weights components family truth name coords chart view model l O "
     "log_ratio log_gamma_ratio log_gamma digamma trigamma softplus logistic stirling_remainder "
     "sign".split()
 )
@@ -93,7 +93,7 @@ def _parameters(
     if unknown:
         right = "plurals of " + ", ".join(parameters)
         raise DeclarationError(problem("plurals of no parameters", ", ".join(unknown), right))
-    out = []
+    out: list[FamilyParameter] = []
     for name, where in parameters.items():
         check_name(name, kind="family parameter's")
         if name in _TAKEN or keyword.iskeyword(name) or _MADE.match(name) or _NUMBERED.match(name):

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 from relrep_sym.declare.parser import number
 from relrep_sym.errors import DeclarationError, problem
 
 __all__ = ["NAMED", "Support", "size", "support_of", "support_text"]
 
-Support = str | tuple[str, float, float] | tuple[str, tuple[float, ...]]
+Support = str | tuple[Any, ...]
 
 NAMED = ("line", "half-line", "integers")
 
@@ -67,8 +68,8 @@ def size(support: Support) -> int | None:
     if isinstance(support, str) or support[0] == "interval":
         return None
     if support[0] == "finite":
-        return len(support[1])  # type: ignore[arg-type]
-    return int(support[2]) - int(support[1]) + 1  # type: ignore[misc]
+        return len(support[1])
+    return int(support[2]) - int(support[1]) + 1
 
 
 def support_text(support: Support) -> str:
@@ -80,10 +81,10 @@ def support_text(support: Support) -> str:
     if isinstance(support, str):
         return support
     if support[0] == "interval":
-        return f"the interval ({support[1]:g}, {support[2]:g})"  # type: ignore[misc]
+        return f"the interval ({support[1]:g}, {support[2]:g})"
     if support[0] == "integers":
-        return f"integers {support[1]}, …, {support[2]}"  # type: ignore[misc]
-    return "{" + ", ".join(f"{v:g}" for v in support[1]) + "}"  # type: ignore[union-attr]
+        return f"integers {support[1]}, …, {support[2]}"
+    return "{" + ", ".join(f"{v:g}" for v in support[1]) + "}"
 
 
 def _end(value: object) -> float:

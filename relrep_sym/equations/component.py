@@ -189,9 +189,7 @@ def _vanishes_openly(coefficient: sp.Expr) -> bool:
         for e in sp.preorder_traversal(plain)
         if isinstance(e, sp.Function) or (e.is_Pow and not e.exp.is_Integer)
     ]
-    return not any(
-        s.name.startswith("delta_") for e in varying for s in e.free_symbols
-    )
+    return not any(s.name.startswith("delta_") for e in varying for s in e.free_symbols)
 
 
 def _anchor(family: Family, common: sp.Expr) -> tuple[sp.Expr, tuple[sp.Expr, sp.Expr]]:

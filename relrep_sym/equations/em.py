@@ -190,9 +190,7 @@ def _roots(numerator: sp.Expr, unknown: sp.Symbol) -> list[sp.Expr]:
     plain = sp.Dummy("u")  # assumptions of the unknown would hide roots
     moved = sp.expand(numerator.subs(unknown, plain))
     generators = [g for g in sp.Poly(moved).gens if g.has(plain)] if moved.has(plain) else []
-    elementary = all(
-        not g.atoms(sp.Function) - g.atoms(sp.exp, sp.log) for g in generators
-    )
+    elementary = all(not g.atoms(sp.Function) - g.atoms(sp.exp, sp.log) for g in generators)
     if len(generators) != 1 or not elementary:
         return []
     try:

@@ -153,7 +153,7 @@ def stable(expression: sp.Expr) -> sp.Expr:
 
 
 def with_kernels(expression: sp.Expr) -> sp.Expr:
-    """The expression in functions that have kernels, log(1 + a) as log1p(a), 1 + erf(a) as erfc(−a).
+    """The expression in functions with kernels, log(1 + a) as log1p(a), 1 + erf(a) as erfc(−a).
 
     Raises DeclarationError for a function without a kernel, and names it.
 

@@ -63,15 +63,17 @@ class _Grid(NamedTuple):
 
 
 def component_logs(point: Point, x: Array) -> Array:
-    """log f_k at points, (n,), (B, n) or (K, B, n): (K, B, n), the term without parameters left out.
+    """log f_k at points, (n,), (B, n) or (K, B, n): (K, B, n), without the term of x alone.
 
     What is no number, far out where a square overflows, has no mass.
     """
-    form, c = point.form, point.components
+    form = point.form
     k, batch = point.heights.shape
     wide = x.ndim == 3
     shape = (k, batch, x.shape[-1])
-    basis = tuple(np.empty(shape if form.own or wide else (1, *shape[1:])) for _ in range(form.basis))
+    basis = tuple(
+        np.empty(shape if form.own or wide else (1, *shape[1:])) for _ in range(form.basis)
+    )
     out, spare = np.empty(shape), np.empty(shape)
     with np.errstate(all="ignore"):
         form.block(x, point.coefficients, basis, spare)
@@ -180,7 +182,11 @@ def _settled(
         if done.any():
             chosen = alive[done]
             yield Rule(
-                nodes[done].T, h * slopes[done].T, members[chosen], None, "nested",
+                nodes[done].T,
+                h * slopes[done].T,
+                members[chosen],
+                None,
+                "nested",
                 float(change[done].max()),
             )
         alive, nodes, slopes = alive[~done], nodes[~done], slopes[~done]

@@ -7,7 +7,7 @@ names what was wrong. NumPy only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
-Support = str | tuple[str, float, float] | tuple[str, tuple[float, ...]]
+Support = str | tuple[Any, ...]
 """``"line"``, ``"half-line"``, ``"integers"``, ``("interval", a, b)``, ``("integers", a, b)`` or
 ``("finite", (x_1, …))``."""
 
@@ -89,7 +89,7 @@ def sample(x: ArrayLike, support: Support) -> Array:
     return np.ascontiguousarray(array)
 
 
-def _insist_inside(array: Array, support: Support) -> None:
+def _insist_inside(array: Array, support: tuple[Any, ...]) -> None:
     kind, *ends = support
     if kind == "finite":
         points = np.asarray(ends[0])

@@ -145,7 +145,7 @@ def _every(support: Support, members: Indices) -> Rule:
     if support[0] == "finite":
         nodes = np.asarray(support[1], dtype=float)
     else:
-        nodes = np.arange(support[1], support[2] + 1.0)  # type: ignore[misc]
+        nodes = np.arange(support[1], support[2] + 1.0)
     return Rule(nodes, np.ones_like(nodes), members, None, "sum", 0.0)
 
 

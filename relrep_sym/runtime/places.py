@@ -31,8 +31,8 @@ def ends(support: Support) -> tuple[float, float]:
         return -np.inf, np.inf
     if support == "half-line":
         return 0.0, np.inf
-    low, high = support[1], support[2]  # type: ignore[misc]
-    return float(low), float(high)  # type: ignore[arg-type]
+    low, high = support[1], support[2]
+    return float(low), float(high)
 
 
 def places(

@@ -12,6 +12,8 @@ which keeps the digits of δ. Where a kink |x − μ| lies on the way, the way i
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from relrep_sym.runtime.check import Array
@@ -49,7 +51,7 @@ def log_odds_by_slopes(point: Point, x: Array, plain: Array, last: Array) -> Arr
         cuts.insert(1, np.clip(np.nan_to_num(crossing), 0.0, 1.0))
     fine, check, size = (np.zeros(plain.shape) for _ in range(3))
     with np.errstate(all="ignore"):
-        for low, high in zip(cuts[:-1], cuts[1:], strict=True):
+        for low, high in itertools.pairwise(cuts):
             for total, rule in ((fine, _FINE), (check, _CHECK)):
                 for t, w in rule:
                     at = low + (high - low) * t

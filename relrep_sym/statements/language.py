@@ -15,7 +15,19 @@ from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
 
-__all__ = ["FUNCTIONS", "SPECIAL", "Assign", "Item", "Node", "Num", "Op", "Stage", "Var", "names", "stage"]
+__all__ = [
+    "FUNCTIONS",
+    "SPECIAL",
+    "Assign",
+    "Item",
+    "Node",
+    "Num",
+    "Op",
+    "Stage",
+    "Var",
+    "names",
+    "stage",
+]
 
 
 class Stage(IntEnum):

@@ -23,8 +23,8 @@ from relrep_sym.errors import CertificateError, problem
 __all__ = ["ROLES", "Point", "points"]
 
 ROLES = ("location", "scale", "rate", "shape", "probability", "real")
-"""Real; positive in units of x; positive; positive and dimensionless; between 0 and 1; real, but not
-a location."""
+"""Real; positive in units of x; positive; positive and dimensionless; between 0 and 1; real, but
+not a location."""
 Support = str | tuple[Any, ...]
 Phis = tuple[tuple[float, ...], ...]
 
@@ -245,8 +245,8 @@ class _Maker:
             extreme = n // len(phis)
             distance = (0.0, reach, 1e-12)[extreme] if extreme < 3 else 10 ** rng.uniform(-6, 0.9)
             sign = rng.choice((-1, 1))
-            if self.kinked and distance == 0.0:
-                distance = 1e-9
+            if self.kinked:  # no derivative at the location itself
+                distance = max(distance, 1e-9 * (1 + abs(self.centre(phi))))
             xs.append(self.inside(self.centre(phi), sign * distance, self.spacing(phi)))
         return xs
 

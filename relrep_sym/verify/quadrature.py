@@ -10,8 +10,8 @@ agrees with its halves, are the rule of the oracle: complex zeros of the model's
 the real axis cost them little. The trapezoidal rule, halved until two steps agree, is the second
 opinion. On the line the variable is x, or asinh x where tails are heavy; on the half-line log x, on
 an interval its logit; integers and finite sets are summed. Panels end at the kinks that are given,
-where an integrand is not smooth. A density like (b − x)^(a − 1) at an interval's end is within reach for a ≥ 0.7 at 30 digits, and for
-a ≥ 0.5 at 20.
+where an integrand is not smooth. A density like (b − x)^(a − 1) at an interval's end is within
+reach for a ≥ 0.7 at 30 digits, and for a ≥ 0.5 at 20.
 """
 
 from __future__ import annotations

@@ -15,7 +15,9 @@ LOGISTIC = "-(x - m)/s - 2*log(1 + exp(-(x - m)/s)) - log(s)"
 PLACED = {"m": "real", "s": "positive"}
 
 
-def refused(log_density: object, parameters: object, support: object = "line", **more: object) -> str:
+def refused(
+    log_density: object, parameters: object, support: object = "line", **more: object
+) -> str:
     with pytest.raises(DeclarationError) as caught:
         rs.family(log_density, parameters, support, **more)  # type: ignore[arg-type]
     return str(caught.value)
@@ -36,7 +38,7 @@ def test_the_same_statement_is_the_same_family() -> None:
     one, two = (rs.family(LOGISTIC, PLACED, name="logistic") for _ in range(2))
     assert one == two
     assert hash(one) == hash(two)
-    assert pickle.loads(pickle.dumps(one)) == one  # noqa: S301 - our own bytes
+    assert pickle.loads(pickle.dumps(one)) == one
 
 
 def test_sympy_expressions_are_matched_by_name() -> None:
@@ -121,7 +123,7 @@ def test_what_is_no_support_is_refused(support: object) -> None:
 def test_a_finite_set_with_too_few_points_for_its_parameters_is_refused() -> None:
     own = rs.family("a*x - log(1 + exp(a) + exp(2*a) + exp(3*a))", {"a": "real"}, range(4))
     assert rs.mixture(own, components=2).names == ("pi_1", "a_1", "a_2")
-    with pytest.raises(DeclarationError, match="not identifiable.*is 3 numbers, and θ has 5"):
+    with pytest.raises(DeclarationError, match=r"not identifiable.*is 3 numbers, and θ has 5"):
         rs.mixture(own, components=3)
 
 
@@ -136,5 +138,7 @@ def test_binomial_mixtures_need_2k_minus_1_trials(components: int) -> None:
 def test_a_bernoulli_mixture_is_refused_until_something_is_held() -> None:
     with pytest.raises(DeclarationError, match="not identifiable"):
         rs.mixture("binomial", components=2, trials=1)
-    held = rs.mixture("binomial", components=2, trials=1, weights="1/2", probabilities=["1/4", None])
+    held = rs.mixture(
+        "binomial", components=2, trials=1, weights="1/2", probabilities=["1/4", None]
+    )
     assert held.names == ("prob_2",)

@@ -15,16 +15,16 @@ from pathlib import Path
 
 import jinja2
 
+from relrep_sym.declare.family import Family
+from relrep_sym.declare.support import Support, support_text
 from relrep_sym.emit.files import UNSIGNED, signed
+from relrep_sym.emit.lowering import lower
 from relrep_sym.emit.numpy.chart_code import ChartFragments
 from relrep_sym.emit.numpy.component_code import component_fragments
-from relrep_sym.emit.lowering import lower
 from relrep_sym.emit.numpy.em_code import m_step_lines
 from relrep_sym.emit.numpy.layout import bare, bracketed, filled_text, wrapped
 from relrep_sym.emit.numpy.printer import infix, special_names
 from relrep_sym.emit.numpy.public import public_functions
-from relrep_sym.declare.family import Family
-from relrep_sym.declare.support import Support, support_text
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.equations.record import Record
 from relrep_sym.errors import DeclarationError, NoInverseError, problem
@@ -134,7 +134,9 @@ def _draw(family: Family) -> str | None:
     if sampler is None:
         return None
     arguments = ", ".join(infix(lower(a, bare)) for a in sampler.arguments)
-    shift = "" if not sampler.shift else f" {'-' if sampler.shift < 0 else '+'} {abs(sampler.shift)}"
+    shift = (
+        "" if not sampler.shift else f" {'-' if sampler.shift < 0 else '+'} {abs(sampler.shift)}"
+    )
     return f"rng.{sampler.method}({arguments}){shift}"
 
 
