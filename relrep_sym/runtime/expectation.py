@@ -7,14 +7,14 @@ takes like a weighted sample; and the Kullback–Leibler divergence, whose summa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from relrep_sym.errors import DataError, DomainError, problem
 from relrep_sym.runtime import check, kernel
 from relrep_sym.runtime.block import log_density
-from relrep_sym.runtime.check import Array, Support
+from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.point import Components, Form, Point
 from relrep_sym.runtime.quadrature import Indices, Rule, integers, line
 from relrep_sym.runtime.search import bregman, searched, searched_divergence
@@ -140,7 +140,7 @@ def _rules(point: Point, truth: Truth, own: bool) -> Iterable[Rule]:
     return tuple(line(_log_polynomials(point, origin), centres, scales, q.weights, origin=origin))
 
 
-def _every(support: Support, members: Indices) -> Rule:
+def _every(support: tuple[Any, ...], members: Indices) -> Rule:
     """Every point of a finite support."""
     if support[0] == "finite":
         nodes = np.asarray(support[1], dtype=float)

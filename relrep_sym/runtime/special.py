@@ -183,7 +183,7 @@ def erfc(x: Array) -> Array:
     """1 − erf(x), elementwise, to its digits until it underflows at 26.5.
 
     >>> float(erfc(np.array([5.0]))[0])
-    1.5374597944280347e-12
+    1.53745979442e-12
     """
     array = np.asarray(x, dtype=float)
     return np.array([math.erfc(v) for v in array.ravel().tolist()]).reshape(array.shape)

@@ -16,6 +16,7 @@ from relrep_sym.emit.numpy.layout import (
     Leaf,
     assignments,
     bare,
+    returned,
     tuple_of,
 )
 from relrep_sym.emit.numpy.printer import filled, infix
@@ -78,7 +79,6 @@ def _general_fragments(form: ComponentForm, slopes: Sequence[sp.Expr]) -> dict[s
     """The same where the basis functions are log f and its slopes."""
     family = form.family
     roles = [p.name for p in family.parameters]
-    count = len(form.basis)
     program = share([Assign(f"basis[{j}][...]", lower(b, bare)) for j, b in enumerate(form.basis)])
     kink = None if family.kink is None else f"return {infix(lower(family.kink, bare))}"
     values = [f"slope{i + 1}" for i in range(len(slopes))]
@@ -96,7 +96,7 @@ def _general_fragments(form: ComponentForm, slopes: Sequence[sp.Expr]) -> dict[s
             *assignments(
                 share([Assign(v, lower(e, bare)) for v, e in zip(values, slopes, strict=True)])
             ),
-            f"return {', '.join(values)}{',' if count == 2 else ''}",
+            *([f"return {tuple_of(values)}"] if len(values) == 1 else returned(values)),
         ],
         "kink": None if kink is None else [kink],
     }
@@ -245,7 +245,7 @@ def _score_lines(form: ComponentForm) -> list[str]:
         rows.append(tuple_of(cells))
     return [
         *assignments(share(program)),
-        f"return {tuple_of(rows) if len(rows) == 1 else tuple_of(rows)[1:-1]}",
+        *([f"return {tuple_of(rows)}"] if len(rows) == 1 else returned(rows)),
     ]
 
 

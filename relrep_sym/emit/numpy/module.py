@@ -104,6 +104,7 @@ def _environment() -> jinja2.Environment:
         keyword=lambda name, items: _indented(bracketed(f"{name}=(", items, "),", 8), 8),
         mapping=lambda name, items: "\n".join(bracketed(f"{name} = {{", items, "}", 0)),
         special=_special,
+        read=lambda names, body: [n if _mentions(" ".join(body), [n]) else f"_{n}" for n in names],
         keyword_mapping=lambda name, items: _indented(_mapping(name, items), 8),
     )
     return env
@@ -137,7 +138,10 @@ def _draw(family: Family) -> str | None:
     shift = (
         "" if not sampler.shift else f" {'-' if sampler.shift < 0 else '+'} {abs(sampler.shift)}"
     )
-    return f"rng.{sampler.method}({arguments}){shift}"
+    drawn = f"rng.{sampler.method}({arguments})"
+    if not family.discrete:
+        return drawn + shift
+    return f"({drawn}{shift}).astype(float)" if shift else f"{drawn}.astype(float)"
 
 
 def _support(support: Support) -> str:

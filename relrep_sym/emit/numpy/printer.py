@@ -30,7 +30,7 @@ def _number(value: Fraction | float) -> str:
     if not math.isfinite(number):
         wrong = "a number is too large for double precision"
         raise DerivationError(problem(wrong, str(value), f"numbers up to {sys.float_info.max:.0e}"))
-    return repr(number)
+    return repr(number).replace("e+", "e")
 
 
 def infix(node: Node, rank: int = 0) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from relrep_sym.emit.latex import one_line
 from relrep_sym.emit.numpy.layout import filled_text
+from relrep_sym.equations.component import ComponentForm
 from relrep_sym.equations.record import Equation, Record
 
 __all__ = ["public_functions"]
@@ -176,8 +177,7 @@ def public_functions(record: Record) -> list[dict[str, object]]:
         "k": model.components,
         "b": len(record.view.names) if record.view else 0,
         "truth": ", ".join(["weights", *(p.name for p in model.family.parameters)]),
-        "basis": ", ".join(str(b) for b in record.form.basis)
-        + (f" with z = {record.form.standard}" if record.form.own else " with z = x"),
+        "basis": _basis(record.form),
     }
     out: list[dict[str, object]] = []
     for f in _FUNCTIONS:
@@ -198,6 +198,14 @@ def public_functions(record: Record) -> list[dict[str, object]]:
             }
         )
     return out
+
+
+def _basis(form: ComponentForm) -> str:
+    if form.slopes is not None:
+        names = ", ".join(f"∂ log f/∂{p.name}" for p in form.family.parameters)
+        return f"log f, {names}"
+    shown = ", ".join(str(b) for b in form.basis)
+    return shown + (f" with z = {form.standard}" if form.own else " with z = x")
 
 
 def _annotated(argument: str) -> str:
