@@ -253,6 +253,27 @@ def test_the_weight_score_keeps_its_digits_where_components_merge(name: str) -> 
             assert abs(value - want) <= room + 1e-300
 
 
+@pytest.mark.parametrize("name", ["laplace", "logistic", "student"])
+@pytest.mark.parametrize("gap", [1e-6, 1e-9, 1e-12])
+def test_gaps_of_a_relative_chart_keep_their_digits(name: str, gap: float) -> None:
+    """The same far from the origin: the gap is a coordinate, so that it alone is rounded."""
+    model = derived(name, 3).model
+    family = model.family
+    chart = rs.relative(model, family.location.name, gap="plain")
+    coords = [0.25, 0.35, 0.7, gap, 2 * gap, 0.9, 0.9, 0.9]
+    x = np.array([-9.0, -0.3, 1.3, 4.1])
+    got = rs.derive(model, chart).compile().score_samples(x, coords)[:, 0]
+    f = sp.lambdify((family.x, *family.symbols), family.log_density, "mpmath")
+    with mpmath.workdps(50):
+        exact = [mpmath.mpf(v) for v in coords]
+        weights = [exact[0], exact[1], 1 - exact[0] - exact[1]]
+        places = [exact[2], exact[2] + exact[3], exact[2] + exact[3] + exact[4]]
+        for at, value in zip(x, got, strict=True):
+            dens = [mpmath.exp(f(mpmath.mpf(float(at)), m, exact[5])) for m in places]
+            want = (dens[0] - dens[2]) / mpmath.fdot(weights, dens)
+            assert abs(value - want) <= 64 * 2.0**-53 * abs(want)
+
+
 # ------------------------------------------------------------------------------ expectations
 
 

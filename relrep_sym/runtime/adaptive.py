@@ -30,7 +30,9 @@ TOLERANCE = 1e-13
 of the nodes costs at that distance from the origin."""
 
 _SETTLED = 2e-15
-"""Halving stops when the last change is below this, or when it no longer falls."""
+"""Halving stops when the last change is below this in any case."""
+_STEEP = 1e-3
+"""A change that fell to this part of the one before is far above the error: the digits double."""
 _HALVINGS = 9
 _AT_ONCE = 400_000
 """Nodes times components that are worked on at once."""
@@ -165,8 +167,11 @@ def _settled(
             change = moved.max(axis=0)
             change[~np.isfinite(total).all(axis=0)] = np.inf
         good = change <= allowed[alive]
-        stalled = good & (change >= 0.25 * last[alive])
-        done = (change <= _SETTLED) | stalled | (good & (level == _HALVINGS))
+        # one more halving only where the change neither fell steeply nor has stopped to fall
+        with np.errstate(invalid="ignore"):
+            ratio = change / np.maximum(last[alive], 1e-300)
+        clear = (ratio <= _STEEP) | (ratio >= 0.25) | (level == _HALVINGS)
+        done = (change <= _SETTLED) | (good & clear)
         last[alive] = change
         if level == _HALVINGS and not done.all():
             b = int(np.argmax(np.where(done, 0.0, change)))
