@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from relrep_sym.declare.chart import Chart, identity
     from relrep_sym.declare.charts import affine, log, relative
     from relrep_sym.declare.model import Mixture, mixture
+    from relrep_sym.declare.own import family
     from relrep_sym.declare.own_map import chart
     from relrep_sym.declare.truth import Truth, truth
     from relrep_sym.declare.view import View, view
@@ -71,6 +72,7 @@ _HOME = {
     "check": "identities",
     "cleared": "declare.weight_charts",
     "derive": "api",
+    "family": "declare.own",
     "identity": "declare.chart",
     "log": "declare.charts",
     "mixture": "declare.model",
@@ -108,6 +110,7 @@ __all__ = [
     "check",
     "cleared",
     "derive",
+    "family",
     "identity",
     "log",
     "mixture",
