@@ -448,7 +448,8 @@ def _functions(
         lambda: at.log_likelihood(x, w),
     )
     yield "score", lambda: module.score(x, coords, w), lambda: at.score(x, w)
-    yield "hessian", lambda: module.hessian(x, coords, w), lambda: at.hessian(x, w)
+    if not isinstance(derivation.record.second_or_reason, str):
+        yield "hessian", lambda: module.hessian(x, coords, w), lambda: at.hessian(x, w)
     if point.name in ("ordinary", "last weight 1e-12") and "m_step" in derivation.record.names:
         yield from _em(module, at, x, w, coords)
     if point.truth is None:

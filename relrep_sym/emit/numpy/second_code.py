@@ -18,6 +18,7 @@ from relrep_sym.emit.numpy.layout import assignments, bare, bracketed, tuple_of
 from relrep_sym.emit.numpy.printer import infix
 from relrep_sym.equations.component import ComponentForm
 from relrep_sym.equations.curvature import adjoint, curvature
+from relrep_sym.equations.kernels import with_kernels
 from relrep_sym.equations.second import SecondForm
 from relrep_sym.statements.language import Assign, Item, Node, Num, Op, Var, names
 from relrep_sym.statements.passes import prune, share
@@ -47,7 +48,7 @@ def _rows(labels: Sequence[str], rows: Sequence[Sequence[sp.Expr]]) -> list[str]
             if value == 0:
                 cells.append("None")
                 continue
-            node = lower(value, bare)
+            node = lower(with_kernels(value), bare)
             if isinstance(node, Op):
                 program.append(Assign(f"{label}{j}", node))
                 node = Var(program[-1].target)
