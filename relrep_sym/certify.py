@@ -9,20 +9,26 @@ them.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import mpmath
 import sympy as sp
 
-from relrep_sym.declare.chart import OWN_MAP, Chart, identity
+from relrep_sym.declare.chart import Chart, Given, identity, with_constants
 from relrep_sym.declare.family import Family
 from relrep_sym.declare.model import Mixture
+from relrep_sym.declare.symbols import Constant
 from relrep_sym.declare.view import View
+from relrep_sym.emit.numpy.public import given_keywords
+from relrep_sym.equations.program import find_inverse
 from relrep_sym.errors import CertificateError, DomainError, NoInverseError, problem
 from relrep_sym.verify.certificate import Case, Certificate, Entry, certify
+from relrep_sym.verify.chain import Chain
 from relrep_sym.verify.jets import Density
+from relrep_sym.verify.natural import condition, natural_field
 from relrep_sym.verify.oracle import Oracle, OracleAt
 from relrep_sym.verify.points import Point, points
 from relrep_sym.verify.yardstick import Measured
@@ -31,6 +37,9 @@ if TYPE_CHECKING:
     from relrep_sym.api import Derivation
 
 __all__ = ["certify_derivation", "oracle_of", "table"]
+
+WELL = 1e10
+"""The largest condition number at which the natural field is certified: beyond, it is cut off."""
 
 QUICK = ("ordinary", "merging 1e-6")
 """The points of a quick certificate; a full one takes all."""
@@ -99,7 +108,21 @@ def oracle_of(chart: Chart) -> Oracle:
 
 
 def _callable(arguments: Sequence[sp.Symbol], expression: sp.Expr) -> Callable[..., Any]:
-    return sp.lambdify(list(arguments), expression, modules="mpmath", dummify=True)
+    return sp.lambdify(list(arguments), expression, modules=[_STABLE, "mpmath"], dummify=True)
+
+
+def _log_total(*values: Any) -> Any:
+    top = max([mpmath.mpf(0), *(mpmath.re(v) for v in values)])
+    return top + mpmath.log(mpmath.exp(-top) + mpmath.fsum(mpmath.exp(v - top) for v in values))
+
+
+_STABLE: dict[str, Callable[..., Any]] = {
+    "Softplus": lambda x: _log_total(x),
+    "Logistic": lambda x: 1 / (1 + mpmath.exp(-x)),
+    "SoftplusInverse": lambda y: mpmath.log(mpmath.expm1(y)),
+    "LogTotal": _log_total,
+}
+"""Declared functions in mpmath, by their definitions."""
 
 
 def _density(family: Family) -> Density:
@@ -110,12 +133,12 @@ def _density(family: Family) -> Density:
 def _components(chart: Chart) -> Callable[[Sequence[Any]], Any]:
     """Coordinates → (weights, [φ_1 …]), by the declared program, one assignment after another."""
     model: Mixture = chart.model
-    inputs = list(chart.symbols)
+    inputs: list[sp.Symbol] = list(chart.symbols)
     steps = []
     for target, rule in chart.program:
         steps.append(_callable(inputs, rule))
         inputs.append(target)
-    outputs = [model.weight_expressions]
+    outputs = [chart.weight_expressions]
     outputs += [model.component(p.name) for p in model.family.parameters]
     rows = [[_callable(inputs, e) for e in row] for row in outputs]
 
@@ -166,21 +189,25 @@ def _theta(model: Mixture, point: Point) -> list[float]:
 
 def _located(
     derivation: Derivation, module: types.ModuleType, full: bool
-) -> Iterator[tuple[Point, list[float]]]:
-    """The points that the chart reaches, with their coordinates."""
+) -> Iterator[tuple[Point, list[float], dict[str, float]]]:
+    """The points that the chart reaches, with their coordinates and constants."""
     model = derivation.model
     roles, held = _roles(model.family), _held(model)
     found = points(model.components, roles, model.family.support, held)
+    refused = _errors(module, DomainError, NoInverseError)
     reached = 0
     for point in found:
         if not full and point.name not in QUICK:
             continue
-        try:
-            coords = module.from_model(_theta(model, point))
-        except (DomainError, NoInverseError):
-            continue
-        reached += 1
-        yield point, [float(c) for c in coords]
+        theta = _theta(model, point)
+        for constants in _constants(derivation.chart, theta):
+            try:
+                coords = module.from_model(theta, **_keywords(derivation.chart, constants))
+            except refused:
+                continue
+            reached += 1
+            yield point, [float(c) for c in coords], constants
+            break
     if not reached:
         raise CertificateError(
             problem(
@@ -191,13 +218,83 @@ def _located(
         )
 
 
+def _errors(module: Any, *kinds: type[Exception]) -> tuple[type[Exception], ...]:
+    """The package's errors, and the copies of them that a standalone module raises."""
+    return (*kinds, *(getattr(module, k.__name__, k) for k in kinds))
+
+
 def _cases(
     derivation: Derivation, module: types.ModuleType, oracle: Oracle, full: bool
 ) -> Iterator[Case]:
-    for point, coords in _located(derivation, module, full):
-        at = _Judge(oracle.at(coords), derivation.chart, coords)
-        for name, kernel, reference in _functions(derivation, module, at, point, coords):
-            yield Case(name, point.name, kernel, reference, str(at), oracle.digits)
+    declared, view = derivation.chart, derivation.record.view
+    for point, coords, constants in _located(derivation, module, full):
+        exact = {n: sp.Rational(v) for n, v in constants.items()}
+        chart = with_constants(declared, exact) if constants else declared
+        seen = None if view is None else _with_constants(view, chart, exact)
+        here = replace(oracle, components=_components(chart))
+        at = _Judge(here.at(coords), chart, coords)
+        bound = _Bound(module, _keywords(declared, constants)) if constants else module
+        shown = "; ".join([str(at), *(f"{n}={v!r}" for n, v in constants.items())])
+        for name, kernel, reference in _functions(derivation, bound, at, point, coords, seen):
+            yield Case(name, point.name, kernel, reference, shown, oracle.digits)
+
+
+def _constants(chart: Chart, theta: Sequence[float]) -> Iterator[dict[str, float]]:
+    """Values of a chart's constants at which θ may lie in its image, the likelier first.
+
+    What is held of another chart has its value there; a clearance is an ordinary one, or so small
+    that merging components still have room, or none.
+    """
+    if not chart.constants:
+        yield {}
+        return
+    known: dict[str, float] = {}
+    if chart.whole is not None:
+        whole = chart.whole
+        search: dict[sp.Symbol, sp.Expr] = {
+            p.symbol: sp.Rational(t) for p, t in zip(chart.model.parameters, theta, strict=True)
+        }
+        try:
+            solution = find_inverse(whole)
+        except NoInverseError:
+            return
+        given = {c.symbol: sp.Rational(_ordinary(c)) for c in whole.constants}
+        for symbol, rule in solution:
+            search[symbol] = sp.N(rule.xreplace(search | given), 30)
+        if not all(v.is_real for v in search.values()):
+            return
+        known = {c.name: float(search[c.symbol]) for c in whole.coordinates}
+    rest = [c for c in chart.constants if c.name not in known]
+    here = {c.name: known[c.name] for c in chart.constants if c.name in known}
+    for scale in (1.0, 1e-3, 1e-9, 0.0) if rest else (1.0,):
+        yield here | {c.name: scale * _ordinary(c) for c in rest}
+
+
+def _ordinary(constant: Given) -> float:
+    return 1.0 if constant.domain.name == "positive" else 0.0625
+
+
+def _keywords(chart: Chart, constants: Mapping[str, float]) -> dict[str, float]:
+    """The constants under the names that the generated functions take them by."""
+    pairs = zip(given_keywords(chart), chart.constants, strict=True)
+    return {keyword: constants[c.name] for keyword, c in pairs}
+
+
+def _with_constants(view: View, chart: Chart, exact: Mapping[str, sp.Expr]) -> View:
+    put = {Constant(n): v for n, v in exact.items()}
+    return replace(view, chart=chart, expressions=tuple(e.xreplace(put) for e in view.expressions))
+
+
+class _Bound:
+    """A module whose functions are given their constants."""
+
+    def __init__(self, module: types.ModuleType, constants: Mapping[str, float]) -> None:
+        self._module, self._constants = module, constants
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._module, name)
+        # an error class of a standalone module is no function of the constants
+        return found if isinstance(found, type) else partial(found, **self._constants)
 
 
 class _Judge:
@@ -210,7 +307,7 @@ class _Judge:
 
     def __init__(self, at: OracleAt, chart: Chart, coords: list[float]) -> None:
         self._at, self._chart = at, chart
-        self._own = chart.title == OWN_MAP
+        self._own = chart.own
         if self._own:
             maps = [_callable(chart.symbols, e) for e in chart.unrolled.values()]
             exact = [mpmath.mpf(c) for c in coords]
@@ -257,6 +354,14 @@ class _Judge:
             tuple(a for a in self._widened(row, columns[j])) for j, row in enumerate(strict)
         )
 
+    def hessian(self, x: Any, w: Any) -> tuple[Any, ...]:
+        """The mean Hessian of a weighted sample, its summands those of the chain rule."""
+        chart, model = self._chart, self._chart.model
+        patterns = ("free",) * len(model.family.parameters)
+        plain = oracle_of(identity(Mixture(model.family, model.components, "free", patterns)))
+        chain = Chain(self._at, plain, own=chart.own, mapped=chart.weights is not None)
+        return chain.hessian(x, w)
+
     def _zeros(self, count: int) -> tuple[Measured, ...]:
         columns = len(self._slopes[0])
         assert count == len(self._slopes)
@@ -269,10 +374,11 @@ Pair = tuple[str, Callable[[], Any], Callable[[], Any]]
 
 def _functions(
     derivation: Derivation,
-    module: types.ModuleType,
+    module: Any,
     at: _Judge,
     point: Point,
     coords: list[float],
+    view: View | None,
 ) -> Iterator[Pair]:
     """(function, what it gives, what the oracle says) at one point."""
     x, w, some = point.sample, point.sample_weights, point.sample[::6]
@@ -297,33 +403,34 @@ def _functions(
         lambda: at.log_likelihood(x, w),
     )
     yield "score", lambda: module.score(x, coords, w), lambda: at.score(x, w)
+    yield "hessian", lambda: module.hessian(x, coords, w), lambda: at.hessian(x, w)
     if point.name in ("ordinary", "last weight 1e-12") and "m_step" in derivation.record.names:
         yield from _em(module, at, x, w, coords)
     if point.truth is None:
         return
     truth = point.truth
-    yield (
-        "averaged_field",
-        lambda: module.averaged_field(coords, truth),
-        lambda: at.averaged_field(truth),
-    )
-    if derivation.record.view is not None:
-        view = derivation.record.view
+    field, fisher = cache(lambda: at.averaged_field(truth)), cache(at.fisher)
+    yield "averaged_field", lambda: module.averaged_field(coords, truth), field
+    if view is not None:
         yield (
             "view_field",
             lambda: module.view_field(coords, truth),
-            lambda: _view_field(view, at.averaged_field(truth), coords),
+            lambda: _view_field(view, field(), coords),
         )
     yield "kl", lambda: module.kl(coords, truth), lambda: at.kl(truth)
-    yield "fisher", lambda: module.fisher(coords), lambda: at.fisher()
+    yield "fisher", lambda: module.fisher(coords), fisher
+    if condition(fisher()) < WELL:
+        yield (
+            "natural_field",
+            lambda: module.natural_field(coords, truth),
+            lambda: natural_field(fisher(), field()),
+        )
 
 
-def _em(
-    module: types.ModuleType, at: _Judge, x: Any, w: Any, coords: list[float]
-) -> Iterator[Pair]:
+def _em(module: Any, at: _Judge, x: Any, w: Any, coords: list[float]) -> Iterator[Pair]:
     try:
         found = [float(c) for c in module.em_step(x, coords, w)]
-    except DomainError:
+    except _errors(module, DomainError):
         return  # the unconstrained maximiser leaves the chart: nothing to judge
     yield (
         "em_step",

@@ -16,12 +16,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from relrep_sym.declare.chart import Chart, chart, identity, log, relative
+from relrep_sym.declare.chart import Chart, held, identity
+from relrep_sym.declare.charts import affine, log, relative
 from relrep_sym.declare.domains import domain
 from relrep_sym.declare.family import family_named
 from relrep_sym.declare.model import Mixture, mixture
+from relrep_sym.declare.own_map import chart
 from relrep_sym.declare.parser import check_name
 from relrep_sym.declare.view import View, view
+from relrep_sym.declare.weight_charts import cleared, softmax, stick_breaking
 from relrep_sym.errors import DeclarationError, problem
 
 __all__ = ["Request", "parse_request", "read_request"]
@@ -36,9 +39,18 @@ MAX_BITS = 4096  # of a whole number
 #: The keys of [chart] beside ``kind``, for each kind.
 CHARTS: Mapping[str, tuple[str, ...]] = {
     "identity": (),
-    "relative": ("parameter", "gap", "clearance"),
+    "relative": ("parameter", "gap", "clearance", "reference"),
     "log": ("parameter",),
-    "map": ("map", "domains", "inverse", "coordinates"),
+    "softmax": ("clearance",),
+    "stick_breaking": ("clearance",),
+    "cleared": ("clearance",),
+    "affine": ("matrix", "offset", "parameter", "names"),
+    "map": ("map", "domains", "inverse", "coordinates", "constants"),
+}
+_WEIGHTS: Mapping[str, Callable[..., Chart]] = {
+    "softmax": softmax,
+    "stick_breaking": stick_breaking,
+    "cleared": cleared,
 }
 
 Table = dict[str, Any]
@@ -46,7 +58,9 @@ Table = dict[str, Any]
 
 @dataclass(frozen=True)
 class Request:
-    """What a request file states; the view is None where there is no ``[view]``.
+    """What a request file states; the view is None where there is no ``[view]``, and so is
+    ``moving``, the coordinates that learn, where all do. Several ``[[chart]]`` tables are one
+    chart, composed from the outermost in.
 
     >>> r = parse_request('''
     ... name = "demo"
@@ -67,6 +81,8 @@ class Request:
     model: Mixture
     chart: Chart
     view: View | None
+    moving: tuple[str, ...] | None = None
+    symbols: tuple[tuple[str, str], ...] = ()
 
 
 def read_request(path: str | Path) -> Request:
@@ -101,16 +117,32 @@ def parse_request(text: str, *, place: str = "request") -> Request:
     Traceback (most recent call last):
     ...
     relrep_sym.errors.DeclarationError: request: 'name' is missing; given: model; expected: \
-name, model and perhaps chart, view
+name, model and perhaps chart, view, moving, symbols
     """
     top = _Section(place, "", _toml(text.replace("\r\n", "\n"), place))
-    top.only(("name", "model"), ("chart", "view"))
+    top.only(("name", "model"), ("chart", "view", "moving", "symbols"))
     with top.placed():
         name = check_name(top.text("name"), kind="request's")
     model = _model(top.section("model"))
-    used = _chart(top.section("chart"), model) if "chart" in top.table else identity(model)
+    used = identity(model)
+    for n, section in enumerate(top.sections("chart") if "chart" in top.table else ()):
+        with section.placed():
+            used = _chart(section, model, used if n else None)
+    moving = None
+    if "moving" in top.table:
+        moving = tuple(top.get("moving", _names, "a list of the chart's coordinates"))
+        with top.placed("moving"):
+            used = held(used, moving)
     seen = _view(top.section("view"), used) if "view" in top.table else None
-    return Request(name, model, used, seen)
+    return Request(name, model, used, seen, moving, _symbols(top))
+
+
+def _symbols(top: _Section) -> tuple[tuple[str, str], ...]:
+    """Names and the LaTeX that the user wants for them; what writes LaTeX checks both."""
+    if "symbols" not in top.table:
+        return ()
+    section = top.section("symbols")
+    return tuple((key, section.text(key)) for key in section.table)
 
 
 def _model(section: _Section) -> Mixture:
@@ -127,29 +159,52 @@ def _model(section: _Section) -> Mixture:
         return mixture(family, count, **patterns)
 
 
-def _chart(section: _Section, model: Mixture) -> Chart:
+def _chart(section: _Section, model: Mixture, outer: Chart | None) -> Chart:
+    """The chart of a table: of the model, or of the outer chart's coordinates."""
+    on: Mixture | Chart = model if outer is None else outer
     kind = section.text("kind")
     if kind not in CHARTS:
         raise section.error("unknown kind of chart", kind, _any_of(kind, CHARTS))
     section.only(("kind", "map") if kind == "map" else ("kind",), CHARTS[kind])
     with section.placed():
         if kind == "identity":
-            return identity(model)
+            return identity(on)
         if kind == "map":
-            return _map(section, model)
+            return _map(section, on)
         if kind == "log":
-            return log(model, section.text("parameter"))
+            return log(on, section.text("parameter"))
         options: Table = {}
+        if kind == "affine":
+            return _affine(section, on)
         if "parameter" in section.table:
             options["parameter"] = section.get("parameter", _names, "a name, or a list of them")
         if "gap" in section.table:
             options["gap"] = section.text("gap")
         if "clearance" in section.table:
-            options["clearance"] = section.get("clearance", _number, "a number, such as 0.1")
-        return relative(model, **options)
+            right = 'a number, such as 0.1, or a constant in quotes, such as "lam"'
+            options["clearance"] = section.get("clearance", _number, right)
+        if "reference" in section.table:
+            options["reference"] = section.text("reference")
+        if kind in _WEIGHTS:
+            if kind == "cleared" and "clearance" not in options:
+                raise section.error("'clearance' is missing", kind, 'such as clearance = "lam"')
+            return _WEIGHTS[kind](on, **options)
+        return relative(on, **options)
 
 
-def _map(section: _Section, model: Mixture) -> Chart:
+def _affine(section: _Section, on: Mixture | Chart) -> Chart:
+    options: Table = {}
+    if "offset" in section.table:
+        options["offset"] = section.get("offset", _row, "a number, or a list of them")
+    if "parameter" in section.table:
+        options["parameter"] = section.text("parameter")
+    if "names" in section.table:
+        options["names"] = section.get("names", _names, "a list of names")
+    matrix = section.get("matrix", _rows, "rows of numbers, such as [[1, -1], [1, 1]]")
+    return affine(on, matrix, **options)
+
+
+def _map(section: _Section, on: Mixture | Chart) -> Chart:
     rules = section.section("map").expressions()
     domains: dict[str, str] = {}
     if "domains" in section.table:
@@ -161,7 +216,15 @@ def _map(section: _Section, model: Mixture) -> Chart:
     if "coordinates" in section.table:
         order = section.get("coordinates", _names, "a list of names")
     inverse = section.section("inverse").expressions() if "inverse" in section.table else None
-    return chart(model, rules, domains=domains, coordinates=order, inverse=inverse)
+    constants: dict[str, str] = {}
+    if "constants" in section.table:
+        named = section.section("constants")
+        for key in named.table:
+            with named.placed(key):
+                constants[key] = domain(named.text(key)).name
+    return chart(
+        on, rules, domains=domains, coordinates=order, inverse=inverse, constants=constants
+    )
 
 
 def _view(section: _Section, used: Chart) -> View:
@@ -216,6 +279,15 @@ class _Section:
         table = self.get(key, lambda v: v if isinstance(v, dict) else None, "a table")
         return _Section(self.place, f"{self.name}.{key}" if self.name else key, table)
 
+    def sections(self, key: str) -> list[_Section]:
+        """A table, or the tables of an array of them."""
+        value = self.table[key]
+        if not isinstance(value, list):
+            return [self.section(key)]
+        if not value or not all(isinstance(v, dict) for v in value):
+            raise self.error("of a wrong type", _kind(value), f"[{key}] or [[{key}]] tables", key)
+        return [_Section(self.place, f"{key} {n}", v) for n, v in enumerate(value, start=1)]
+
     def expressions(self) -> dict[str, str | int]:
         """Every entry, an expression in a string or a number."""
         right = 'an expression in quotes, such as "w + (1 - v)*u"'
@@ -269,6 +341,20 @@ def _pattern(value: object) -> object | None:
         return _number(value)
     row = [_number(v) for v in value]
     return None if any(v is None for v in row) else [None if v == "free" else v for v in row]
+
+
+def _row(value: object) -> object | None:
+    if not isinstance(value, list):
+        return _number(value)
+    row = [_number(v) for v in value]
+    return None if any(v is None for v in row) else row
+
+
+def _rows(value: object) -> object | None:
+    if not isinstance(value, list) or not all(isinstance(r, list) for r in value):
+        return None
+    rows = [_row(r) for r in value]
+    return None if any(r is None for r in rows) else rows
 
 
 def _names(value: object) -> list[str] | None:

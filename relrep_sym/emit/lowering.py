@@ -13,6 +13,7 @@ from functools import cache, reduce
 import sympy as sp
 from sympy.codegen.cfunctions import expm1, log1p
 
+from relrep_sym.declare.functions import Logistic, LogTotal, Softplus, SoftplusInverse
 from relrep_sym.errors import DerivationError, problem
 from relrep_sym.statements.language import Node, Num, Op
 
@@ -33,6 +34,37 @@ _FUNCTIONS: dict[type, str] = {
     sp.asinh: "arcsinh",
     sp.atan: "arctan",
 }
+
+
+def _softplus(x: Node) -> Node:
+    return Op("logaddexp", (Num(Fraction(0)), x))
+
+
+def _logistic(x: Node) -> Node:
+    """exp(−log(1 + e⁻ˣ)): to its digits in both tails."""
+    minus = x.args[0] if isinstance(x, Op) and x.op == "neg" else Op("neg", (x,))
+    return Op("exp", (Op("neg", (_softplus(minus),)),))
+
+
+def _softplus_inverse(y: Node) -> Node:
+    """y + log(1 − e⁻ʸ)."""
+    return Op("add", (y, Op("log", (Op("neg", (Op("expm1", (Op("neg", (y,)),)),)),))))
+
+
+def _log_total(*args: Node) -> Node:
+    total: Node = Num(Fraction(0))
+    for a in args:
+        total = Op("logaddexp", (total, a))
+    return total
+
+
+_STABLE: dict[type, Callable[..., Node]] = {
+    Softplus: _softplus,
+    Logistic: _logistic,
+    SoftplusInverse: _softplus_inverse,
+    LogTotal: _log_total,
+}
+"""Functions with a kernel of several operations."""
 
 
 def lower(expression: sp.Expr, leaf: Callable[[sp.Symbol], Node]) -> Node:
@@ -58,6 +90,8 @@ def lower(expression: sp.Expr, leaf: Callable[[sp.Symbol], Node]) -> Node:
         return _mul(e, leaf)
     if isinstance(e, sp.exp):
         return _exp(e, leaf)
+    if type(e) in _STABLE:
+        return _STABLE[type(e)](*(lower(a, leaf) for a in e.args))
     if e.is_Pow:
         return _pow(e.base, e.exp, leaf)
     name = _FUNCTIONS.get(type(e)) or getattr(type(e), "kernel_name", None)

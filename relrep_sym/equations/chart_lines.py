@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sympy as sp
 
-from relrep_sym.declare.symbols import latex_name
+from relrep_sym.declare.symbols import latex_name, split_index
 from relrep_sym.declare.view import View
-from relrep_sym.equations.generic import Generic, Rule
+from relrep_sym.equations.generic import TAKEN, TAKEN_STEMS, Generic, Rule
 from relrep_sym.equations.linear import scaled, summed
 from relrep_sym.equations.lines import (
     Line,
@@ -26,11 +26,14 @@ __all__ = [
     "MATRIX",
     "chart_lines",
     "is_small",
+    "local_slope_lines",
     "matrix_lines",
     "mobility_lines",
+    "pushed_lines",
     "seen_lines",
     "slope_lines",
     "view_lines",
+    "weight_slope_lines",
 ]
 
 MATRIX = 10
@@ -45,21 +48,22 @@ def chart_lines(g: Generic) -> tuple[Line, ...]:
     names = [("~" if c.symbol in g.clashes else "") + c.name for c in g.chart.coordinates]
     rules = [block for block in _blocks(g) if not _trivial(block[0])]
     row = rf"({listed(names)})"
-    lines = [Line(r"\lambda", row if rules else rf"\theta = {row}")]
+    lines = [Line(g.point, row if rules else rf"\theta = {row}")]
     for block in rules:
         rule = block[0]
         if len(block) == 1:
             i: Index | None = rule.index
             where = ""
         else:
-            i, where = "k", where_text([r.index for r in block if r.index is not None])
+            i, where = "k", where_text(sorted(r.index for r in block if r.index is not None))
         lines.append(Line(g.target(rule, i), g.at(rule.shape, i), where))
     for name, value in model.fixed.items():
         role = "weight" if name.startswith("pi_") else name.rpartition("_")[0]
         if role not in g.constants:
             lines.append(Line(latex_name(name), value))
     free = model.free_weights
-    if len(free) > 1 and "weight" not in g.constants:
+    known = {t.name for t in g.chart.intermediates}
+    if len(free) > 1 and "weight" not in g.constants and f"pi_{free[-1] + 1}" not in known:
         room = 1 - sum((w for w in model.weights if isinstance(w, sp.Expr)), sp.Integer(0))
         others = [k + 1 for k in free[:-1]]
         if len(others) > 3 and others == list(range(others[0], others[-1] + 1)):
@@ -79,7 +83,8 @@ def _blocks(g: Generic) -> list[list[Rule]]:
             last is not None
             and last.key == rule.key
             and last.index is not None
-            and last.index + 1 == rule.index
+            and rule.index is not None
+            and abs(last.index - rule.index) == 1
         )
         if follows:
             out[-1].append(rule)
@@ -96,14 +101,18 @@ def _trivial(rule: Rule) -> bool:
 
 def matrix_lines(g: Generic, matrix: sp.ImmutableMatrix) -> tuple[Line, ...]:
     """The Jacobian as a matrix."""
-    return (Line(r"\frac{\partial \theta}{\partial \lambda}", _entries(g, matrix)),)
+    return (Line(rf"\frac{{\partial \theta}}{{\partial {g.point}}}", _entries(g, matrix)),)
 
 
-def slope_lines(g: Generic) -> tuple[Line, ...]:
-    """The Jacobian's entries that are not zero, in runs."""
+def slope_lines(g: Generic, skip: frozenset[sp.Expr] = frozenset()) -> tuple[Line, ...]:
+    """The Jacobian's entries that are not zero, in runs, but those of the weights that ``skip``
+    names and of intermediates.
+    """
     lines = []
     for block in _blocks(g):
         rule = block[0]
+        if rule.target in skip or rule.target in g.chart.intermediates:
+            continue
         chained = bool(rule.parents)
         many = len(block) > 1
         numbers = [r.index for r in block if r.index is not None]
@@ -127,8 +136,49 @@ def slope_lines(g: Generic) -> tuple[Line, ...]:
                 sign = {0: r"j \le k", 1: "j < k"}.get(back, rf"j{back:+d} \le k")
                 where = rf"{number} \le {sign} \le {last}"
                 lines.append(_slope(g, rule, "k", below, read.partial, _plus("j", back), where))
-    end = Line(r"\frac{\partial \theta_i}{\partial \lambda_j}", "0", r"\text{otherwise}")
+    end = Line(rf"\frac{{\partial \theta_i}}{{\partial {g.point}_j}}", "0", r"\text{otherwise}")
     return (*lines, end)
+
+
+def weight_slope_lines(g: Generic) -> tuple[Line, ...]:
+    """The Jacobian of a chart of the weights, in the weights themselves; then the other entries."""
+    lines = []
+    for run in g.runs:
+        if run.stem not in g.slopes:
+            continue
+        found = g.slopes[run.stem]
+        left = rf"\frac{{\partial \pi_k}}{{\partial {spaced(name_at(run.stem, 'j'))}}}"
+        sides = {"k < j": found.before, "k = j": found.here, "k > j": found.after}
+        if found.before == found.after:
+            sides = {"k = j": found.here, r"k \ne j": found.before}
+        for where, value in sides.items():
+            if value is not None:
+                shown = sp.Integer(0) if value == 0 else Entry.of("pi", "k") * g.at(value, "j")
+                lines.append(Line(left, shown, where))
+    return (*lines, *slope_lines(g, skip=frozenset(g.chart.weights or ())))
+
+
+def local_slope_lines(g: Generic) -> tuple[Line, ...]:
+    """The derivative of each value by what it is made of, where intermediates stand between."""
+    chain = r"\sum_m \frac{\partial \theta_i}{\partial m} \frac{\partial m}{\partial \lambda_j}"
+    whole = r"\frac{\partial \theta_i}{\partial \lambda_j}"
+    lines = [Line(whole, rf"\left.{whole}\right|_m + {chain}")]
+    for block in _blocks(g):
+        rule = block[0]
+        numbers = sorted(r.index for r in block if r.index is not None)
+        many = len(block) > 1
+        for symbol in sorted(rule.shape.free_symbols, key=lambda s: s.name):
+            read = next((r for r in rule.reads if r.entry == symbol), None)
+            if read is None and not symbol.name.startswith("^"):
+                continue  # a constant
+            partial = read.partial if read is not None else sp.diff(rule.shape, symbol)
+            here = rule.index if not many else "k"
+            shown = g.at(symbol, here)
+            below = name_at(shown.stem, shown.index or None)
+            where = where_text(numbers) if many else ""
+            lines.append(_slope(g, rule, here, below, partial, here, where))
+    end = Line(r"\frac{\partial \theta_i}{\partial \lambda_j}", "0", r"\text{otherwise}")
+    return (*lines[:1], *lines[1:], end) if len(lines) > 1 else tuple(lines)
 
 
 def _entries(g: Generic, matrix: sp.ImmutableMatrix) -> sp.ImmutableMatrix:
@@ -170,9 +220,10 @@ def is_small(matrix: sp.ImmutableMatrix) -> bool:
 def _view_name(g: Generic, view: View, name: str) -> str:
     """A view function's name, with a bar where it is spelled like something that it is not."""
     symbol = sp.Symbol(name)
-    taken = {*g.model.names, *g.chart.names, g.model.family.x.name, "eta"}
+    taken = {*g.model.names, *g.chart.names, g.model.family.x.name, *TAKEN, *TAKEN_STEMS}
     same = symbol in g.chart.symbols and view.expressions[view.names.index(name)] == symbol
-    return latex_name(name if name not in taken or same else "-" + name)
+    apart = (name in taken and not same) or latex_name(split_index(name)[0]) == g.point
+    return latex_name("-" + name if apart else name)
 
 
 def view_lines(g: Generic, view: View) -> tuple[Line, ...]:
@@ -189,31 +240,42 @@ def mobility_lines(
     ``seen`` says whether the product is in the view's functions.
     """
     names = [("~" if c.symbol in g.clashes else "") + c.name for c in g.chart.coordinates]
+    b = g.seen(view.names)
     above = [_view_name(g, view, n) for n in view.names]
     if is_small(j):
-        left = rf"J = \frac{{\partial ({', '.join(above)})}}{{\partial ({listed(names)})}}"
+        left = rf"J_{b} = \frac{{\partial ({', '.join(above)})}}{{\partial ({listed(names)})}}"
         lines = [Line(left, _entries(g, j))]
     else:
         lines = [
             Line(
-                rf"\frac{{\partial {spaced(b)}}}{{\partial {spaced(latex_name(n))}}}",
+                rf"\frac{{\partial {spaced(a)}}}{{\partial {spaced(latex_name(n))}}}",
                 g.shown(j[row, column]),
             )
-            for row, b in enumerate(above)
+            for row, a in enumerate(above)
             for column, n in enumerate(names)
             if j[row, column] != 0
         ]
-        lines.append(Line(r"\frac{\partial b_i}{\partial \lambda_j}", "0", r"\text{otherwise}"))
-        lines.append(Line("J_{ij}", r"\frac{\partial b_i}{\partial \lambda_j}"))
+        entry = rf"\frac{{\partial {b}_i}}{{\partial {g.point}_j}}"
+        lines.append(Line(entry, "0", r"\text{otherwise}"))
+        lines.append(Line(f"(J_{b})_{{ij}}", entry))
     if is_small(product):
         barred = {
             sp.Symbol(n): Entry(f"-{n}")
-            for n, b in zip(view.names, above, strict=True)
-            if r"\bar" in b
+            for n, a in zip(view.names, above, strict=True)
+            if r"\bar" in a
         }
         shown = product.xreplace(barred) if seen else _entries(g, product)
-        return (*lines, Line(r"J J^{\top}", shown))
-    return (*lines, Line(r"(J J^{\top})_{ij}", r"\sum_k J_{ik} J_{jk}"))
+        return (*lines, Line(rf"J_{b} J_{b}^{{\top}}", shown))
+    rule = rf"\sum_k (J_{b})_{{ik}} (J_{b})_{{jk}}"
+    return (*lines, Line(rf"(J_{b} J_{b}^{{\top}})_{{ij}}", rule))
+
+
+def pushed_lines(g: Generic, view: View) -> tuple[Line, ...]:
+    """db/dt from dλ/dt, for charts with intermediates."""
+    time = g.time(view.names)
+    b = listed(list(view.names))
+    rates = rf"\frac{{\partial ({b})}}{{\partial \lambda}} \frac{{d\lambda}}{{d{time}}}"
+    return (Line(rate_left(f"({b})", time), rates),)
 
 
 def seen_lines(g: Generic, view: View) -> tuple[Line, ...]:
@@ -231,7 +293,8 @@ def seen_lines(g: Generic, view: View) -> tuple[Line, ...]:
         if max(len(str(s)) for s in slopes) > _MATRIX_WIDTH:
             left = _view_name(g, view, name)
             rates = (
-                rf"\frac{{\partial {left}}}{{\partial \lambda_j}} \frac{{d\lambda_j}}{{d{time}}}"
+                rf"\frac{{\partial {left}}}{{\partial {g.point}_j}} "
+                rf"\frac{{d{g.point}_j}}{{d{time}}}"
             )
             lines.append(Line(rate_left(left, time), rf"\sum_j {rates}"))
             continue

@@ -22,11 +22,12 @@ from sympy.core.sympify import _sympify
 from relrep_sym.declare.chart import Chart
 from relrep_sym.declare.family import Family
 from relrep_sym.declare.model import Mixture
-from relrep_sym.declare.symbols import Parameter, latex_name, split_index
+from relrep_sym.declare.symbols import Constant, Parameter, latex_name, split_index
 from relrep_sym.equations.linear import mean, scaled, shifted, summed
 from relrep_sym.equations.nodes import ComponentSum, Entry, Index, Posterior, Terms
+from relrep_sym.equations.weights import WeightSlopes, weight_slopes
 
-__all__ = ["Coordinates", "Generic", "Read", "Rule"]
+__all__ = ["TAKEN", "TAKEN_STEMS", "Coordinates", "Generic", "Read", "Rule"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Coordinates:
 class Generic:
     """The generic expressions of a chart and its model.
 
-    >>> from relrep_sym.declare.chart import relative
+    >>> from relrep_sym.declare.charts import relative
     >>> from relrep_sym.declare.model import mixture
     >>> g = Generic(relative(mixture("normal", components=4, scales=1), "mu"))
     >>> [c.names for c in g.runs]
@@ -141,12 +142,13 @@ class Generic:
 
     @cached_property
     def clashes(self) -> Mapping[sp.Symbol, sp.Symbol]:
-        """Coordinates that print like what they are not (θ's, x, η, N_k): set with a tilde."""
+        """Coordinates that print like what they are not (θ's, x, η, N_k …): set with a tilde."""
         owners = {latex_name(n): n for n in (*self.model.names, *self.model.fixed)}
+        owners |= {latex_name(c): f"the constant {c}" for c in self._constant_names}
         out: dict[sp.Symbol, sp.Symbol] = {}
         for c in self.chart.coordinates:
             shown, alias = latex_name(c.name), self.chart.stands_for.get(c.name)
-            reserved = split_index(c.name)[0] in ("x", "eta", "N")
+            reserved = c.name in TAKEN or split_index(c.name)[0] in TAKEN_STEMS
             if reserved or owners.get(shown, alias) != alias:
                 out[c.symbol] = Entry(f"~{c.name}")
             else:
@@ -172,14 +174,34 @@ class Generic:
         return latex_name(free[0]) if free else r"\mathrm{time}"
 
     @cached_property
+    def _constant_names(self) -> list[str]:
+        """The names of what is given: what the chart's rules read, if it declares none."""
+        declared = [c.name for c in getattr(self.chart, "constants", ())]
+        read = {s.name for _, rule in self.chart.program for s in rule.atoms(Constant)}
+        return declared or sorted(read)
+
+    @cached_property
+    def point(self) -> str:
+        """The letter of the coordinates together, in LaTeX: λ unless one is called so."""
+        taken = {latex_name(split_index(n)[0]) for n in (*self.chart.names, *self._constant_names)}
+        return next(s for s in (r"\lambda", r"\xi", r"\zeta", r"\Lambda") if s not in taken)
+
+    def seen(self, names: Sequence[str]) -> str:
+        """The letter of a view's functions together: b unless something is called so."""
+        stems = {split_index(n)[0] for n in (*self.chart.names, *names, *self._constant_names)}
+        return next(s for s in ("b", "h", "y", "B", "H") if s not in stems)
+
+    @cached_property
     def rules(self) -> tuple[Rule, ...]:
         """The chart's program, in order."""
         places = {p.symbol: p for p in self.model.parameters}
         shapes: dict[sp.Expr, Mapping[sp.Symbol, sp.Expr]] = {}
         out = []
         for target, rule in self.chart.program:
-            p = places[target]
-            number = None if p.name in self.tied else p.components[0] + 1
+            p = places.get(target)
+            role, number = split_index(target.name)
+            if p is not None:
+                role, number = p.role, None if p.name in self.tied else p.components[0] + 1
             relative = {s: self._relative(s, number) for s in rule.free_symbols}
             shape = rule.xreplace(relative)
             if shape not in shapes:
@@ -192,14 +214,14 @@ class Generic:
             reads = tuple(
                 Read(s.name, relative[s], partials[relative[s]])
                 for s in symbols
-                if not isinstance(s, Parameter)
+                if not isinstance(s, Parameter | Constant)
             )
             parents = tuple(
                 relative[s].name if partials[relative[s]] == 1 else "?"
                 for s in symbols
                 if isinstance(s, Parameter)
             )
-            out.append(Rule(target, p.role, number, shape, reads, parents))
+            out.append(Rule(target, role, number, shape, reads, parents))
         return tuple(out)
 
     @cached_property
@@ -208,6 +230,9 @@ class Generic:
 
     def _relative(self, symbol: sp.Symbol, number: int | None) -> sp.Symbol:
         """A rule's symbol with its number as an offset to the rule's."""
+        if isinstance(symbol, Constant):
+            stem, own = split_index(symbol.name)
+            return Entry(stem if own is None else f"{stem}[{own}]")
         if isinstance(symbol, Parameter):
             stem, own = split_index(symbol.name)
             stem = "^" + stem  # an entry of θ; a coordinate of that name is another thing
@@ -238,13 +263,26 @@ class Generic:
                 first, last = found.get(rule.role, (rule.index, rule.index - 1))
                 if rule.index == last + 1:
                     found[rule.role] = (first, rule.index)
+            elif rule.index is not None and rule.parents == (f"^{_stem(rule.role)}[@+1]",):
+                first, last = found.get(rule.role, (rule.index + 1, rule.index))
+                if rule.index == first - 1:
+                    found[rule.role] = (rule.index, last)
         return found
+
+    @cached_property
+    def falling(self) -> frozenset[str]:
+        """Roles whose chain goes down from the last component."""
+        return frozenset(r.role for r in self.rules if r.parents == (f"^{_stem(r.role)}[@+1]",))
 
     @cached_property
     def regular(self) -> bool:
         """Whether entries of θ are read in chains only, so that adjoints are sums of slopes."""
+        inner = {*self.chart.intermediates, *(self.chart.weights or ())} if self.slopes else set()
+        if set(self.chart.intermediates) - inner:
+            return False
         return all(
             not rule.parents
+            or rule.target in inner
             or (
                 len(rule.parents) == 1
                 and rule.index is not None
@@ -254,12 +292,17 @@ class Generic:
             for rule in self.rules
         )
 
+    @cached_property
+    def slopes(self) -> Mapping[str, WeightSlopes]:
+        """By the stem of the coordinates that make the weights: ∂ log π_k/∂c_j."""
+        return weight_slopes(self.chart)
+
     def in_chain(self, role: str, index: int | None) -> bool:
         """Whether an entry of θ starts or continues a chain."""
         if index is None or role not in self.chains:
             return False
         first, last = self.chains[role]
-        return first - 1 <= index <= last
+        return first <= index <= last + 1 if role in self.falling else first - 1 <= index <= last
 
     @cached_property
     def runs(self) -> tuple[Coordinates, ...]:
@@ -268,7 +311,8 @@ class Generic:
         before: object = None
         for c in self.chart.coordinates:
             stem, number = self.entry(c.name)
-            signature = (stem, *self._signature(c.name, number))
+            weighs = stem in self.slopes
+            signature = (stem,) if weighs else (stem, *self._signature(c.name, number))
             if (
                 number is not None
                 and out
@@ -309,18 +353,23 @@ class Generic:
         """∂ log p/∂θ_i, what later entries of θ take from it included."""
         if i is None:
             return self.total(role, 1, self.model.components)
-        return self.total(role, i, self.chains[role][1]) if chained else self.term(role, i)
+        if not chained:
+            return self.term(role, i)
+        first, last = self.chains[role]
+        return self.total(role, first, i) if role in self.falling else self.total(role, i, last)
 
-    def total(self, role: str, first: Index, last: int) -> sp.Expr:
+    def total(self, role: str, first: Index, last: Index) -> sp.Expr:
         """The sum of a role's slopes; one or two of them are written out."""
-        if isinstance(first, int) and last - first < 2:
+        if isinstance(first, int) and isinstance(last, int) and last - first < 2:
             terms = [self.term(role, i) for i in range(first, last + 1)]
             return terms[0] if len(terms) == 1 else Terms(*terms)
-        letter = "j" if isinstance(first, str) else "k"
+        letter = "j" if isinstance(first, str) or isinstance(last, str) else "k"
         return ComponentSum.over(self.term(role, letter), letter, first, last)
 
     def pulled(self, run: Coordinates, i: Index | None) -> list[tuple[sp.Expr, sp.Expr]]:
         """Pairs (derivative of an entry of θ, its adjoint) whose products make a coordinate's."""
+        if run.stem in self.slopes and i is not None:
+            return [(sp.Integer(1), self.slopes[run.stem].score(self.at, i))]
         out = []
         number = run.numbers[0] if run.numbers else None
         for rule, read in self.readers[run.names[0]]:
@@ -347,6 +396,11 @@ class Generic:
         """E_q of the score, expectations of what depends on x alone."""
         x = self.model.family.x
         return summed([scaled(slope, mean(bar, x)) for slope, bar in self.pulled(run, i)])
+
+
+TAKEN = frozenset("d e f i j k p q J L".split())
+TAKEN_STEMS = frozenset("x eta theta N r".split())
+"""Names, and stems, of what the equations print beside a user's names."""
 
 
 def _stem(role: str) -> str:

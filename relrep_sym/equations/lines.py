@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import sympy as sp
 from sympy.core.sympify import _sympify
 
+from relrep_sym.declare.chart import identity
 from relrep_sym.declare.symbols import latex_name, script, split_index
 from relrep_sym.equations.generic import Coordinates, Generic
 from relrep_sym.equations.nodes import Index
@@ -28,9 +29,12 @@ __all__ = [
     "kl_lines",
     "likelihood_lines",
     "listed",
+    "log_weighted_latex",
     "mixture_latex",
     "name_at",
     "numbers_to",
+    "pulled_averaged_lines",
+    "pulled_score_lines",
     "rate_left",
     "score_left",
     "score_lines",
@@ -128,7 +132,7 @@ def mixture_latex(g: Generic, letter: str = "k") -> str:
     >>> from relrep_sym.declare.chart import identity
     >>> from relrep_sym.declare.model import mixture
     >>> mixture_latex(Generic(identity(mixture("poisson", components=2))))
-    '\\sum_{k=1}^2 \\pi_k f(x \\mid \\mathrm{rate}_k)'
+    '\\sum_{k=1}^2 \\pi_k f(x \\mid \\rho_k)'
     """
     count = g.model.components
     if count == 1:
@@ -194,7 +198,7 @@ def _r(i: Index) -> str:
 
 def likelihood_lines(g: Generic) -> tuple[Line, ...]:
     """L(λ) = E_q[log p]."""
-    return (Line(r"L(\lambda)", rf"\operatorname{{E}}_q\left[\log {mixture_latex(g)}\right]"),)
+    return (Line(rf"L({g.point})", rf"\operatorname{{E}}_q\left[\log {mixture_latex(g)}\right]"),)
 
 
 def kl_lines(g: Generic) -> tuple[Line, ...]:
@@ -203,14 +207,19 @@ def kl_lines(g: Generic) -> tuple[Line, ...]:
     return (Line(r"\mathrm{KL}(q \,\|\, p)", rf"\operatorname{{E}}_q\left[{ratio}\right]"),)
 
 
-def fisher_lines() -> tuple[Line, ...]:
+def log_weighted_latex(g: Generic, left: str) -> Line:
+    """ℓ_k(x) = log π_k f(x | φ_k)."""
+    return Line(left, rf"\log {_weighted(g, 'k')}", where_text(numbers_to(g.model.components)))
+
+
+def fisher_lines(g: Generic) -> tuple[Line, ...]:
     """Fisher information in θ, and its pull-back."""
     s = r"\frac{\partial \log p(x)}{\partial \theta}"
     outer = rf"\operatorname{{E}}_p\left[{s} \left({s}\right)^{{\top}}\right]"
     return (
         Line(r"I_\theta", outer),
-        Line(r"I_\lambda", r"J^{\top} I_\theta J"),
-        Line("J", r"\frac{\partial \theta}{\partial \lambda}"),
+        Line(f"I_{g.point}", r"J^{\top} I_\theta J"),
+        Line("J", rf"\frac{{\partial \theta}}{{\partial {g.point}}}"),
     )
 
 
@@ -238,6 +247,29 @@ def score_lines(g: Generic) -> tuple[Line, ...]:
     for run in g.runs:
         i, where = _each(run)
         lines.append(Line(score_left(name_at(run.stem, i)), g.score(run, i), where))
+    return tuple(lines)
+
+
+def pulled_score_lines(g: Generic) -> tuple[Line, ...]:
+    """∂ log p(x)/∂λ by the Jacobian, and ∂ log p(x)/∂θ: for charts with intermediates."""
+    total = r"J^{\top} \frac{\partial \log p(x)}{\partial \theta}"
+    first = Line(r"\frac{\partial \log p(x)}{\partial \lambda}", total)
+    jacobian = Line("J", r"\frac{\partial \theta}{\partial \lambda}")
+    return (first, jacobian, *score_lines(Generic(identity(g.model))))
+
+
+def pulled_averaged_lines(g: Generic) -> tuple[Line, ...]:
+    """dλ/dt = η Jᵀ ∂L/∂θ: for charts with intermediates."""
+    total = r"\eta J^{\top} \frac{\partial L}{\partial \theta}"
+    plain = Generic(identity(g.model))
+    lines = [
+        Line(rate_left(r"\lambda", g.time()), total),
+        Line("J", r"\frac{\partial \theta}{\partial \lambda}"),
+    ]
+    for run in plain.runs:
+        i, where = _each(run)
+        left = rf"\frac{{\partial L}}{{\partial {spaced(name_at(run.stem, i))}}}"
+        lines.append(Line(left, plain.averaged(run, i), where))
     return tuple(lines)
 
 

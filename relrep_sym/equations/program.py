@@ -7,17 +7,19 @@ that cost grows with the program's length) and, for display, unrolled SymPy matr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 import sympy as sp
+from sympy.codegen.cfunctions import expm1
 
 from relrep_sym.declare.chart import Chart
 from relrep_sym.declare.domains import Domain
-from relrep_sym.declare.symbols import Parameter
+from relrep_sym.declare.functions import Softplus, SoftplusInverse
+from relrep_sym.declare.symbols import Constant, Intermediate, Parameter
 from relrep_sym.errors import NoInverseError, problem
 
-__all__ = ["adjoint", "differences", "find_inverse", "jacobian", "pull_back"]
+__all__ = ["adjoint", "find_inverse", "invert_view", "jacobian", "pull_back", "steps"]
 
 
 def adjoint(name: str) -> sp.Symbol:
@@ -26,16 +28,18 @@ def adjoint(name: str) -> sp.Symbol:
 
 
 def pull_back(
-    chart: Chart, bar_of: Callable[[str], sp.Symbol] = adjoint
+    chart: Chart,
+    bar_of: Callable[[str], sp.Symbol] = adjoint,
+    fed: Iterable[Parameter] | None = None,
 ) -> list[tuple[sp.Symbol, sp.Expr]]:
     """∇_λ L from ∇_θ L in reverse: assignments to the adjoint of each coordinate.
 
-    Inputs are the adjoints of θ that come from the model, ``d_θ``; the program is walked backwards,
-    each step adding its local partial derivatives. Targets are adjoints of θ where an entry is used
-    by a later one, and at the end those of the coordinates, under ``d_λ`` names marked by a plain
-    symbol of the coordinate itself.
+    Inputs are the adjoints that come from the model, ``d_θ``, of the targets ``fed`` (by default
+    the entries of θ); the program is walked backwards, each step adding its local partial
+    derivatives. Targets are adjoints of what a later step uses, and at the end those of the
+    coordinates, marked by a plain symbol of the coordinate itself. Constants have none.
 
-    >>> from relrep_sym.declare.chart import relative
+    >>> from relrep_sym.declare.charts import relative
     >>> from relrep_sym.declare.model import mixture
     >>> c = relative(mixture("normal", components=3, weights="1/3", scales=1), "mu")
     >>> [f"{t} = {e}" for t, e in pull_back(c)]
@@ -44,11 +48,15 @@ def pull_back(
     """
     terms: dict[sp.Symbol, list[sp.Expr]] = {c.symbol: [] for c in chart.coordinates}
     inner: dict[Parameter, list[sp.Expr]] = {target: [] for target, _ in chart.program}
+    given = {p.symbol for p in chart.model.parameters} if fed is None else set(fed)
     out: list[tuple[sp.Symbol, sp.Expr]] = []
     for target, rule in reversed(chart.program):
         bar = bar_of(target.name)
         if inner[target]:
-            out.append((bar, sp.Add(bar, *inner[target])))
+            own = [bar] if target in given else []
+            out.append((bar, sp.Add(*own, *inner[target])))
+        elif target not in given:
+            continue
         for symbol in _ordered(rule.free_symbols):
             partial = sp.Integer(1) if rule is symbol else sp.diff(rule, symbol)
             if partial != 0:
@@ -82,14 +90,16 @@ def _term_count(expression: sp.Expr) -> float:
     return max((_term_count(a) for a in expression.args), default=1.0)
 
 
-def _ordered(symbols: set[sp.Symbol]) -> list[sp.Symbol]:
-    return sorted(symbols, key=lambda s: (s.name, isinstance(s, Parameter)))
+def _ordered(symbols: Iterable[sp.Symbol]) -> list[sp.Symbol]:
+    """Coordinates and targets by name; constants left out."""
+    learned = (s for s in symbols if not isinstance(s, Constant))
+    return sorted(learned, key=lambda s: (s.name, isinstance(s, Parameter)))
 
 
 def jacobian(chart: Chart) -> sp.ImmutableMatrix:
     """∂θ/∂λ, unrolled, a row for each entry of θ and a column for each coordinate.
 
-    >>> from relrep_sym.declare.chart import relative
+    >>> from relrep_sym.declare.charts import relative
     >>> from relrep_sym.declare.model import mixture
     >>> c = relative(mixture("normal", components=3, weights="1/3", scales=1), "mu", gap="square")
     >>> jacobian(c)
@@ -99,7 +109,7 @@ def jacobian(chart: Chart) -> sp.ImmutableMatrix:
     [1, 2*Delta_1, 2*Delta_2]])
     """
     rows: dict[Parameter, dict[sp.Symbol, sp.Expr]] = {}
-    unrolled = chart.unrolled
+    unrolled = chart.every_value
     for target, rule in chart.program:
         row: dict[sp.Symbol, sp.Expr] = {}
         for symbol in _ordered(rule.free_symbols):
@@ -118,117 +128,176 @@ def jacobian(chart: Chart) -> sp.ImmutableMatrix:
     )
 
 
-def differences(chart: Chart, role: str) -> list[sp.Expr] | None:
-    """φ_k − φ_K for k < K in the chart's own terms, where that avoids a cancellation; or None.
+def steps(chart: Chart, role: str) -> list[sp.Expr] | None:
+    """φ_{k+1} − φ_k in the chart's own terms, where that avoids a cancellation; or None.
 
-    Each is in coordinates and in the differences after it (``delta_role_k``), so that the
-    differences of a relative chart are sums of its gaps and never pass through the locations.
+    Each is in coordinates, constants and intermediates, so that the steps of a relative chart are
+    its gaps and never pass through the locations; where logarithms are relative, it is a factor
+    ``expm1`` of the entry before.
 
-    >>> from relrep_sym.declare.chart import relative
+    >>> from relrep_sym.declare.charts import relative
     >>> from relrep_sym.declare.model import mixture
     >>> c = relative(mixture("normal", components=3, scales=1), "mu", gap="square")
-    >>> differences(c, "mu"), differences(c, "sigma")
-    ([-Delta_1**2 + delta_mu_2, -Delta_2**2], None)
+    >>> steps(c, "mu"), steps(c, "sigma")
+    ([Delta_1**2, Delta_2**2], None)
     """
     values = chart.model.component(role)
     rules = dict(chart.program)
     plain = [isinstance(rules.get(v, v), sp.Symbol) or v.is_number for v in values]
     if all(plain) or len(values) < 2:
         return None
-    steps = []
+    out = []
     for here, after in pairwise(values):
         try:
-            step = _expanded(rules.get(after, after) - here)
+            up = _expanded(rules.get(after, after) - here)
+            down = _expanded(rules.get(here, here) - after)
         except _TooLong:
             return None
-        if step.has(here):
-            return _unrolled_differences(chart, values)
-        steps.append(-step)
-    out: list[sp.Expr] = []
-    for k, step in enumerate(steps):
-        later = k + 2 <= len(values) - 1
-        out.append(step + sp.Symbol(f"delta_{role}_{k + 2}") if later else step)
-    return out if not any(isinstance(s, Parameter) for e in out for s in e.free_symbols) else None
+        if not _reads_entries(up):
+            out.append(up)
+        elif not _reads_entries(down):
+            out.append(-down)
+        else:
+            ratio = _ratio_step(rules, here, after)
+            if ratio is None:
+                return _unrolled_steps(chart, values)
+            out.append(ratio)
+    return out
 
 
-def _unrolled_differences(chart: Chart, values: Sequence[sp.Expr]) -> list[sp.Expr] | None:
-    """Differences by expansion of the unrolled maps, for small models; None if nothing cancels."""
+def _ratio_step(
+    rules: Mapping[sp.Symbol, sp.Expr], here: sp.Expr, after: sp.Expr
+) -> sp.Expr | None:
+    """φ (e^d − 1) for neighbours φ = exp(b) and exp(b + d), as where logarithms are relative."""
+    first, second = rules.get(here, here), rules.get(after, after)
+    if not (isinstance(first, sp.exp) and isinstance(second, sp.exp)):
+        return None
+    low, high = first.args[0], second.args[0]
+    inner = {s: rules[s] for s in high.free_symbols | low.free_symbols if s in rules}
+    tries = [(low, high), (low, high.xreplace(inner)), (low.xreplace(inner), high)]
+    for b, top in [*tries, (low.xreplace(inner), high.xreplace(inner))]:
+        try:
+            d = _expanded(top - b)
+        except _TooLong:
+            return None
+        if not _reads_entries(d) and len(d.free_symbols) < len(b.free_symbols | top.free_symbols):
+            return here * expm1(d)
+    return None
+
+
+def _reads_entries(expression: sp.Expr) -> bool:
+    """Whether entries of θ are left in it, which a step should not pass through."""
+    return any(
+        isinstance(s, Parameter) and not isinstance(s, Intermediate)
+        for s in expression.free_symbols
+    )
+
+
+def _unrolled_steps(chart: Chart, values: Sequence[sp.Expr]) -> list[sp.Expr] | None:
+    """Steps by expansion of the unrolled maps, for small models; None if nothing cancels."""
     if len(values) > 8:
         return None
     unrolled = chart.unrolled
     full = [v.xreplace(unrolled) for v in values]
     try:
-        found = [_expanded(v - full[-1]) for v in full[:-1]]
+        found = [_expanded(after - here) for here, after in pairwise(full)]
     except _TooLong:
         return None
     gains = any(
-        len(d.free_symbols) < len(v.free_symbols | full[-1].free_symbols)
-        for d, v in zip(found, full[:-1], strict=True)
+        len(d.free_symbols) < len(here.free_symbols | after.free_symbols)
+        for d, (here, after) in zip(found, pairwise(full), strict=True)
     )
     return found if gains else None
 
 
-def find_inverse(chart: Chart) -> list[tuple[str, sp.Expr]]:
+Solution = list[tuple[sp.Symbol, sp.Expr]]
+
+
+def find_inverse(chart: Chart) -> Solution:
     """Coordinates in terms of θ, in an order of computation: given, or found by triangular solving.
 
-    An expression may use earlier coordinates (plain symbols) beside θ. One equation with one
-    unknown is inverted through + − × ÷, powers, exp and log, the branch taken from the
-    coordinate's domain; several equations linear in several unknowns are solved together.
+    Pairs (coordinate or intermediate, expression); an expression may use earlier ones and the
+    constants beside θ. One equation with one unknown is inverted through + − × ÷, powers, exp and
+    log, the branch taken from the coordinate's domain; several equations linear in several unknowns
+    are solved together. Where there are more equations than coordinates, those left over say which
+    θ are in the chart's image.
 
     Raises NoInverseError where that does not reach every coordinate.
 
-    >>> from relrep_sym.declare.chart import relative
+    >>> from relrep_sym.declare.charts import relative
     >>> from relrep_sym.declare.model import mixture
     >>> c = relative(mixture("normal", components=2, weights="1/2", scales=1), "mu", gap="square")
     >>> find_inverse(c)
-    [('mu_1', mu_1), ('Delta_1', sqrt(-mu_1 + mu_2))]
+    [(mu_1, mu_1), (Delta_1, sqrt(-mu_1 + mu_2))]
     """
-    if chart.inverse is not None:
-        return list(chart.inverse)
-    if len(chart.coordinates) != len(chart.model.parameters):
+    search = _Search(chart)
+    while search.step():
+        pass
+    missing = [c.name for c in chart.coordinates if c.symbol not in search.found]
+    if missing:
         raise NoInverseError(
             problem(
-                "the chart has not as many coordinates as the model has parameters",
-                f"{len(chart.coordinates)} coordinates, {len(chart.model.parameters)} parameters",
-                "a chart onto the model, or inverse= given",
-            )
-        )
-    domains = {c.symbol: c.domain for c in chart.coordinates}
-    above = {p.symbol for p in chart.model.parameters if p.domain.lower >= 0}
-    pending = list(chart.program)
-    found: list[tuple[str, sp.Expr]] = []
-    known: set[sp.Symbol] = set()
-    while pending:
-        progress = False
-        for item in list(pending):
-            target, rule = item
-            unknown = [s for s in _coordinates(rule) if s not in known]
-            if len(unknown) == 1:
-                solved = _invert(rule, target, unknown[0], domains[unknown[0]], target in above)
-                if solved is not None:
-                    found.append((unknown[0].name, solved))
-                    known.add(unknown[0])
-                    pending.remove(item)
-                    progress = True
-        if not progress:
-            solved_together = _invert_linear(pending, known)
-            found += solved_together
-            known |= {sp.Symbol(n) for n, _ in solved_together}
-            break
-    if len(known) < len(domains):
-        stuck = [c.name for c in chart.coordinates if c.symbol not in known]
-        raise NoInverseError(
-            problem(
-                f"no inverse was found for {', '.join(stuck)}",
-                "; ".join(f"{t} = {r}" for t, r in pending[:4]),
+                f"no inverse was found for {', '.join(missing)}",
+                "; ".join(_short(f"{t} = {r}") for t, r in search.pending[:4]),
                 "a triangular or linear map, or inverse= given to rs.chart",
             )
         )
-    return found
+    return _needed(chart, search.found)
 
 
-def _coordinates(rule: sp.Expr) -> list[sp.Symbol]:
-    return [s for s in _ordered(rule.free_symbols) if not isinstance(s, Parameter)]
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else "an expression of " + text.partition(" = ")[0]
+
+
+class _Search:
+    """The unknowns of a chart's inverse, found one after another."""
+
+    def __init__(self, chart: Chart) -> None:
+        self.domains = {c.symbol: c.domain for c in chart.coordinates}
+        self.above = {p.symbol for p in chart.model.parameters if p.domain.lower >= 0}
+        self.entries = {p.symbol for p in chart.model.parameters}
+        self.hints = list(chart.inverse)
+        self.pending = list(chart.program)
+        self.found: dict[sp.Symbol, sp.Expr] = {}
+
+    def known(self, symbol: sp.Symbol) -> bool:
+        return symbol in self.entries or symbol in self.found or isinstance(symbol, Constant)
+
+    def unknown(self, expression: sp.Expr) -> list[sp.Symbol]:
+        return [s for s in _ordered(expression.free_symbols) if not self.known(s)]
+
+    def step(self) -> bool:
+        """One more unknown, or several together; False where there is nothing left to find."""
+        for symbol, rule in self.hints:
+            if not self.known(symbol) and not self.unknown(rule):
+                self.found[symbol] = rule
+                return True
+        for target, rule in self.pending:
+            unknown = self.unknown(rule)
+            if not unknown and not self.known(target):
+                self.found[target] = rule
+                return True
+            if len(unknown) == 1 and self.known(target):
+                (s,) = unknown
+                above = target in self.above
+                solved = _invert(rule, target, s, self.domains.get(s), above)
+                if solved is not None:
+                    self.found[s] = solved
+                    return True
+        solved_together = _invert_linear(
+            [(t, r) for t, r in self.pending if self.known(t) and self.unknown(r)], self.unknown
+        )
+        self.found |= dict(solved_together)
+        return bool(solved_together)
+
+
+def _needed(chart: Chart, found: Mapping[sp.Symbol, sp.Expr]) -> Solution:
+    """What the coordinates need of what was found, in the order in which it was."""
+    wanted = set(chart.symbols)
+    for symbol, rule in reversed(list(found.items())):
+        if symbol in wanted:
+            wanted |= {s for s in rule.free_symbols if s in found}
+    return [(s, rule) for s, rule in found.items() if s in wanted]
 
 
 def _invert(
@@ -262,6 +331,8 @@ def _invert(
             left, right = left.args[0], sp.log(right)
         elif isinstance(left, sp.log):
             left, right = left.args[0], sp.exp(right)
+        elif isinstance(left, Softplus):
+            left, right = left.args[0], SoftplusInverse(right)
         elif left.is_Pow and left.exp.is_Rational and left.base.has(unknown):
             if not _has_branch(left, unknown, where):
                 return None
@@ -279,9 +350,10 @@ def _has_branch(power: sp.Pow, unknown: sp.Symbol, where: Domain | None) -> bool
         return True
     if where is None:
         return False
-    if power.exp % 2 == 1:
-        return bool(power.base == unknown and where.lower >= 0)
-    return bool(power.base == unknown or where.lower >= 0)
+    if power.base == unknown:
+        return power.exp % 2 == 0 or where.lower >= 0
+    inside = power.base.xreplace({unknown: sp.Dummy("u", **where.assumptions())})
+    return inside.is_nonnegative is True
 
 
 def _invert_collected(left: sp.Expr, right: sp.Expr, unknown: sp.Symbol) -> sp.Expr | None:
@@ -294,12 +366,11 @@ def _invert_collected(left: sp.Expr, right: sp.Expr, unknown: sp.Symbol) -> sp.E
 
 
 def _invert_linear(
-    pending: Sequence[tuple[Parameter, sp.Expr]], known: set[sp.Symbol]
-) -> list[tuple[str, sp.Expr]]:
-    unknown = sorted(
-        {s for _, r in pending for s in _coordinates(r) if s not in known}, key=lambda s: s.name
-    )
-    if len(unknown) != len(pending) or len(unknown) > 6:
+    pending: Sequence[tuple[Parameter, sp.Expr]], unknown_in: Callable[[sp.Expr], list[sp.Symbol]]
+) -> Solution:
+    """The unknowns of equations that are linear in all of them, from as many rows as are needed."""
+    unknown = sorted({s for _, r in pending for s in unknown_in(r)}, key=lambda s: s.name)
+    if not unknown or len(unknown) > min(len(pending), 6):
         return []
     try:
         equations = [_expanded(r - t) for t, r in pending]
@@ -308,13 +379,17 @@ def _invert_linear(
     matrix = sp.Matrix([[sp.diff(e, s) for s in unknown] for e in equations])
     if matrix.has(*unknown):
         return []
+    _, rows = matrix.T.rref()
+    if len(rows) < len(unknown):
+        return []
+    matrix = matrix.extract(list(rows), list(range(len(unknown))))
     origin = dict.fromkeys(unknown, sp.Integer(0))
-    right = -sp.Matrix([e.xreplace(origin) for e in equations])
+    right = -sp.Matrix([equations[i].xreplace(origin) for i in rows])
     determinant = sp.factor(matrix.det())
     if determinant == 0:
         return []
     solution = matrix.adjugate() * right
-    return [(s.name, sp.cancel(v / determinant)) for s, v in zip(unknown, solution, strict=True)]
+    return [(s, sp.cancel(v / determinant)) for s, v in zip(unknown, solution, strict=True)]
 
 
 def invert_view(
@@ -338,10 +413,13 @@ def invert_view(
                     pending.remove(item)
                     break
         else:
-            solved_all = _invert_linear([(t, r.xreplace(found)) for r, t in pending], set())
+            solved_all = _invert_linear(
+                [(t, r.xreplace(found)) for r, t in pending],
+                lambda r: [c for c in coordinates if c in r.free_symbols],
+            )
             if not solved_all:
                 return None
-            found |= {sp.Symbol(n): e for n, e in solved_all}
+            found |= dict(solved_all)
             break
     back = {mark: t for t, mark in marked.items()}
     return {c: e.xreplace(back) for c, e in found.items()}

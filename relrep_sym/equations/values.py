@@ -68,7 +68,8 @@ def chart_score(chart: Chart, score: Mapping[Parameter, sp.Expr]) -> tuple[sp.Ex
     found: dict[str, sp.Expr] = {}
     coordinates = set(chart.symbols)
     for target, rule in pull_back(chart, _bar):
-        value = rule.xreplace({s: bars[s] for s in rule.free_symbols if s in bars})
+        here = {s: bars[s] for s in rule.free_symbols if s in bars}
+        value = rule.xreplace(here)
         if target in coordinates:
             found[target.name] = value
         else:

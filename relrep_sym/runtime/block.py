@@ -257,7 +257,7 @@ def dots(a: Array, b: Array) -> Array:
     return np.vecdot(left, right).sum(axis=-1) + np.vecdot(a[..., whole:], b[..., whole:])
 
 
-def score_rows(point: Point, block: Evaluated, work: Workspace) -> tuple[Array, list[Array]]:
+def score_rows(point: Point, block: Evaluated, work: Workspace) -> tuple[Array, tuple[Array, ...]]:
     """∂ log p/∂π_k (K − 1, b, n) and ∂ log p/∂φ_k, one (K, b, n) a family parameter, of one block.
 
     The arrays belong to the workspace: the next block overwrites them.
@@ -283,4 +283,4 @@ def score_rows(point: Point, block: Evaluated, work: Workspace) -> tuple[Array, 
                 np.add(out, term, out=out)
             first = False
         np.multiply(out, ratios, out=out)
-    return difference, work.rows
+    return point.placed(difference, work.rows)

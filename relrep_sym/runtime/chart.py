@@ -15,23 +15,32 @@ class Chart(NamedTuple):
     """The generated functions of one chart; arrays are rows (…, B).
 
     Attributes:
-        coordinates: their names, with the ends of their domains and whether the lower one is open.
+        coordinates: their names.
+        constants: the names of what is given; its rows come after the coordinates'.
+        lower, upper, open_lower: ends of the domains of both, and whether the lower one is open.
         parameters: the names of θ.
-        components: coordinates → the mixture's components.
+        components: coordinates → the mixture's weights, parameters and, where the chart knows them
+            better, steps φ_{k+1} − φ_k.
         to_model: coordinates → θ.
         pull_back: (coordinates, ∂/∂π_k, ∂/∂φ_k …) → ∂/∂λ_j.
         pull_back_model: (coordinates, ∂/∂θ_i) → ∂/∂λ_j.
-        from_model: θ → coordinates; None where there is no inverse.
+        from_model: (θ, constants) → coordinates; None where there is no inverse.
         model_components: θ → the mixture's components.
         to_parameters: (weights, family parameters) → θ.
         m_step: (mass, means, family parameters) → (weights, family parameters); None where there
             is no closed form.
         view: coordinates → the view's functions; None where no view was asked for.
         push_view: (coordinates, dλ/dt) → db/dt.
+        reference: the component that ∂/∂π_k is relative to, whose own is zero; None where that is
+            the heaviest of each mixture.
         why: reasons, by function, for what is None.
+        bend: (coordinates, a direction, ∂/∂π_k, ∂/∂φ_k …) → the pull-back's change along the
+            direction, ∂/∂φ held; None where the chart is linear.
+        view_names: the names of the view's functions.
     """
 
     coordinates: tuple[str, ...]
+    constants: tuple[str, ...]
     lower: tuple[float, ...]
     upper: tuple[float, ...]
     open_lower: tuple[bool, ...]
@@ -47,4 +56,7 @@ class Chart(NamedTuple):
     view: Callable[..., Sequence[Array]] | None
     push_view: Callable[..., Sequence[Array]] | None
     sampler: str | None
+    reference: int | None
     why: dict[str, str]
+    bend: Callable[..., Sequence[Array | float]] | None = None
+    view_names: tuple[str, ...] = ()

@@ -14,7 +14,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from relrep_sym.errors import DataError, DomainError, problem
 
-__all__ = ["Array", "Coords", "coordinates", "numbers", "sample", "sample_weights"]
+__all__ = [
+    "Array",
+    "Coords",
+    "constant",
+    "coordinates",
+    "interval",
+    "numbers",
+    "sample",
+    "sample_weights",
+]
 
 Array = NDArray[np.float64]
 
@@ -93,6 +102,29 @@ def sample_weights(weights: ArrayLike | None, count: int) -> Array | None:
     return scaled / scaled.sum()
 
 
+def constant(
+    value: ArrayLike,
+    name: str,
+    shape: tuple[int, ...],
+    floor: float,
+    ceiling: float,
+    strict: bool,
+) -> Array:
+    """A chart's constant over a batch of coordinates of leading shape ``shape``, as a row (B,)."""
+    array = numbers(value, name)
+    try:
+        row = np.broadcast_to(array, shape).reshape(-1)
+    except ValueError:
+        right = f"a number, or an array that broadcasts to {shape}"
+        raise DataError(problem(f"{name} has the wrong shape", f"{array.shape}", right)) from None
+    low, high = row.min(), row.max()
+    if low < floor or high > ceiling or (strict and low <= floor):
+        bad = high if high > ceiling else low
+        right = f"{'(' if strict else '['}{floor}, {ceiling}]"
+        raise DomainError(problem(f"the constant {name} is outside its domain", f"{bad}", right))
+    return row
+
+
 def coordinates(
     coords: ArrayLike,
     names: Sequence[str],
@@ -123,8 +155,16 @@ def coordinates(
     ):
         if low < floor or high > ceiling or (strict and low <= floor):
             bad = low if (low < floor or (strict and low <= floor)) else high
-            opening = "(" if strict else "["
-            raise DomainError(
-                problem(f"{name} is outside its domain", repr(bad), f"{opening}{floor}, {ceiling}]")
-            )
+            right = interval(floor, ceiling, strict)
+            raise DomainError(problem(f"{name} is outside its domain", repr(bad), right))
     return Coords(rows, shape)
+
+
+def interval(lower: float, upper: float, strict: bool) -> str:
+    """An interval in words; infinite ends do not belong to it, nor the lower one where ``strict``.
+
+    >>> interval(0.0, 1.0, False), interval(0.0, np.inf, True), interval(-np.inf, np.inf, False)
+    ('[0.0, 1.0]', '(0.0, inf)', '(-inf, inf)')
+    """
+    opening = "(" if strict or lower == -np.inf else "["
+    return f"{opening}{lower}, {upper}{')' if upper == np.inf else ']'}"

@@ -6,7 +6,7 @@ converged is a flag with a reason, never an exception, and never silent.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -145,6 +145,7 @@ def _insist_scales(form: Form, old: tuple[Array, ...], new: tuple[Array, ...]) -
 def fit(
     chart: Chart,
     coords_of: Callable[[Components], Array],
+    theta_of: Callable[[Array], Sequence[Array]],
     point: Point,
     rows: Array,
     x: Array,
@@ -155,7 +156,8 @@ def fit(
 ) -> Fit:
     """EM from one point until a step gains no more than ``tol`` in mean log-likelihood.
 
-    ``coords_of`` gives the coordinates of a mixture, or raises DomainError where it has none.
+    ``coords_of`` gives the coordinates of a mixture, or raises DomainError where it has none;
+    ``theta_of`` gives θ at coordinates.
     """
     if not isinstance(tol, int | float | np.integer | np.floating) or not 0 <= tol < np.inf:
         raise DataError(problem("tol is not a tolerance", tol, "a number >= 0"))
@@ -183,6 +185,6 @@ def fit(
             reason = f"the maximiser leaves the chart: {stopped}"
             break
         point, coords = Point(point.form, components), after
-    theta = chart.to_model(coords[:, None])
-    parameters = {n: float(v[0]) for n, v in zip(chart.parameters, theta, strict=True)}
+    theta = theta_of(coords)
+    parameters = {n: float(np.ravel(v)[0]) for n, v in zip(chart.parameters, theta, strict=True)}
     return Fit(coords, parameters, np.array(history), len(history) - 1, converged, reason)

@@ -165,10 +165,11 @@ def statistics(
 
 
 def gradient(point: Point, found: Statistics) -> tuple[Array, tuple[Array, ...]]:
-    """∂L/∂π_k (K − 1, B), the last weight being the rest, and ∂L/∂φ_k (K, B) by family
-    parameter.
+    """∂L/∂π_k, relative to the component that stands last, and ∂L/∂φ_k (K, B) by family parameter.
+
+    The first has K − 1 rows where that is the model's last, else K, its own zero.
     """
-    out = []
+    out: list[Array] = []
     with np.errstate(over="ignore", invalid="ignore"):
         for row in point.score:
             total = np.zeros_like(found.mass)
@@ -179,4 +180,4 @@ def gradient(point: Point, found: Statistics) -> tuple[Array, tuple[Array, ...]]
             out.append(point.components.weights * total)
     for rows in (found.differences, *out):
         insist_finite(rows, "the score")
-    return found.differences, tuple(out)
+    return point.placed(found.differences, out)

@@ -7,7 +7,7 @@ nor the family is known here. Arrays are (K, B): component, model point.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -23,8 +23,9 @@ Slope = tuple[Array, Array | float]
 """A factor and what is added to a basis function before it."""
 
 
-Parts = tuple[Array, tuple[Array, ...], tuple[Array, ...]]
-"""What generated functions return of a mixture: the fields of :class:`Components`."""
+Parts = tuple[Array, tuple[Array, ...], tuple[Array | None, ...]]
+"""What generated functions return of a mixture: weights, family parameters, and steps
+φ_{k+1} − φ_k (K − 1, B) of each where the chart knows them better than their difference."""
 
 
 class Components(NamedTuple):
@@ -37,6 +38,53 @@ class Components(NamedTuple):
     weights: Array
     parameters: tuple[Array, ...]
     differences: tuple[Array, ...]
+
+    @staticmethod
+    def of(parts: Parts, reference: int | None = -1) -> tuple[Components, NDArray[np.intp] | None]:
+        """A mixture with one component brought to the end, and the order that does it.
+
+        ``reference`` is that component, or None for the heaviest of each mixture. The order (K, B)
+        is None where nothing moves.
+        """
+        weights, parameters, steps = parts
+        count, batch = weights.shape
+        if reference is None:
+            last = weights.argmax(axis=0)
+        else:
+            last = np.full(batch, reference % count)
+        moves = bool((last != count - 1).any())
+        differences = []
+        for row, step in zip(parameters, steps, strict=True):
+            if step is None:
+                differences.append(row - np.take_along_axis(row, last[None], axis=0))
+            else:
+                differences.append(_towards(step, last) if moves else _to_the_last(step))
+        if not moves:
+            return Components(weights, parameters, tuple(d[: count - 1] for d in differences)), None
+        order = np.broadcast_to(np.arange(count)[:, None], weights.shape).copy()
+        order[-1] = last
+        np.put_along_axis(order, last[None], count - 1, axis=0)
+        weights, *rows = (
+            np.take_along_axis(a, order, axis=0) for a in (weights, *parameters, *differences)
+        )
+        half = len(parameters)
+        return Components(weights, tuple(rows[:half]), tuple(r[:-1] for r in rows[half:])), order
+
+
+def _to_the_last(step: Array) -> Array:
+    """φ_k − φ_K for k < K."""
+    return -np.cumsum(step[::-1], axis=0)[::-1]
+
+
+def _towards(step: Array, last: NDArray[np.intp]) -> Array:
+    """φ_k − φ_m for every k, (K, B), summed outwards from m: no sum passes through another's."""
+    count = len(step) + 1
+    out = np.zeros((count, step.shape[1]))
+    for k in range(count - 2, -1, -1):
+        out[k] = np.where(k < last, out[k + 1] - step[k], 0.0)
+    for k in range(1, count):
+        out[k] = np.where(k > last, out[k - 1] + step[k - 1], out[k])
+    return out
 
 
 class Form(NamedTuple):
@@ -62,6 +110,10 @@ class Form(NamedTuple):
         quadratic: family parameters → log f_k as c_0 + c_1 x + c_2 x², (3, K, B); None where the
             log-density is no quadratic on the line.
         location: which family parameter is a location, and scale: a scale; None where none is.
+        second: family parameters → for each i ≤ j the coefficients of ∂² log f/∂φ_i∂φ_j over
+            1, b_1 … b_J, None for zero; None where they are not known.
+        contrast: as for ``odds`` → for each family parameter the coefficients of ∂ log f_k − ∂ log
+            f_K over 1, b_1 … b_J in the last component's basis.
     """
 
     components: int
@@ -80,14 +132,22 @@ class Form(NamedTuple):
     quadratic: Callable[..., tuple[Array, Array, Array]] | None = None
     location: int | None = None
     scale: int | None = None
+    second: Callable[..., tuple[tuple[Array | float | None, ...], ...]] | None = None
+    contrast: Callable[..., tuple[tuple[Array | float | None, ...], ...]] | None = None
 
 
 class Point:
-    """One or many mixtures made ready for the data pass."""
+    """One or many mixtures made ready for the data pass.
 
-    def __init__(self, form: Form, components: Components) -> None:
+    ``order`` (K, B) says which component of the model stands where, or is None: as in the model.
+    """
+
+    def __init__(
+        self, form: Form, components: Components, order: NDArray[np.intp] | None = None
+    ) -> None:
         self.form = form
         self.components = components
+        self.order = order
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             coefficients, heights = form.prepare(*components.parameters)
             self.coefficients = tuple(c[..., None] for c in coefficients)
@@ -116,7 +176,28 @@ class Point:
                 tuple(p[:, members] for p in c.parameters),
                 tuple(d[:, members] for d in c.differences),
             ),
+            None if self.order is None else self.order[:, members],
         )
+
+    def placed(self, differences: Array, rows: Sequence[Array]) -> tuple[Array, tuple[Array, ...]]:
+        """Derivatives by component in the model's order: by weights, and by family parameters.
+
+        Where another component than the model's last stands last here, those by weights get a row
+        of zeros for it.
+        """
+        if self.order is None:
+            return differences, tuple(rows)
+        whole = np.concatenate([differences, np.zeros_like(rows[0][:1])])
+        return self.in_place(whole), tuple(self.in_place(r) for r in rows)
+
+    def in_place(self, rows: Array) -> Array:
+        """Rows (K, B, …) by component, back in the model's order."""
+        if self.order is None:
+            return rows
+        order = self.order.reshape(*self.order.shape, *(1,) * (rows.ndim - 2))
+        out = np.empty_like(rows)
+        np.put_along_axis(out, np.broadcast_to(order, rows.shape), rows, axis=0)
+        return out
 
     def tame(self, x: Array) -> bool:
         """Whether no power or quotient that the kernels form can overflow, by a look at the

@@ -9,9 +9,12 @@ kernel.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from relrep_sym.errors import DataError, DomainError, NoInverseError, problem
 from relrep_sym.runtime import check, kernel
@@ -20,7 +23,14 @@ from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, Coords
 from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_nodes
 from relrep_sym.runtime.fit import Fit, em_step, fit
+from relrep_sym.runtime.guard import entries_behind, guarded
+from relrep_sym.runtime.labels import relabelled
+from relrep_sym.runtime.natural import Natural, cut_off, solve, warn_of_rank
 from relrep_sym.runtime.point import Components, Form, Parts, Point
+from relrep_sym.runtime.second import hessian
+
+if TYPE_CHECKING:
+    from relrep_sym.runtime.members import Stop
 
 __all__ = ["Solver"]
 
@@ -28,20 +38,55 @@ __all__ = ["Solver"]
 class Solver:
     """A model in a chart, ready to compute."""
 
+    constants: Sequence[ArrayLike] = ()
+
     def __init__(self, chart: Chart, form: Form) -> None:
-        self.chart = chart
+        self.chart = guarded(chart)
         self.form = form
+
+    def at_member(self, shape: tuple[int, ...], member: int) -> Solver:
+        """The solver with the constants of one member of a batch."""
+        if not self.chart.constants:
+            return self
+        return self.given(*self._given(shape)[:, member])
+
+    def given(self, *constants: ArrayLike) -> Solver:
+        """The solver with the chart's constants: numbers, or arrays over the leading axes."""
+        out = copy(self)
+        out.constants = constants
+        return out
 
     # -------------------------------------------------------------------------- the chart's map
 
     def _coords(self, coords: ArrayLike) -> Coords:
-        c = self.chart
-        return check.coordinates(coords, c.coordinates, c.lower, c.upper, c.open_lower)
+        c, count = self.chart, len(self.chart.coordinates)
+        given = check.coordinates(
+            coords, c.coordinates, c.lower[:count], c.upper[:count], c.open_lower[:count]
+        )
+        if not c.constants:
+            return given
+        return given._replace(rows=np.concatenate([given.rows, self._given(given.shape)]))
+
+    def _given(self, shape: tuple[int, ...]) -> Array:
+        """The constants as rows over a batch of this shape."""
+        c, count = self.chart, len(self.chart.coordinates)
+        ends = zip(c.lower[count:], c.upper[count:], c.open_lower[count:], strict=True)
+        rows = [
+            check.constant(value, name, shape, *where)
+            for value, name, where in zip(self.constants, c.constants, ends, strict=True)
+        ]
+        return np.array(rows)
 
     def _components(self, rows: Array, made: Callable[..., Parts] | None = None) -> Components:
         """Components of a batch, checked against the model's own domain."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            found = Components(*(made or self.chart.components)(rows))
+        return self._referred(rows, made, -1)[0]
+
+    def _referred(
+        self, rows: Array, made: Callable[..., Parts] | None, reference: int | None
+    ) -> tuple[Components, NDArray[np.intp] | None]:
+        """The same, with the component brought to the end that derivatives are relative to."""
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            found, order = Components.of((made or self.chart.components)(rows), reference)
             finite = [bool(np.isfinite(values.sum())) for values in found.parameters]
         low = found.weights.min()
         if not low >= 0:
@@ -60,7 +105,11 @@ class Solver:
         ):
             if not sure and not np.isfinite(values).all():
                 raise DomainError(
-                    problem(f"{name} is not finite at these coordinates", "an overflow", "numbers")
+                    problem(
+                        f"{name} is not finite at these coordinates",
+                        "an overflow, or a division by zero",
+                        "numbers",
+                    )
                 )
             if positive and not values.min() > 0:
                 k = int(np.argwhere(~(values > 0))[0][0])
@@ -70,12 +119,17 @@ class Solver:
                         f"{name} of component {k + 1} is not positive", f"{values.min()}", right
                     )
                 )
-        return found
+        return found, order
 
     def point(self, coords: ArrayLike) -> tuple[Coords, Point]:
         """Checked coordinates, and their mixtures made ready for the data pass."""
         given = self._coords(coords)
         return given, Point(self.form, self._components(given.rows))
+
+    def _point(self, coords: ArrayLike) -> tuple[Coords, Point]:
+        """The same for derivatives: relative to the component that the chart refers them to."""
+        given = self._coords(coords)
+        return given, Point(self.form, *self._referred(given.rows, None, self.chart.reference))
 
     def to_model(self, coords: ArrayLike) -> Array:
         """θ = c(λ), (…, Pθ)."""
@@ -86,34 +140,53 @@ class Solver:
     def from_model(self, theta: ArrayLike) -> Array:
         """λ with c(λ) = θ, (…, P)."""
         array = check.numbers(theta, "theta")
-        names = self.chart.parameters
-        if array.ndim == 0 or array.shape[-1] != len(names):
-            right = f"shape (…, {len(names)}) for ({', '.join(names)})"
-            raise DataError(problem("theta has the wrong shape", f"shape {array.shape}", right))
-        rows = np.ascontiguousarray(array.reshape(-1, len(names)).T)
+        rows = self._theta_rows(array)
         self._components(rows, self.chart.model_components)
         return self._inverted(rows, array.shape[:-1])
+
+    def _theta_rows(self, array: Array) -> Array:
+        names = self.chart.parameters
+        if array.ndim == 0 or array.shape[-1] != len(names) or not array.size:
+            right = f"shape (…, {len(names)}) for ({', '.join(names)})"
+            raise DataError(problem("theta has the wrong shape", f"shape {array.shape}", right))
+        return np.ascontiguousarray(array.reshape(-1, len(names)).T)
+
+    def relabel(self, theta: ArrayLike) -> Array:
+        """θ with its components in an order that the chart can take, (…, Pθ)."""
+        array = check.numbers(theta, "theta")
+        rows = self._theta_rows(array)
+        self._components(rows, self.chart.model_components)
+        out = np.array(
+            [relabelled(self, column, array.shape[:-1], b) for b, column in enumerate(rows.T)]
+        )
+        return out.reshape(array.shape)
 
     def _inverted(self, theta: Array, shape: tuple[int, ...]) -> Array:
         c = self.chart
         if c.from_model is None:
             raise NoInverseError(c.why["from_model"])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            rows = np.array(np.broadcast_arrays(*c.from_model(theta)))
-        for name, row, low, high, strict in zip(
-            c.coordinates, rows, c.lower, c.upper, c.open_lower, strict=True
+        known = self._given(shape) if c.constants else theta[:0]
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            found = c.from_model(theta, known)
+            rows = np.array(np.broadcast_arrays(*found, theta[0])[:-1])
+        ends = zip(c.lower, c.upper, c.open_lower, strict=True)
+        for j, (name, row, (low, high, strict)) in enumerate(
+            zip(c.coordinates, rows, ends, strict=False)
         ):
-            inside = row.min() >= low and row.max() <= high and np.isfinite(row).all()
-            if not inside or (strict and row.min() <= low):
-                bad = row[~((row >= low) & (row <= high))]
+            inside = (row > low if strict else row >= low) & (row <= high) & np.isfinite(row)
+            if not inside.all():
+                b = int(inside.argmin())
+                inverse = partial(c.from_model, given=known[:, b : b + 1])
+                behind = entries_behind(inverse, c.parameters, theta, j, b)
+                so = f"no real {name}" if np.isnan(row[b]) else f"{name} = {row[b]}"
                 raise DomainError(
                     problem(
                         f"theta is not in the image of the chart: {name} would leave its domain",
-                        f"{name} = {bad[0] if bad.size else low}",
-                        f"{name} in {'(' if strict else '['}{low}, {high}]",
+                        f"{behind}, so {so}",
+                        f"{name} in {check.interval(low, high, strict)}",
                     )
                 )
-        self._insist_image(rows, theta)
+        self._insist_image(np.concatenate([rows, known]), theta)
         return rows.T.reshape(*shape, len(rows))
 
     def _insist_image(self, rows: Array, theta: Array) -> None:
@@ -150,10 +223,10 @@ class Solver:
     # -------------------------------------------------------------------------- point by point
 
     def _samplewise(
-        self, x: ArrayLike, coords: ArrayLike
+        self, x: ArrayLike, coords: ArrayLike, *, derived: bool = False
     ) -> tuple[Array, Coords, Point, tuple[int, ...]]:
         points = check.sample(x, self.form.support)
-        given, point = self.point(coords)
+        given, point = self._point(coords) if derived else self.point(coords)
         return points, given, point, (*given.shape, *np.shape(x))
 
     def log_density(self, x: ArrayLike, coords: ArrayLike, out: Array | None = None) -> Array:
@@ -181,17 +254,18 @@ class Solver:
                 np.copyto(found[:, b, i], 0.0, where=part.shares == 0.0)
 
         kernel.over_blocks(point, points, None, use)
+        if not point.tame(points):
+            insist_finite(found, "a responsibility")
         return _filled(np.moveaxis(found, 0, -1).reshape(*shape, self.form.components), out)
 
     def score_samples(self, x: ArrayLike, coords: ArrayLike, out: Array | None = None) -> Array:
         """∂ log p(x | c(λ))/∂λ, (…, N, P)."""
-        points, given, point, shape = self._samplewise(x, coords)
+        points, given, point, shape = self._samplewise(x, coords, derived=True)
         names = self.chart.coordinates
         found = np.empty((len(names), given.rows.shape[1], points.size))
 
         def use(b, i, part, _, block, work):  # type: ignore[no-untyped-def]
-            by_weight, by_family = score_rows(part, block, work)
-            rows = self.chart.pull_back(given.rows[:, b, None], by_weight, *by_family)
+            rows = self._pulled(given.rows[:, b, None], *score_rows(part, block, work))
             for target, row in zip(found, rows, strict=True):
                 target[b, i] = row
 
@@ -229,7 +303,7 @@ class Solver:
     def score(self, x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None) -> Array:
         """∇_λ of the mean log-likelihood, (…, P)."""
         points = check.sample(x, self.form.support)
-        given, point = self.point(coords)
+        given, point = self._point(coords)
         share = check.sample_weights(weights, points.size)
         return _columns(self._gradient(given.rows, point, points, share), given)
 
@@ -237,8 +311,21 @@ class Solver:
         self, rows: Array, point: Point, x: Array, weights: Array | None
     ) -> Sequence[Array]:
         found = kernel.statistics(point, x, weights)
-        by_weight, by_family = kernel.gradient(point, found)
+        return self._pulled(rows, *kernel.gradient(point, found))
+
+    def _pulled(self, rows: Array, by_weight: Array, by_family: Sequence[Array]) -> Sequence[Array]:
+        """∂/∂λ from ∂/∂π_k (K − 1 or K rows, the reference's own last or zero) and ∂/∂φ_k."""
+        if self.chart.reference is None and len(by_weight) < self.form.components:
+            by_weight = np.concatenate([by_weight, np.zeros_like(by_family[0][:1])])
         return self.chart.pull_back(rows, by_weight, *by_family)
+
+    def hessian(self, x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None) -> Array:
+        """∂²/∂λ∂λ of the mean log-likelihood, exactly symmetric, (…, P, P)."""
+        points = check.sample(x, self.form.support)
+        given, point = self._point(coords)
+        share = check.sample_weights(weights, points.size)
+        found = hessian(self.chart, given.rows, point, points, share)
+        return found.reshape(*given.shape, *found.shape[1:])
 
     # -------------------------------------------------------------------------- expectations
 
@@ -260,7 +347,7 @@ class Solver:
 
     def averaged_field(self, coords: ArrayLike, truth: object) -> Array:
         """∇_λ E_q[log p(X | c(λ))], (…, P)."""
-        given, point = self.point(coords)
+        given, point = self._point(coords)
         return _columns(self._field(given.rows, point, self._truth(truth)), given)
 
     def _field(self, rows: Array, point: Point, truth: Truth | Nodes) -> Array:
@@ -269,13 +356,27 @@ class Solver:
             return np.array(
                 np.broadcast_arrays(*self._gradient(rows, point, nodes, weights), rows[0])[:-1]
             )
-        out = np.zeros_like(rows)
+        out = np.zeros((len(self.chart.coordinates), rows.shape[1]))
         for members, nodes, weights in weighted_nodes(point, truth):
             part = point.take(members)
             found = self._gradient(rows[:, members], part, nodes, weights)
             for target, row in zip(out, found, strict=True):
                 target[members] += row
         return out
+
+    def averaged_hessian(self, coords: ArrayLike, truth: object) -> Array:
+        """∂²/∂λ∂λ of E_q[log p(X | c(λ))], exactly symmetric, (…, P, P)."""
+        given, point = self._point(coords)
+        density = self._truth(truth)
+        if isinstance(density, Nodes):
+            found = hessian(self.chart, given.rows, point, *density)
+        else:
+            count = len(self.chart.coordinates)
+            found = np.zeros((given.rows.shape[1], count, count))
+            for members, nodes, weights in weighted_nodes(point, density):
+                rows, part = given.rows[:, members], point.take(members)
+                found[members] += hessian(self.chart, rows, part, nodes, weights)
+        return found.reshape(*given.shape, *found.shape[1:])
 
     def kl(self, coords: ArrayLike, truth: object) -> Array:
         """KL(truth ‖ model), (…,)."""
@@ -293,18 +394,61 @@ class Solver:
 
     def fisher(self, coords: ArrayLike) -> Array:
         """E_p[∂ log p ∂ log pᵀ] in the chart, exactly symmetric, (…, P, P)."""
-        given, point = self.point(coords)
-        count, batch = given.rows.shape
+        given, point = self._point(coords)
+        whole = self.information(given.rows, point)
+        return whole.reshape(*given.shape, *whole.shape[1:])
+
+    def information(self, rows: Array, point: Point) -> Array:
+        """Fisher information of a batch, (B, P, P)."""
+        count, batch = len(self.chart.coordinates), rows.shape[1]
         out = np.zeros((batch, count, count))
         centred = self._centred(point)
         truth = Truth.of_components(centred.components, self.form)
         for members, nodes, weights in weighted_nodes(centred, truth, own=True):
-            rows = given.rows[:, members]
-            out[members] += self._gram(rows, centred.take(members), nodes, weights)
+            out[members] += self._gram(rows[:, members], centred.take(members), nodes, weights)
         insist_finite(out, "the Fisher information")
         lower = np.tril(out)
-        whole = lower + np.tril(lower, -1).swapaxes(1, 2)
-        return whole.reshape(*given.shape, count, count)
+        return lower + np.tril(lower, -1).swapaxes(1, 2)
+
+    def natural_field(
+        self,
+        coords: ArrayLike,
+        truth: object,
+        *,
+        rcond: float | None = None,
+        full_output: bool = False,
+    ) -> Array | Natural:
+        """F⁺ ∇_λ E_q[log p(X | c(λ))], (…, P)."""
+        given, point = self._point(coords)
+        field = self._field(given.rows, point, self._truth(truth))[: len(self.chart.coordinates)]
+        found = solve(self.information(given.rows, point), field.T, rcond)
+        found = found.shaped(given.shape)
+        if full_output:
+            return found
+        warn_of_rank(found, self.chart.coordinates, rcond)
+        return found.field
+
+    def flow(
+        self,
+        start: ArrayLike,
+        truth: object,
+        times: ArrayLike,
+        field: str = "gradient",
+        *,
+        full_output: bool = False,
+        **options: Any,
+    ) -> Array | tuple[Array, list[Stop]]:
+        """λ(t) along dλ/dt = the field, (…, len(times), P)."""
+        from relrep_sym.runtime import flow, members
+
+        given, _ = self.point(start)
+        out, stops, cut = flow.flow(self, given, self._truth(truth), times, field, **options)
+        size, least = given.rows.shape[1], cut_off(options.get("rcond"), len(out.T))
+        members.warn_of_cuts(cut, size, least)
+        if full_output:
+            return out, stops
+        members.warn_of_stops(stops, size)
+        return out
 
     def _centred(self, point: Point) -> Point:
         """The same mixtures moved so that the last location is zero: nothing is lost to the origin.
@@ -317,17 +461,17 @@ class Solver:
             return point
         moved = np.concatenate([c.differences[i], np.zeros_like(c.weights[:1])])
         parameters = tuple(moved if j == i else p for j, p in enumerate(c.parameters))
-        return Point(self.form, c._replace(parameters=parameters))
+        return Point(self.form, c._replace(parameters=parameters), point.order)
 
     def _gram(self, rows: Array, point: Point, nodes: Array, weights: Array) -> Array:
         """Σ w s sᵀ over the nodes for each member, s the score in the chart, (members, P, P)."""
-        out = np.zeros((rows.shape[1], len(rows), len(rows)))
+        count = len(self.chart.coordinates)
+        out = np.zeros((rows.shape[1], count, count))
 
         def use(b, i, part, _, block, work):  # type: ignore[no-untyped-def]
-            by_weight, by_family = score_rows(part, block, work)
-            pulled = self.chart.pull_back(rows[:, b, None], by_weight, *by_family)
+            pulled = self._pulled(rows[:, b, None], *score_rows(part, block, work))
             root = np.sqrt(weights[b, i])
-            scores = np.stack([row * root for row in pulled], axis=1)
+            scores = np.stack([np.broadcast_to(row * root, root.shape) for row in pulled], axis=1)
             return b, scores @ scores.swapaxes(1, 2)
 
         for b, part in kernel.over_blocks(point, nodes, None, use):
@@ -346,7 +490,7 @@ class Solver:
 
     def view_field(self, coords: ArrayLike, truth: object) -> Array:
         """db/dt = J ∇_λ E_q[log p], (…, Pb)."""
-        given, point = self.point(coords)
+        given, point = self._point(coords)
         if self.chart.push_view is None:
             raise NoInverseError(self.chart.why["view"])
         field = self._field(given.rows, point, self._truth(truth))
@@ -371,6 +515,11 @@ class Solver:
         """The coordinates (P,) of one mixture; DomainError where it is not in the chart's image."""
         return self._inverted(self._theta(components), ())
 
+    def _with_constants(self, coords: Array) -> Array:
+        """Rows (P + C, 1) of one point."""
+        rows = coords[:, None]
+        return np.concatenate([rows, self._given(())]) if self.chart.constants else rows
+
     def fit(
         self,
         x: ArrayLike,
@@ -391,8 +540,17 @@ class Solver:
                 problem("start has leading axes", f"shape {np.shape(start)}", "one start, (P,)")
             )
         share = check.sample_weights(weights, points.size)
+        start_rows = given.rows[: len(self.chart.coordinates)]
         return fit(
-            self.chart, self.coords_of, point, given.rows, points, share, tol=tol, max_iter=max_iter
+            self.chart,
+            self.coords_of,
+            lambda coords: self.chart.to_model(self._with_constants(coords)),
+            point,
+            start_rows,
+            points,
+            share,
+            tol=tol,
+            max_iter=max_iter,
         )
 
     def sample(self, rng: np.random.Generator, n: int, coords: ArrayLike) -> Array:

@@ -58,7 +58,8 @@ class Op:
 Node = Num | Var | Item | Op
 
 FUNCTIONS = frozenset(
-    "exp log expm1 log1p sqrt abs sin cos tan sinh cosh tanh arcsinh arctan power log_ratio".split()
+    "exp log expm1 log1p sqrt abs sin cos tan sinh cosh tanh arcsinh arctan power logaddexp "
+    "log_ratio".split()
 )
 """Functions of an elementwise library that an :class:`Op` may name beside the arithmetic."""
 

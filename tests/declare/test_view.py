@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import sympy as sp
 
-from relrep_sym.declare.chart import chart, identity, relative
+from relrep_sym.declare.chart import identity
+from relrep_sym.declare.charts import relative
 from relrep_sym.declare.model import mixture
+from relrep_sym.declare.own_map import chart
 from relrep_sym.declare.symbols import Parameter
 from relrep_sym.declare.view import view
 from relrep_sym.errors import DeclarationError, ParseError

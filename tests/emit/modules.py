@@ -149,7 +149,7 @@ CASES = {
     "nasty": Case(_nasty, (*[0.75] * 7, *np.linspace(-1, 1, 8), *np.linspace(0.5, 1.25, 8))),
     "long": Case(_long, (0.25, 0.5, 1.5)),
     "curved": Case(_curved, (0.25, 0.5, 0.75, 0.3), False),
-    "given": Case(_given, (0.25, -0.5, 0.75), False),
+    "given": Case(_given, (0.25, -0.5, 0.75)),
     "many": Case(_many, (*[1 / 40] * 28, *np.linspace(-2, 2, 29), *np.linspace(0.3, 1.5, 29))),
     "poisson1": Case(lambda: rs.derive(_poisson(1)), (2.5,)),
     "poisson log": Case(

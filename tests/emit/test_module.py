@@ -103,8 +103,10 @@ def test_the_specification_says_all_that_makes_a_module() -> None:
 @pytest.mark.parametrize("seed", ["0", "1", "2"])
 def test_the_text_does_not_depend_on_the_hash_seed(seed: str) -> None:
     names = ("square", "curved", "patterned", "poisson relative")
-    script = "from tests.emit.modules import source; import hashlib\n" + "\n".join(
-        f"print(hashlib.sha256(source({n!r}).encode()).hexdigest())" for n in names
+    script = (
+        "import warnings, hashlib; warnings.simplefilter('ignore')\n"
+        "from tests.emit.modules import source\n"
+        + "\n".join(f"print(hashlib.sha256(source({n!r}).encode()).hexdigest())" for n in names)
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -256,6 +258,10 @@ def test_the_em_step_is_the_derived_one(name: str) -> None:
     k, coords, x = compiled(name), point(name), data(name)
     if not (case.m_step and case.inverse):
         with pytest.raises(NoInverseError if case.m_step else DerivationError):
+            k.em_step(x, coords)
+        return
+    if len(k.COORDINATES) < len(k.PARAMETERS):
+        with pytest.raises(DomainError, match="image of the chart"):
             k.em_step(x, coords)
         return
     model, theta = derivation(name).model, k.to_model(coords)

@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sympy.core.function import ArgumentIndexError
 
-from relrep_sym.declare.chart import chart, identity, relative
+from relrep_sym.declare.chart import identity
+from relrep_sym.declare.charts import relative
 from relrep_sym.declare.model import mixture
+from relrep_sym.declare.own_map import chart
 from relrep_sym.equations.nodes import Expectation, LogSumExp, Responsibility
 from relrep_sym.equations.record import Record
 

@@ -422,9 +422,9 @@ def test_the_jacobian_is_that_of_the_map(components, chart):
 
 
 def test_theta_off_the_image_is_refused_by_name():
-    for chart, given in (("relative", "-1.0"), ("square", "nan")):
+    for chart, given in (("relative", "Delta_1 = -1.0"), ("square", "no real Delta_1")):
         module = compiled("normal", 2, chart)
-        with pytest.raises(DomainError, match=f"Delta_1 would leave .*given: Delta_1 = {given}"):
+        with pytest.raises(DomainError, match=f"given: mu_1 = .*, mu_2 = .*, so {given}"):
             module.from_model([0.5, 1.0, 0.0, 1.0, 1.0])
     with pytest.raises(DataError, match="theta has the wrong shape"):
         module.from_model([0.5, 1.0, 0.0])
@@ -438,20 +438,21 @@ def test_theta_off_the_image_is_refused_by_name():
 
 def test_a_chart_without_an_inverse_says_so():
     model = rs.mixture("normal", components=2, weights="1/2", scales=1)
-    low = rs.derive(model, rs.chart(model, {"mu_1": "m", "mu_2": "m + 1"}), name="low").compile()
+    curved = rs.chart(model, {"mu_1": "m*exp(m)", "mu_2": "m + sin(m)"})
+    low = rs.derive(model, curved, name="low").compile()
     assert low.score(X, [0.5]).shape == (1,)
     for call in (
         lambda: low.from_model([0.0, 1.0]),
         lambda: low.em_step(X, [0.5]),
         lambda: low.fit(X, [0.5]),
     ):
-        with pytest.raises(NoInverseError, match="as many coordinates"):
+        with pytest.raises(NoInverseError, match="no inverse was found for m"):
             call()
 
 
-def test_an_inverse_that_was_given_for_fewer_coordinates_holds_on_the_image_only():
+def test_the_inverse_of_fewer_coordinates_holds_on_the_image_only():
     model = rs.mixture("normal", components=2, weights="1/2", scales=1)
-    chart = rs.chart(model, {"mu_1": "m", "mu_2": "m + 1"}, inverse={"m": "mu_1"})
+    chart = rs.chart(model, {"mu_1": "m", "mu_2": "m + 1"})
     low = rs.derive(model, chart, name="low").compile()
     np.testing.assert_array_equal(low.from_model([0.25, 1.25]), [0.25])
     np.testing.assert_array_equal(low.from_model([0.0, 1.0]), [0.0])

@@ -14,7 +14,7 @@ from sympy.core.sympify import _sympify
 
 from relrep_sym.declare.chart import Chart
 from relrep_sym.declare.model import Mixture, ModelParameter
-from relrep_sym.declare.symbols import Parameter
+from relrep_sym.declare.symbols import Intermediate, Parameter
 from relrep_sym.declare.view import View
 from relrep_sym.emit.lowering import lower
 from relrep_sym.emit.numpy.layout import (
@@ -27,7 +27,7 @@ from relrep_sym.emit.numpy.layout import (
 )
 from relrep_sym.emit.numpy.naming import LONGEST, identifiers
 from relrep_sym.emit.numpy.printer import infix
-from relrep_sym.equations.program import differences, pull_back
+from relrep_sym.equations.program import pull_back, steps
 from relrep_sym.statements.language import Assign, Item, Node, Num, Op, Var, names
 from relrep_sym.statements.passes import prune, share
 
@@ -41,13 +41,15 @@ class ChartFragments:
         self.chart = chart
         self.model: Mixture = chart.model
         self.roles = tuple(p.name for p in self.model.family.parameters)
-        self.given = {t: e for t, e in chart.unrolled.items() if e.is_number}
+        self.given = {t: e for t, e in chart.every_value.items() if e.is_number}
         aliases = {t: r for t, r in chart.program if _plain(r)}
-        own = [c.name for c in chart.coordinates]
-        inner = [p.symbol for p in self.model.parameters if p.symbol not in aliases]
-        labels = {p: _apart(p.name, own) for p in inner}
+        own = [s.name for s in chart.inputs]
+        inner = [t for t, _ in chart.program if t not in aliases]
+        labels: dict[Parameter, str] = {}
+        for p in inner:
+            labels[p] = _apart(p.name, [*own, *labels.values()])
         given = identifiers([*own, *labels.values()], self.roles)
-        self.of_coordinate = {sp.Symbol(n): given[n] for n in own}
+        self.of_coordinate = {s: given[s.name] for s in chart.inputs}
         self.of_parameter: dict[Parameter, str] = {p: given[labels[p]] for p in inner}
         self.of_parameter |= {t: self.of_coordinate[r] for t, r in aliases.items()}
 
@@ -60,11 +62,36 @@ class ChartFragments:
     def _unpack(self, assigns: Sequence[Assign], extra: Iterable[Node] = ()) -> list[str]:
         """``name = rows[j]`` for each coordinate that is read."""
         read = {n for a in assigns for n in names(a.value)} | {n for e in extra for n in names(e)}
-        own = [self.of_coordinate[s] for s in self.chart.symbols]
+        own = [self.of_coordinate[s] for s in self.chart.inputs]
         whole = ", ".join(own) + " = rows"
         if read.issuperset(own) and len(own) > 1 and len(whole) + 4 <= WIDTH:
             return [whole]
         return [f"{name} = rows[{j}]" for j, name in enumerate(own) if name in read]
+
+    @cached_property
+    def _entries(self) -> dict[Parameter, sp.Expr]:
+        """What a pull-back puts in for entries of θ: their values, intermediates left as they are.
+
+        In a chart without intermediates its rules are short enough to be unrolled.
+        """
+        kept = {t: t for t in self._kept}
+        if not kept:
+            return self.chart.unrolled
+        out: dict[Parameter, sp.Expr] = {}
+        for target, rule in self.chart.program:
+            out[target] = target if target in kept else rule.xreplace(out)
+        return {t: e for t, e in out.items() if t not in kept}
+
+    @cached_property
+    def _kept(self) -> set[Parameter]:
+        """Targets that a pull-back computes first, where the chart has intermediates."""
+        if not self.chart.intermediates:
+            return set()
+        return {t for t, r in self.chart.program if not _plain(r) and t not in self.given}
+
+    @cached_property
+    def _kept_names(self) -> set[str]:
+        return {self.of_parameter[t] for t in self._kept}
 
     def _program(self) -> list[Assign]:
         return [
@@ -80,7 +107,11 @@ class ChartFragments:
             return lower(_sympify(expression).xreplace(self.given), self.leaf)
 
         return self._component_body(
-            self._program(), leaf, self._unpack, self._differences(), "rows[0]"
+            self._program(),
+            leaf,
+            self._unpack,
+            self._steps(),
+            self.chart.weight_expressions,
         )
 
     def model_components(self) -> list[str]:
@@ -90,21 +121,17 @@ class ChartFragments:
         def entry(expression: sp.Expr) -> Node:
             return lower(_sympify(expression), lambda symbol: Item("theta", index[symbol]))
 
-        return self._component_body([], entry, lambda *_: [], {}, "theta[0]")
+        return self._component_body(
+            [], entry, lambda *_: [], {}, self.model.weight_expressions, "theta[0]"
+        )
 
-    def _differences(self) -> dict[str, list[tuple[str, Node]]]:
-        """For each role whose differences the chart knows: their names and values, last first."""
-        out: dict[str, list[tuple[str, Node]]] = {}
+    def _steps(self) -> dict[str, list[Node]]:
+        """For each role whose steps φ_{k+1} − φ_k the chart knows: their values."""
+        out: dict[str, list[Node]] = {}
         for role in self.roles:
-            numbers: dict[sp.Symbol, sp.Expr] = {}
-            found = []
-            for k, e in reversed(list(enumerate(differences(self.chart, role) or []))):
-                name, value = f"delta_{role}_{k + 1}", _sympify(e).xreplace(numbers)
-                if value.is_number:
-                    numbers[sp.Symbol(name)] = value
-                found.append((name, lower(value, self.leaf)))
+            found = steps(self.chart, role)
             if found:
-                out[role] = found
+                out[role] = [lower(_sympify(e).xreplace(self.given), self.leaf) for e in found]
         return out
 
     def _component_body(
@@ -112,38 +139,43 @@ class ChartFragments:
         program: list[Assign],
         lowered: Callable[[sp.Expr], Node],
         unpack: Callable[..., list[str]],
-        known: Mapping[str, list[tuple[str, Node]]],
-        like: str,
+        known: Mapping[str, list[Node]],
+        shares: Sequence[sp.Expr],
+        like: str = "rows[0]",
     ) -> list[str]:
-        weights = [lowered(w) for w in self.model.weight_expressions]
+        weights = [lowered(w) for w in shares]
         values = {r: [lowered(v) for v in self.model.component(r)] for r in self.roles}
-        deltas_of = {
-            r: [v if isinstance(v, Num) else Var(n) for n, v in reversed(rows)]
-            for r, rows in known.items()
+        names_of = {
+            r: [
+                v if isinstance(v, Num | Var) else Var(f"step_{r}_{k}")
+                for k, v in enumerate(row, 1)
+            ]
+            for r, row in known.items()
         }
-        computed = [Assign(n, v) for rows in known.values() for n, v in rows]
-        program = share([*program, *(a for a in computed if not isinstance(a.value, Num))])
+        computed = [
+            Assign(n.name, v)
+            for r, row in known.items()
+            for n, v in zip(names_of[r], row, strict=True)
+            if isinstance(n, Var) and n != v
+        ]
+        program = share([*program, *computed])
         every = [*weights, *(v for row in values.values() for v in row)]
+        every += [v for row in known.values() for v in row]
         lines = unpack(program, every) + assignments(program)
         lines += stacked("weights", weights, like)
         for role, row in values.items():
             lines += stacked(role, row, like)
-        deltas = []
-        for role in self.roles:
-            if role in known:
-                deltas.append(f"delta_{role}")
-                lines += stacked(f"delta_{role}", deltas_of[role], like)
-            else:
-                deltas.append(f"{role}[:-1] - {role}[-1]")
-        roles = tuple_of(self.roles)
-        return [*lines, *returned(["weights", roles, tuple_of(deltas)])]
+        for role, moves in names_of.items():
+            lines += stacked(f"step_{role}", moves, like)
+        shown = tuple_of([f"step_{r}" if r in known else "None" for r in self.roles])
+        return [*lines, *returned(["weights", tuple_of(self.roles), shown])]
 
     def to_model(self) -> list[str]:
         """Body of ``_to_model(rows)``."""
-        program = share(self._program())
         values = [
             lower(self.given.get(p.symbol, p.symbol), self.leaf) for p in self.model.parameters
         ]
+        program = prune(share(self._program()), [n for v in values for n in names(v)])
         lines = self._unpack(program, values) + assignments(program)
         return lines + bracketed("return [", [infix(v) for v in values], "]")
 
@@ -157,12 +189,35 @@ class ChartFragments:
 
     def pull_back(self) -> list[str]:
         """Body of ``_pull_back(rows, d_weights, d_role …)``."""
-        return self._pull_back({_bar(p.name): self._incoming(p) for p in self.model.parameters})
+        known = {_bar(t.name): v for t, v in self.incoming.items()}
+        return self._pull_back(known, pull_back(self.chart, _bar, self.incoming))
+
+    @cached_property
+    def incoming(self) -> dict[Parameter, Node]:
+        """What arrives from the component arrays' adjoints, by target of the chart's program."""
+        out: dict[Parameter, Node] = {p.symbol: self._incoming(p) for p in self.model.parameters}
+        if self.last_weight is not None:
+            out[self.last_weight] = Item("d_weights", self.model.free_weights[-1])
+        return out
+
+    @cached_property
+    def last_weight(self) -> Intermediate | None:
+        """The intermediate that is the last free weight, where the chart knows it as such."""
+        return self.chart.last_weight
+
+    @property
+    def reference(self) -> int | None:
+        """The component that weights' derivatives are relative to; None: the heaviest of each."""
+        if self.last_weight is not None:
+            return None
+        free = self.model.free_weights
+        return free[-1] if free else self.model.components - 1
 
     def pull_back_model(self) -> list[str]:
         """Body of ``_pull_back_model(rows, d_theta)``."""
         return self._pull_back(
-            {_bar(p.name): Item("d_theta", i) for i, p in enumerate(self.model.parameters)}
+            {_bar(p.name): Item("d_theta", i) for i, p in enumerate(self.model.parameters)},
+            self._reversed,
         )
 
     def _incoming(self, parameter: ModelParameter) -> Node:
@@ -170,18 +225,17 @@ class ChartFragments:
         if parameter.role != "weight":
             items = tuple(Item(f"d_{parameter.role}", k) for k in parameter.components)
             return items[0] if len(items) == 1 else Op("add", items)
-        # d_weights is relative to the last component, whose own share is zero
-        item, rest = Item("d_weights", parameter.components[0]), self.model.free_weights[-1]
-        if rest == self.model.components - 1:
-            return item
-        return Op("sub", (item, Item("d_weights", rest)))
+        # d_weights is relative to the component of the reference, whose own share is zero
+        return Item("d_weights", parameter.components[0])
 
     @cached_property
     def _reversed(self) -> list[tuple[sp.Symbol, sp.Expr]]:
-        """The chart's program walked backwards, once for both pull-backs."""
+        """The chart's program walked backwards."""
         return pull_back(self.chart, _bar)
 
-    def _pull_back(self, known: Mapping[sp.Symbol, Node]) -> list[str]:
+    def _pull_back(
+        self, known: Mapping[sp.Symbol, Node], backwards: Sequence[tuple[sp.Symbol, sp.Expr]]
+    ) -> list[str]:
         bars = dict(known)
         coordinates = set(self.chart.symbols)
 
@@ -190,33 +244,46 @@ class ChartFragments:
 
         program: list[Assign] = []
         out: list[str] = []
-        for target, rule in self._reversed:
-            value = lower(rule.xreplace(self.chart.unrolled), leaf)
+        for target, rule in backwards:
+            value = lower(rule.xreplace(self._entries), leaf)
             if target in coordinates:
                 out.append(f"g_{self.of_coordinate[target]}")
                 program.append(Assign(out[-1], value))
-            else:
+            elif isinstance(value, Op):
                 program.append(Assign(target.name, value))
                 bars[target] = Var(target.name)
+            else:
+                bars[target] = value  # one adjoint as it arrives: it needs no name
         inline = {a.target: a.value for a in program if not isinstance(a.value, Op)}
-        program = share([a for a in program if a.target not in inline])
+        ahead = [a for a in self._program() if a.target in self._kept_names]
+        program = share([*ahead, *(a for a in program if a.target not in inline)])
         wanted = [n for t in out for n in ([t] if t not in inline else names(inline[t]))]
         program = prune(program, wanted)
         lines = self._unpack(program) + assignments(program)
         results = [infix(inline[t]) if t in inline else t for t in out]
         return lines + bracketed("return [", results, "]")
 
-    def from_model(self, inverse: Sequence[tuple[str, sp.Expr]]) -> list[str]:
-        """Body of ``_from_model(theta)``."""
+    def from_model(self, inverse: Sequence[tuple[sp.Symbol, sp.Expr]]) -> list[str]:
+        """Body of ``_from_model(theta, given)``."""
         index = {p.symbol: i for i, p in enumerate(self.model.parameters)}
 
         def leaf(symbol: sp.Symbol) -> Node:
-            if isinstance(symbol, Parameter):
+            if symbol in index:
                 return Item("theta", index[symbol])
+            if symbol in given:
+                return Item("given", given[symbol])
             return self.leaf(symbol)
 
-        found = {sp.Symbol(n): lower(e, leaf) for n, e in inverse}
-        program = share([Assign(self.of_coordinate[s], v) for s, v in found.items()])
+        given = {c.symbol: j for j, c in enumerate(self.chart.constants)}
+        program = share(
+            [
+                Assign(
+                    self.of_parameter[s] if isinstance(s, Parameter) else self.of_coordinate[s],
+                    lower(e, leaf),
+                )
+                for s, e in inverse
+            ]
+        )
         results = [self.of_coordinate[s] for s in self.chart.symbols]
         return assignments(program) + bracketed("return [", results, "]")
 
@@ -267,4 +334,5 @@ def _apart(name: str, taken: Sequence[str]) -> str:
 
 
 def _plain(rule: sp.Expr) -> bool:
+    """Whether a rule is a coordinate or a constant as it stands."""
     return isinstance(rule, sp.Symbol) and not isinstance(rule, Parameter)

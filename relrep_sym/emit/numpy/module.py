@@ -21,8 +21,10 @@ from relrep_sym.emit.numpy.component_code import component_fragments
 from relrep_sym.emit.numpy.em_code import m_step_lines
 from relrep_sym.emit.numpy.layout import bracketed, filled_text, wrapped
 from relrep_sym.emit.numpy.public import public_functions
+from relrep_sym.emit.numpy.second_code import bend_lines, contrast_lines, second_lines
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.equations.record import Record
+from relrep_sym.equations.second import SecondForm
 from relrep_sym.errors import DeclarationError, NoInverseError, problem
 
 __all__ = ["render", "specification"]
@@ -51,8 +53,10 @@ def specification(record: Record) -> str:
     lines.append(f"log f = {model.family.log_density} on {model.family.support}")
     lines.append(chart.title)
     lines += [f"{c.name} {c.domain.name}" for c in chart.coordinates]
+    lines += [f"constant {c.name} {c.domain.name}" for c in chart.constants]
     lines += [f"{t} = {r}" for t, r in chart.program]
-    lines += [f"inverse {n} = {e}" for n, e in chart.inverse or ()]
+    lines += [f"weights {', '.join(map(str, chart.weights))}"] if chart.weights else []
+    lines += [f"inverse {n} = {e}" for n, e in chart.inverse]
     if view is not None:
         lines += [f"view {n} = {e}" for n, e in zip(view.names, view.expressions, strict=True)]
     return "\n".join(lines)
@@ -68,8 +72,8 @@ def render(record: Record, source: str, command: str) -> str:
     True
     """
     for what, text in (("source", source), ("command", command)):
-        if not re.fullmatch(r"[\w./()'\" -]*", text) or '"""' in text:
-            right = "letters, digits and ./()'- in one line"
+        if not re.fullmatch(r"[\w./()'\",= -]*", text) or '"""' in text:
+            right = "letters, digits and ./()',=- in one line"
             raise DeclarationError(
                 problem(f"the header's {what} holds other characters", text, right)
             )
@@ -90,6 +94,7 @@ def _environment() -> jinja2.Environment:
     )
     env.globals.update(
         define=_define,
+        returned=_returned,
         arrays=lambda names: [f"{n}: Array" for n in names],
         body=lambda lines: "\n".join(f"    {line}" for line in lines),
         quoted=lambda names: [_quote(n) for n in names],
@@ -113,6 +118,15 @@ def _define(name: str, arguments: Sequence[str], returns: str) -> str:
     if len(inner) + 4 <= 100:
         return f"{head}\n    {inner}\n{tail}"
     return "\n".join([head, *(f"    {a}," for a in arguments), tail])
+
+
+def _returned(name: str, call: str, given: str) -> str:
+    """The call of the runtime's method, broken as ruff would where it is too long."""
+    head = f"return _solver(){given}.{name}("
+    line = f"    {head}{call})"
+    if len(line) <= 100:
+        return line
+    return _indented(bracketed(head, call.split(", "), ")"), 4)
 
 
 def _quote(text: str) -> str:
@@ -162,12 +176,16 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         why["view"] = "no view was asked for in this derivation"
     if family.sampler is None:
         why["sample"] = f"no sampler is known for the {family.name} family"
+    second = record.second_or_reason
+    if not isinstance(second, SecondForm):
+        why["hessian"] = second
     fragments = component_fragments(form)
     bodies = {k: " ".join(v) for k, v in fragments.items() if isinstance(v, list)}
     reads = {
         f"{name}_reads": _mentions(bodies[name], fragments["coefficients"])
         for name in ("block", "log_odds", "exponents")
     }
+    domains = [c.domain for c in chart.coordinates] + [c.domain for c in chart.constants]
     positions = {p: i for i, p in enumerate(family.parameters)}
     return {
         "title": "\n".join(filled_text(f"{model.describe().capitalize()}.", 94)),
@@ -189,12 +207,15 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "delta_names": [f"delta_{r}" for r in roles],
         "d_role_names": [f"d_{r}" for r in roles],
         "family": {**fragments, **reads},
+        "second": second_lines(form, second) if isinstance(second, SecondForm) else None,
+        "contrast": contrast_lines(form, second) if isinstance(second, SecondForm) else None,
         "chart": {
             "coordinates": chart.names,
             "components": pieces.components(),
             "to_model": pieces.to_model(),
             "pull_back": pieces.pull_back(),
             "pull_back_model": pieces.pull_back_model(),
+            "bend": bend_lines(pieces),
             "from_model": from_model,
             "model_components": pieces.model_components(),
             "to_parameters": pieces.to_parameters(),
@@ -210,9 +231,11 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "basis": len(form.basis),
         "location": positions.get(family.location) if family.location else None,
         "scale": positions.get(family.scale) if family.scale else None,
-        "lower": [_end(c.domain.lower) for c in chart.coordinates],
-        "upper": [_end(c.domain.upper) for c in chart.coordinates],
-        "open_lower": [str(c.domain.open_lower) for c in chart.coordinates],
+        "lower": [_end(d.lower) for d in domains],
+        "upper": [_end(d.upper) for d in domains],
+        "open_lower": [str(d.open_lower) for d in domains],
+        "constants": [c.name for c in chart.constants],
+        "reference": pieces.reference,
         "sampler": _quote(family.sampler) if family.sampler else None,
         "why": why,
         "functions": public_functions(record),

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from relrep_sym.declare.chart import Chart
 from relrep_sym.emit.latex import one_line
 from relrep_sym.emit.numpy.layout import filled_text
+from relrep_sym.emit.numpy.naming import identifiers
 from relrep_sym.equations.record import Equation, Record
 
-__all__ = ["public_functions"]
+__all__ = ["given_keywords", "public_functions"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,15 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "Coordinates of θ (…, {theta}). DomainError where θ is not in the chart's image.",
         None,
         "(…, {p})",
+    ),
+    _Function(
+        "relabel",
+        "theta",
+        "theta",
+        "θ (…, {theta}) with its components in an order that the chart takes. DomainError where "
+        "there is none.",
+        None,
+        "(…, {theta})",
     ),
     _Function("jacobian", "coords", "coords", "∂θ/∂λ.", "jacobian", "(…, {theta}, {p})"),
     _Function(
@@ -91,6 +102,14 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "(…, {p})",
     ),
     _Function(
+        "hessian",
+        "x, coords, weights=None",
+        "x, coords, weights",
+        "Hessian of the mean log-likelihood in the chart, exactly symmetric.",
+        "hessian",
+        "(…, {p}, {p})",
+    ),
+    _Function(
         "statistics",
         "x, coords, weights=None",
         "x, coords, weights",
@@ -107,6 +126,14 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "(…, {p})",
     ),
     _Function(
+        "averaged_hessian",
+        "coords, truth",
+        "coords, truth",
+        "Hessian of E_q[log p(X | c(λ))] in the chart: `hessian` of the truth's nodes and weights.",
+        None,
+        "(…, {p}, {p})",
+    ),
+    _Function(
         "kl",
         "coords, truth",
         "coords, truth",
@@ -121,6 +148,33 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "Fisher information in the chart, exactly symmetric.",
         "fisher",
         "(…, {p}, {p})",
+    ),
+    _Function(
+        "natural_field",
+        "coords, truth, *, rcond=None, full_output=False",
+        "coords, truth, rcond=rcond, full_output=full_output",
+        "Natural gradient learning at η = 1: I⁺ ∇_λ L, I the Fisher information. Where "
+        "an eigenvalue of I, scaled to a unit diagonal, is below `rcond` (64 P eps) of the largest "
+        "it is cut off, a ConditionWarning says so, and I⁺ is the Moore–Penrose inverse "
+        "in these coordinates. `full_output=True` gives a Natural (field, "
+        "condition, rank) and no warning.",
+        "natural",
+        "(…, {p})",
+    ),
+    _Function(
+        "flow",
+        'start, truth, times, field="gradient", *, rates=None, method="DOP853", rtol=1e-8, '
+        "atol=1e-10, rcond=None, full_output=False",
+        "start, truth, times, field, rates=rates, method=method, rtol=rtol, atol=atol, "
+        "rcond=rcond, full_output=full_output",
+        "Learning from `start` (…, {p}), at `times`, the first that of the start. "
+        'dλ/dt is `averaged_field`, or `natural_field` where `field="natural"`, each coordinate '
+        "times its entry of `rates`. Needs SciPy, whose `method` is DOP853, RK45 or RK23; "
+        "tolerances are each member's own. A member that fails, or leaves the chart's domain, is "
+        "stopped there: its later entries are NaN, and a FlowWarning names it. "
+        "`full_output=True` gives (array, list of Stop) instead.",
+        None,
+        "(…, len(times), {p})",
     ),
     _Function(
         "to_view",
@@ -179,6 +233,7 @@ def public_functions(record: Record) -> list[dict[str, object]]:
         "basis": ", ".join(str(b) for b in record.form.basis)
         + (f" with z = {record.form.standard}" if record.form.own else " with z = x"),
     }
+    given = given_keywords(chart)
     out: list[dict[str, object]] = []
     for f in _FUNCTIONS:
         if f.name in ("to_view", "view_field") and record.view is None:
@@ -188,16 +243,25 @@ def public_functions(record: Record) -> list[dict[str, object]]:
         equation = record[named] if named is not None else None
         doc = _docstring(says, equation, f.returns.format(**facts))
         arguments = [_annotated(a) for a in f.signature.split(", ")]
+        if given and "*" not in arguments:
+            arguments.append("*")
+        arguments += [f"{name}: ArrayLike" for name in given]
         out.append(
             {
                 "name": f.name,
                 "arguments": arguments,
                 "type": _RETURNS.get(f.name, "Array"),
                 "call": f.call,
+                "given": f".given({', '.join(given)})" if given else "",
                 "docstring": doc,
             }
         )
     return out
+
+
+def given_keywords(chart: Chart) -> list[str]:
+    """The keywords of a chart's constants, mangled where the code uses the name."""
+    return list(identifiers([c.name for c in chart.constants], _ARGUMENTS).values())
 
 
 def _annotated(argument: str) -> str:
@@ -209,6 +273,10 @@ def _annotated(argument: str) -> str:
     return f"{name}: {kind} = {default}" if default else f"{name}: {kind}"
 
 
+_ARGUMENTS = frozenset(
+    "x coords theta out weights truth rng n start method tol max_iter rows given".split()
+)
+
 _TYPES = {
     "out": "Array | None",
     "weights": "ArrayLike | None",
@@ -218,6 +286,11 @@ _TYPES = {
     "max_iter": "int",
     "rng": "np.random.Generator",
     "n": "int",
+    "rcond": "float | None",
+    "full_output": "bool",
+    "field": "str",
+    "rates": "ArrayLike | None",
+    "rtol": "float",
 }
 
 
@@ -225,6 +298,8 @@ _RETURNS = {
     "components": "tuple[Array, ...]",
     "statistics": "tuple[Array, ...]",
     "fit": "Fit",
+    "natural_field": "Array | Natural",
+    "flow": "Array | tuple[Array, list[Stop]]",
 }
 
 

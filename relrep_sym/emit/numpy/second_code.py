@@ -1,0 +1,96 @@
+"""Bodies of what a Hessian needs beside the score: a family's second derivatives, a chart's bend.
+
+In: a :class:`~relrep_sym.equations.second.SecondForm`, and a chart's
+:class:`~relrep_sym.equations.curvature.Curvature` with the fragments that name its variables. Out:
+lines for the slots of ``templates/module.py.j2``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sympy as sp
+
+from relrep_sym.declare.symbols import Parameter
+from relrep_sym.emit.lowering import lower
+from relrep_sym.emit.numpy.chart_code import ChartFragments
+from relrep_sym.emit.numpy.layout import assignments, bare, bracketed, tuple_of
+from relrep_sym.emit.numpy.printer import infix
+from relrep_sym.equations.component import ComponentForm
+from relrep_sym.equations.curvature import adjoint, curvature
+from relrep_sym.equations.second import SecondForm
+from relrep_sym.statements.language import Assign, Item, Node, Num, Op, Var, names
+from relrep_sym.statements.passes import prune, share
+
+__all__ = ["bend_lines", "contrast_lines", "second_lines"]
+
+
+def second_lines(form: ComponentForm, second: SecondForm) -> list[str]:
+    """Body of ``_second(mu, …)``: for each i ≤ j the coefficients over 1, b_1, …; None is zero."""
+    roles = [p.name for p in form.family.parameters]
+    labels = [f"{roles[i]}_{roles[j]}" for i, j in second.pairs]
+    return _rows(labels, second.second)
+
+
+def contrast_lines(form: ComponentForm, second: SecondForm) -> list[str]:
+    """Body of ``_contrast(mu, …, delta_mu, …, own_mu, …)``: a row for each parameter."""
+    return _rows([p.name for p in form.family.parameters], second.contrast)
+
+
+def _rows(labels: Sequence[str], rows: Sequence[Sequence[sp.Expr]]) -> list[str]:
+    """Assignments, and a return of tuples of their names, numbers as they are and None for zero."""
+    program: list[Assign] = []
+    shown = []
+    for label, row in zip(labels, rows, strict=True):
+        cells = []
+        for j, value in enumerate(row):
+            if value == 0:
+                cells.append("None")
+                continue
+            node = lower(value, bare)
+            if isinstance(node, Op):
+                program.append(Assign(f"{label}{j}", node))
+                node = Var(program[-1].target)
+            cells.append(infix(node))
+        shown.append(tuple_of(cells))
+    head, tail = ("return (", ",)") if len(shown) == 1 else ("return ", "")
+    line = f"{head}{', '.join(shown)}{tail}"
+    lines = assignments(share(program))
+    return [*lines, line] if len(line) <= 96 else [*lines, *bracketed("return (", shown, ")")]
+
+
+def bend_lines(pieces: ChartFragments) -> list[str] | None:
+    """Body of ``_bend(rows, d_rows, d_weights, d_role …)``; None where the chart is linear."""
+    model, last = pieces.model, pieces.last_weight
+    known: dict[sp.Symbol, Node] = {adjoint(p.name): pieces._incoming(p) for p in model.parameters}
+    fed: list[Parameter] = [p.symbol for p in model.parameters]
+    if last is not None:
+        known[adjoint(last.name)] = Item("d_weights", model.free_weights[-1])
+        fed.append(last)
+    curved = curvature(pieces.chart, fed)
+    if curved.vanishes:
+        return None
+    known |= {t: Item("d_rows", j) for j, t in enumerate(curved.directions)}
+
+    def leaf(symbol: sp.Symbol) -> Node:
+        return known[symbol] if symbol in known else pieces.leaf(symbol)
+
+    def lowered(value: sp.Expr) -> Node:
+        return lower(value.xreplace(pieces.given), leaf)
+
+    program: list[Assign] = []
+    for symbol, value in curved.steps:
+        program.append(Assign(symbol.name, lowered(value)))
+        known[symbol] = Var(symbol.name)
+    results: list[Node] = []
+    for j, value in enumerate(curved.results, start=1):
+        node = lowered(value)
+        if isinstance(node, Op):
+            program.append(Assign(f"b_{j}", node))
+            node = Var(program[-1].target)
+        results.append(node)
+    read = {n for a in program for n in names(a.value)} | {n for r in results for n in names(r)}
+    program = share([*prune(pieces._program(), read), *program])
+    lines = pieces._unpack(program, results) + assignments(program)
+    shown = ["0.0" if r == Num(0) else infix(r) for r in results]
+    return lines + bracketed("return [", shown, "]")
