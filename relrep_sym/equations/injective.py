@@ -1,8 +1,8 @@
 """Whether a chart tells its points apart: the verdict on λ → density, with a pair that collides.
 
-In: a :class:`~relrep_sym.declare.chart.Chart`. Out: a frozen :class:`Injectivity` on the inside of the
-chart's domain (weights strictly between 0 and 1, gaps strictly positive). Two questions in a row:
-whether λ → θ is one to one (an inverse that inverts symbolically proves it), and whether θ →
+In: a :class:`~relrep_sym.declare.chart.Chart`. Out: a frozen :class:`Injectivity`, on the inside
+of the chart's domain (weights strictly between 0 and 1, gaps strictly positive). Two questions in a
+row: whether λ → θ is one to one (an inverse that inverts symbolically proves it), and whether θ →
 density is: up to the order of components for families whose finite mixtures are known to be
 identifiable, so that a proven order of one parameter settles it and a permutation that stays in the
 chart's image refutes it.

@@ -7,10 +7,12 @@ import sympy as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relrep_sym.declare.chart import chart, identity, relative
+from relrep_sym.declare.chart import identity
+from relrep_sym.declare.charts import relative
 from relrep_sym.declare.identity import Scope
 from relrep_sym.declare.model import mixture
 from relrep_sym.declare.nodes import At, Atom, Expected, Slope, density_symbol
+from relrep_sym.declare.own_map import chart
 from relrep_sym.declare.parser import parse_expression
 from relrep_sym.declare.truth import truth
 from relrep_sym.errors import DeclarationError, ParseError
