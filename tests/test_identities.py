@@ -18,7 +18,6 @@ from tests.identities import PROVEN, TABLE, Row, setting
 SAMPLE = (
     "mobility of the primed view",
     "slope of psi",
-    "Stein form of the gradient",
     "mirrored responsibility",
     "Louis' identity",
     "the bound that is met",
