@@ -20,7 +20,7 @@ import mpmath
 import sympy as sp
 from mpmath import mp
 
-from relrep_sym.certify import oracle_of
+from relrep_sym.certify import _callable, oracle_of
 from relrep_sym.declare.chart import identity
 from relrep_sym.declare.family import Family
 from relrep_sym.declare.identity import Scope
@@ -431,10 +431,6 @@ def _outer_nodes(e: sp.Basic) -> list[sp.Expr]:
 
 def _truth_rows(truth: Any) -> list[tuple[sp.Expr, ...]]:
     return [truth.weights, *truth.parameters]
-
-
-def _callable(arguments: Sequence[sp.Symbol], e: sp.Expr) -> Callable[..., Number]:
-    return sp.lambdify(list(arguments), e, modules="mpmath", dummify=True)
 
 
 def _number(value: sp.Expr) -> Number:

@@ -18,7 +18,6 @@ from tests.identities import PROVEN, TABLE, Row, setting
 SAMPLE = (
     "mobility of the primed view",
     "slope of psi",
-    "Stein form of the gradient",
     "mirrored responsibility",
     "Louis' identity",
     "the bound that is met",
@@ -321,3 +320,18 @@ def test_only_what_holds_and_can_be_printed_is_emitted() -> None:
         mirrored.emit()
     with pytest.raises(DeclarationError, match="no side"):
         mirrored.emit("middle")
+
+
+# ----------------------------------------------------------------------------- other charts
+
+
+def test_charts_with_constants_and_stable_functions() -> None:
+    soft = rs.relative(NORMAL3, "mu", gap="softplus", clearance="lam")
+    assert rs.check("mu_2 - mu_1 - lam", "log(1 + exp(Delta_1))", chart=soft).status == "proven"
+    assert rs.check("mu_2 - mu_1", "log(1 + exp(Delta_1))", chart=soft).status == "refuted"
+    weights = rs.softmax(NORMAL3)
+    assert rs.check("D[log_p, alpha_1]", "r_1 - pi_1", chart=weights).status == "proven"
+    assert rs.check("D[log_p, alpha_1]", "r_1 - pi_2", chart=weights).status == "refuted"
+    held = rs.check("E_p[r_2]", "pi_2", chart=soft)
+    with pytest.raises(DeclarationError, match="chart without constants"):
+        held.emit()

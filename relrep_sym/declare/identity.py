@@ -89,8 +89,7 @@ class Scope:
     @cached_property
     def constants(self) -> tuple[sp.Symbol, ...]:
         """What is given in the chart's map, not learned."""
-        found = {s for rule in self.chart.unrolled.values() for s in rule.free_symbols}
-        return tuple(sorted(found - set(self.chart.symbols), key=lambda s: s.name))
+        return tuple(c.symbol for c in self.chart.constants)
 
     @cached_property
     def theta(self) -> dict[sp.Symbol, sp.Expr]:

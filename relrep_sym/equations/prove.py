@@ -28,12 +28,15 @@ from sympy.polys.constructor import construct_domain
 from sympy.polys.domains import QQ
 from sympy.polys.matrices import DomainMatrix
 
+from relrep_sym.declare.functions import Logistic, LogTotal, Softplus, SoftplusInverse
 from relrep_sym.declare.identity import Scope
 from relrep_sym.declare.nodes import Atom
 from relrep_sym.equations.expect import Calculus, Linear, Mean
 from relrep_sym.errors import DerivationError, RelrepError, problem
 
 __all__ = ["Proof", "prove"]
+
+_STABLE = (LogTotal, Logistic, Softplus, SoftplusInverse)
 
 MAX_TESTS = 160
 """Test functions that are tried."""
@@ -206,6 +209,8 @@ def is_zero(e: sp.Expr) -> bool:
     """
     if e == 0:
         return True
+    if e.atoms(*_STABLE):  # only here, where nothing is evaluated, may they be opened
+        e = e.rewrite(_STABLE, sp.log).rewrite(_STABLE, sp.exp)
     opened = _logs_opened(sp.powsimp(sp.expand_power_exp(e)))
     numerator = sp.fraction(sp.together(opened))[0]
     if sp.expand(numerator) == 0:
