@@ -80,9 +80,11 @@ def bend_lines(pieces: ChartFragments) -> list[str] | None:
         return lower(value.xreplace(pieces.given), leaf)
 
     program: list[Assign] = []
+    arguments = ["d_rows", "d_weights", *(f"d_{role}" for role in pieces.roles)]
     for symbol, value in curved.steps:
-        program.append(Assign(symbol.name, lowered(value)))
-        known[symbol] = Var(symbol.name)
+        name = f"{symbol.name}_" if symbol.name in arguments else symbol.name
+        program.append(Assign(name, lowered(value)))
+        known[symbol] = Var(name)
     results: list[Node] = []
     for j, value in enumerate(curved.results, start=1):
         node = lowered(value)
