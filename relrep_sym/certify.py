@@ -26,6 +26,7 @@ from relrep_sym.emit.numpy.public import given_keywords
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.errors import CertificateError, DomainError, NoInverseError, problem
 from relrep_sym.verify.certificate import Case, Certificate, Entry, certify
+from relrep_sym.verify.chain import Chain
 from relrep_sym.verify.jets import Density
 from relrep_sym.verify.natural import condition, natural_field
 from relrep_sym.verify.oracle import Oracle, OracleAt
@@ -310,7 +311,6 @@ class _Judge:
         if self._own:
             maps = [_callable(chart.symbols, e) for e in chart.unrolled.values()]
             exact = [mpmath.mpf(c) for c in coords]
-            self._maps, self._exact = maps, exact
             self._slopes = [[abs(_slope(f, exact, j)) for j in range(len(coords))] for f in maps]
             theta = [float(f(*exact)) for f in maps]
             self._plain = oracle_of(identity(chart.model)).at(theta)
@@ -355,32 +355,12 @@ class _Judge:
         )
 
     def hessian(self, x: Any, w: Any) -> tuple[Any, ...]:
-        """The mean Hessian of a weighted sample; its summands by the chain rule's second order."""
-        strict = self._at.hessian(x, w)
-        if not self._own:
-            return strict
-        half = [self._widened(self._zeros(len(row)), row) for row in self._plain.hessian(x, w)]
-        bends = self._bends(self._plain.score(x, w))
-        out = []
-        for j, row in enumerate(strict):
-            column = tuple(r[j] for r in half)
-            wide = self._widened(self._zeros(len(column)), column)
-            scales = [a.scale + bend for a, bend in zip(wide, bends[j], strict=True)]
-            pairs = zip(row, scales, strict=True)
-            out.append(tuple(replace(m, scale=max(m.scale, s)) for m, s in pairs))
-        return tuple(out)
-
-    def _bends(self, score: Sequence[Measured]) -> list[list[Any]]:
-        """Σ_i E|∂ log p/∂θ_i| |∂²θ_i/∂λ_j∂λ_m|."""
-        count = len(self._exact)
-        out = [[mpmath.mpf(0)] * count for _ in range(count)]
-        for f, s in zip(self._maps, score, strict=True):
-            here = [_slope(f, self._exact, j) for j in range(count)]
-            for m in range(count):
-                moved = _moved_row(f, self._exact, m)
-                for j in range(count):
-                    out[j][m] += s.scale * abs((moved[j] - here[j]) / mpmath.mpf("1e-20"))
-        return out
+        """The mean Hessian of a weighted sample, its summands those of the chain rule."""
+        chart, model = self._chart, self._chart.model
+        patterns = ("free",) * len(model.family.parameters)
+        plain = oracle_of(identity(Mixture(model.family, model.components, "free", patterns)))
+        chain = Chain(self._at, plain, own=chart.own, mapped=chart.weights is not None)
+        return chain.hessian(x, w)
 
     def _zeros(self, count: int) -> tuple[Measured, ...]:
         columns = len(self._slopes[0])

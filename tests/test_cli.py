@@ -109,7 +109,7 @@ def test_help_teaches_with_an_example(command: str) -> None:
 
 def test_the_commands_are_these() -> None:
     assert set(main.commands) == {
-        *("demo", "derive", "latex", "list", "regenerate", "show", "verify")
+        *("cite", "demo", "derive", "latex", "list", "regenerate", "show", "verify")
     }
 
 
@@ -171,6 +171,36 @@ def test_the_header_names_the_command_that_writes_the_file(tmp_path: Path) -> No
 def test_with_latex_alone_no_module_is_printed(tmp_path: Path) -> None:
     done = relrep("derive", EXAMPLE, "--latex", tmp_path / "m.tex")
     assert done.output == f"wrote {tmp_path / 'm.tex'}\n"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.toml")), ids=lambda p: p.stem)
+def test_every_example_is_derived_typeset_shown_and_cited(path: Path, tmp_path: Path) -> None:
+    module = tmp_path / "m.py"
+    relrep("derive", path, "-o", module, "--latex", tmp_path / "m.tex")
+    compile(module.read_text("utf-8"), "m.py", "exec")
+    assert "\\end{document}" in (tmp_path / "m.tex").read_text("utf-8")
+    assert "\\label{eq:" in relrep("latex", path, "--label", "averaged", "--assumptions").output
+    assert "averaged learning equations" in relrep("show", path, "--equation", "averaged").output
+    assert "@misc{EsserNielsen2022," in relrep("cite", path).output
+
+
+def test_symbols_of_a_request_are_used_and_checked(tmp_path: Path) -> None:
+    path = ROOT / "examples" / "normal3_symbols.toml"
+    text = relrep("latex", path, "--label", "chart").output
+    assert "m_k &= m_{k-1} + \\delta_{k-1}^2 + \\frac{1}{4}" in text
+    assert "mu" not in text
+    text = relrep("latex", path, "--label", "chart", "--symbol", "mu=\\vec m").output
+    assert "\\vec m_k &= \\vec m_{k-1} + \\delta_{k-1}^2" in text
+    bad = tmp_path / "bad.toml"
+    for line, says in (
+        ("mu = '\\input{x}'", r"\input is more than a sign"),
+        ("nu = 'n'", "names nothing that is printed; given: nu"),
+        ("mu = 3", "of a wrong type"),
+    ):
+        bad.write_text(path.read_text("utf-8").rpartition("[symbols]")[0] + f"[symbols]\n{line}\n")
+        said = refusal("latex", bad)
+        assert "[symbols]" in said
+        assert says in said
 
 
 def test_what_relrep_wrote_is_written_again(tmp_path: Path) -> None:
@@ -398,7 +428,9 @@ def test_latex_is_a_document_or_a_fragment(project: Folders, tmp_path: Path) -> 
     for label in ("score", "eq:two:score"):
         fragment = relrep("latex", "two", "--label", label).output
         assert "\\label{eq:two:score}" in fragment
-        assert fragment.strip() in whole
+        equation, said = fragment.split("% ", 1)
+        assert equation.strip() in whole
+        assert said.startswith("The coordinates $\\lambda$: ")
     path = tmp_path / "two.tex"
     assert relrep("latex", "two", "-o", path).output == "wrote two.tex\n"
     assert path.read_text("utf-8").split("\n", 1)[1] == whole
@@ -412,7 +444,7 @@ def test_show_prints_equations_with_label_and_source(project: Folders) -> None:
     assert done.output.startswith("two\n  model        mixture of 2 poisson components")
     assert "label      eq:two:averaged" in done.output
     assert "source     000, Eq. (2)" in done.output
-    assert "000: On the Influence" in done.output
+    assert "000: Esser and Nielsen, On the Influence" in done.output
     one = relrep("show", "two", "score").output
     assert one == relrep("show", "two", "eq:two:score").output
     assert one.startswith("score: ")
@@ -426,7 +458,7 @@ def test_show_is_plain_where_there_is_no_unicode(project: Folders) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert b"eta*E_q[" in done.stdout
+    assert b"eta E_q[" in done.stdout
 
 
 # Everything

@@ -18,6 +18,7 @@ import sympy as sp
 
 from relrep_sym.declare.domains import Domain
 from relrep_sym.declare.model import Mixture
+from relrep_sym.declare.notebook import chart_latex
 from relrep_sym.declare.symbols import Constant, Intermediate, Parameter, split_index
 from relrep_sym.errors import DeclarationError, problem
 
@@ -95,6 +96,9 @@ class Chart:
     own: bool = False
     over: Chart | None = None
     whole: Chart | None = None
+
+    def _repr_latex_(self) -> str:
+        return chart_latex(self)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -295,25 +299,30 @@ def composed(outer: Chart, local: Local) -> Chart:
     taken = {c.name for c in local.coordinates} | {c.name for c in local.constants}
     taken |= {t.name for t, _ in outer.program}
     direct = {rule: target for target, rule in reversed(outer.program) if is_plain(rule)}
-    stands: dict[sp.Symbol, sp.Expr] = {}  # the outer coordinate's symbol, and the slot's
+    # what a slot is, for the map's own rules, and what a coordinate is, for the outer chart's: the
+    # map may have coordinates that are called like the outer ones, and are others
+    filled: dict[sp.Symbol, sp.Expr] = {}
+    stands: dict[sp.Symbol, sp.Expr] = {}
     program: list[tuple[Parameter, sp.Expr]] = []
     fresh: list[Parameter] = []
     for target, rule in local.program:
-        rule = rule.xreplace(stands)
+        rule = rule.xreplace(filled)
         coordinate = sp.Symbol(target.name)
         if isinstance(target, Intermediate):
             name = Intermediate(_free(target.name, taken))
-            stands[target] = name
+            filled[target] = name
+            taken.add(name.name)
             program.append((name, rule))
             fresh.append(name)
         elif is_plain(rule):
-            stands[target] = stands[coordinate] = rule
+            filled[target] = stands[coordinate] = rule
         elif coordinate in direct:
-            stands[target] = stands[coordinate] = direct[coordinate]
+            filled[target] = stands[coordinate] = direct[coordinate]
             program.append((direct[coordinate], rule))
         else:
             name = Intermediate(_free(target.name, taken))
-            stands[target] = stands[coordinate] = name
+            filled[target] = stands[coordinate] = name
+            taken.add(name.name)
             program.append((name, rule))
             fresh.append(name)
     done = {t for t, _ in program}
@@ -330,9 +339,11 @@ def composed(outer: Chart, local: Local) -> Chart:
     elif local.weights is not None and all(
         direct.get(sp.Symbol(p.name)) == p.symbol for p in outer.model.of_role("weight")
     ):
-        weights = tuple(w.xreplace(stands) for w in local.weights)
-    hints = [(stands.get(s, s), e.xreplace(own)) for s, e in outer.inverse]
-    hints += [(s, e.xreplace(stands)) for s, e in local.inverse]
+        weights = tuple(w.xreplace(filled) for w in local.weights)
+    hints = [
+        (stands.get(s, own.get(s, s)), e.xreplace({**stands, **own})) for s, e in outer.inverse
+    ]
+    hints += [(filled.get(s, s), e.xreplace(filled)) for s, e in local.inverse]
     program = _inlined(program, fresh, [*(weights or ()), *(e for pair in hints for e in pair)])
     constants = _united(outer.constants, local.constants)
     _insist_apart(local.coordinates, constants)

@@ -7,6 +7,9 @@ what a user writes (``softplus``, ``logistic``).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import mpmath
 import sympy as sp
 from sympy.core.function import ArgumentIndexError
 
@@ -155,8 +158,25 @@ def spelled_out(expression: sp.Expr) -> sp.Expr:
     return expression
 
 
+_NUMBERS: dict[str, Callable[..., mpmath.mpf]] = {
+    "Softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
+    "Logistic": lambda x: 1 / (1 + mpmath.exp(-x)),
+    "SoftplusInverse": lambda y: mpmath.log(mpmath.expm1(y)),
+    "LogTotal": lambda *a: mpmath.log1p(mpmath.fsum(mpmath.exp(v) for v in a)),
+}
+
+
 def _evaluated(value: sp.Expr, prec: int) -> sp.Expr:
-    args = [a._evalf(prec + 10) for a in value.args]
-    if not all(a.is_Number for a in args):
-        return value.func(*args)
-    return spelled_out(value.func(*args, evaluate=False)).evalf(round(prec / 3.3) + 20)
+    """The value to ``prec`` bits, in forms that do not cancel."""
+    spare = 20
+    for _ in range(3):
+        args = [a._evalf(prec + spare) for a in value.args]
+        if not all(a.is_Float or a.is_Rational for a in args):
+            return value.func(*args)
+        with mpmath.workprec(prec + spare):
+            found = _NUMBERS[type(value).__name__](*(a._to_mpmath(prec + spare) for a in args))
+            lost = -mpmath.mag(found) if found and isinstance(value, SoftplusInverse) else 0
+        if lost + 10 <= spare:
+            break
+        spare = lost + 20  # near y = log 2 the value is small beside its argument
+    return sp.Float(found, precision=prec)

@@ -13,6 +13,7 @@ from functools import cached_property
 import sympy as sp
 
 from relrep_sym.declare.chart import Chart
+from relrep_sym.declare.notebook import view_latex
 from relrep_sym.declare.own_map import insist_smooth
 from relrep_sym.declare.parser import check_name, expression, substitute
 from relrep_sym.errors import DeclarationError, problem
@@ -30,6 +31,9 @@ class View:
     chart: Chart
     names: tuple[str, ...]
     expressions: tuple[sp.Expr, ...]
+
+    def _repr_latex_(self) -> str:
+        return view_latex(self)
 
     @cached_property
     def symbols(self) -> tuple[sp.Symbol, ...]:

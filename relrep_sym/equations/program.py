@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 import sympy as sp
+from sympy.codegen.cfunctions import expm1
 
 from relrep_sym.declare.chart import Chart
 from relrep_sym.declare.domains import Domain
@@ -131,7 +132,8 @@ def steps(chart: Chart, role: str) -> list[sp.Expr] | None:
     """φ_{k+1} − φ_k in the chart's own terms, where that avoids a cancellation; or None.
 
     Each is in coordinates, constants and intermediates, so that the steps of a relative chart are
-    its gaps and never pass through the locations.
+    its gaps and never pass through the locations; where logarithms are relative, it is a factor
+    ``expm1`` of the entry before.
 
     >>> from relrep_sym.declare.charts import relative
     >>> from relrep_sym.declare.model import mixture
@@ -156,8 +158,31 @@ def steps(chart: Chart, role: str) -> list[sp.Expr] | None:
         elif not _reads_entries(down):
             out.append(-down)
         else:
-            return _unrolled_steps(chart, values)
+            ratio = _ratio_step(rules, here, after)
+            if ratio is None:
+                return _unrolled_steps(chart, values)
+            out.append(ratio)
     return out
+
+
+def _ratio_step(
+    rules: Mapping[sp.Symbol, sp.Expr], here: sp.Expr, after: sp.Expr
+) -> sp.Expr | None:
+    """φ (e^d − 1) for neighbours φ = exp(b) and exp(b + d), as where logarithms are relative."""
+    first, second = rules.get(here, here), rules.get(after, after)
+    if not (isinstance(first, sp.exp) and isinstance(second, sp.exp)):
+        return None
+    low, high = first.args[0], second.args[0]
+    inner = {s: rules[s] for s in high.free_symbols | low.free_symbols if s in rules}
+    tries = [(low, high), (low, high.xreplace(inner)), (low.xreplace(inner), high)]
+    for b, top in [*tries, (low.xreplace(inner), high.xreplace(inner))]:
+        try:
+            d = _expanded(top - b)
+        except _TooLong:
+            return None
+        if not _reads_entries(d) and len(d.free_symbols) < len(b.free_symbols | top.free_symbols):
+            return here * expm1(d)
+    return None
 
 
 def _reads_entries(expression: sp.Expr) -> bool:

@@ -18,7 +18,7 @@ from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.point import Components, Form, Point
 from relrep_sym.runtime.quadrature import Indices, Rule, integers, line
 
-__all__ = ["Nodes", "Truth", "divergence", "weighted_nodes"]
+__all__ = ["Nodes", "Truth", "divergence", "nodes_of_both", "weighted_nodes"]
 
 
 _FARTHEST = 1e11
@@ -269,3 +269,14 @@ def _divergence_rules(alone: Point, truth: Truth) -> tuple[Rule, ...]:
         separate=False,
     )
     return tuple(rules)
+
+
+def nodes_of_both(alone: Point, truth: Truth, density: Truth) -> Nodes:
+    """Nodes for integrands made of both log-densities, weighted by a third: E[g] = weights @ g."""
+    parts = []
+    for rule in _divergence_rules(alone, truth):
+        nodes = np.ascontiguousarray(rule.nodes.reshape(-1))
+        weights = rule.steps.reshape(-1) * np.exp(_log_density(density.point, nodes))
+        parts.append((nodes, weights))
+    found, masses = zip(*parts, strict=True)
+    return Nodes(np.concatenate(found), np.concatenate(masses))

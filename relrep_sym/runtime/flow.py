@@ -143,6 +143,7 @@ class _Run:
         members.steps = np.where(active, self.step, 0.0)
         members.table(stepper.f)[:] = np.where(active, self.velocity * members.steps, 0.0)
         before = members.table(stepper.y).copy()
+        members.forget()
         stepper.step()
         values, velocity = members.table(stepper.y), members.velocity
         norms = stepper.norms
@@ -153,7 +154,8 @@ class _Run:
             factor = np.fmax(_SAFETY * norms**stepper.error_exponent, _LEAST)
         factor = np.where(good, np.fmin(factor, np.where(self.rejected, 1.0, _MOST)), factor)
         for m in np.flatnonzero(active & ~good & (self.step <= _SHORTEST * self.end)):
-            members.stop(int(m), self.time[m], before[:, m], members.failure(int(m)))
+            why = members.heading(int(m), before[:, m], self.velocity[:, m], self.end)
+            members.stop(int(m), self.time[m], before[:, m], why)
         self.step *= np.where(active, factor, 1.0)
         self.rejected = active & ~good
         self.time = np.where(good, after, self.time)

@@ -83,7 +83,7 @@ class Members:
         self.active = np.ones(self.size, dtype=bool)
         self.singular = np.zeros(self.size, dtype=bool)
         self.stopped: list[tuple[int, str, float, Array, str]] = []
-        self._failures: dict[int, tuple[str, str]] = {}  # what last stood in a member's way
+        self._failures: dict[int, tuple[str, str]] = {}  # what first stood in a member's way
 
     def begin(self) -> Array:
         """Velocities at the start; members that have none are stopped there, or all raise."""
@@ -125,7 +125,7 @@ class Members:
                 try:
                     found[:, one] = self._evaluate(values[:, one], members[one])
                 except RelrepError as why:
-                    self._failures[int(members[i])] = ("the field", str(why))
+                    self._failures.setdefault(int(members[i]), ("the field", str(why)))
         return found if self.rates is None else found * self.rates
 
     def _evaluate(self, values: Array, members: NDArray[np.intp]) -> Array:
@@ -137,7 +137,8 @@ class Members:
         good = np.all(allowed, axis=0)
         if not good.all():
             for i in np.flatnonzero(~good):
-                self._failures[int(members[i])] = self._beyond(values[:, i], margins[:, i])
+                why = self._beyond(values[:, i], margins[:, i])
+                self._failures.setdefault(int(members[i]), why)
             out = np.full_like(values, np.nan)
             if good.any():
                 out[:, good] = self._evaluate(values[:, good], members[good])
@@ -224,10 +225,22 @@ class Members:
         rows = np.concatenate([values, self.constants[:, m]])[:, None]
         return self._beyond(values, self._mixtures(rows)[1][:, 0])
 
+    def forget(self) -> None:
+        """Forget what stood in the members' way: a new step is tried."""
+        self._failures.clear()
+
     def failure(self, m: int) -> tuple[str, str]:
-        """What last stood in a member's way."""
+        """What first stood in a member's way in the step that was tried."""
         rough = ("the field", "the field needs steps shorter than 1e-12 of the time")
         return self._failures.get(m, rough)
+
+    def heading(self, m: int, values: Array, velocity: Array, end: float) -> tuple[str, str]:
+        """What a member that cannot be followed is about to leave, or what is in its way."""
+        for soon in 10.0 ** np.arange(-13.0, -5.0) * end:
+            ahead = values + soon * velocity
+            if self.margin(ahead, m) < 0:
+                return self.outside(ahead, m)
+        return self.failure(m)
 
     def stop(self, m: int, time: float, values: Array, reason: tuple[str, str]) -> None:
         """Stop a member here, for this reason."""

@@ -375,6 +375,9 @@ def window(log_mass: Callable[[Array], Array], depth: float) -> tuple[float, flo
         values = log_mass(x)
         i = int(values.argmax())
         mode, low, high = x[i], x[max(i - 1, 0)], x[min(i + 1, len(x) - 1)]
+        if not np.isfinite(values[i]):
+            right = "components with mass on the integers below 2**40"
+            raise DomainError(problem("a component cannot be summed over", "no mass", right))
         if high - low <= 2.0:
             break
         x = _between(low, high)

@@ -9,6 +9,8 @@ kernel.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, Coords
 from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_nodes
 from relrep_sym.runtime.fit import Fit, em_step, fit
+from relrep_sym.runtime.guard import entries_behind, guarded
 from relrep_sym.runtime.labels import relabelled
 from relrep_sym.runtime.natural import Natural, cut_off, solve, warn_of_rank
 from relrep_sym.runtime.point import Components, Form, Parts, Point
@@ -35,10 +38,11 @@ __all__ = ["Solver"]
 class Solver:
     """A model in a chart, ready to compute."""
 
-    def __init__(self, chart: Chart, form: Form, constants: Sequence[ArrayLike] = ()) -> None:
-        self.chart = chart
+    constants: Sequence[ArrayLike] = ()
+
+    def __init__(self, chart: Chart, form: Form) -> None:
+        self.chart = guarded(chart)
         self.form = form
-        self.constants = constants
 
     def at_member(self, shape: tuple[int, ...], member: int) -> Solver:
         """The solver with the constants of one member of a batch."""
@@ -48,7 +52,9 @@ class Solver:
 
     def given(self, *constants: ArrayLike) -> Solver:
         """The solver with the chart's constants: numbers, or arrays over the leading axes."""
-        return Solver(self.chart, self.form, constants)
+        out = copy(self)
+        out.constants = constants
+        return out
 
     # -------------------------------------------------------------------------- the chart's map
 
@@ -79,7 +85,7 @@ class Solver:
         self, rows: Array, made: Callable[..., Parts] | None, reference: int | None
     ) -> tuple[Components, NDArray[np.intp] | None]:
         """The same, with the component brought to the end that derivatives are relative to."""
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             found, order = Components.of((made or self.chart.components)(rows), reference)
             finite = [bool(np.isfinite(values.sum())) for values in found.parameters]
         low = found.weights.min()
@@ -99,7 +105,11 @@ class Solver:
         ):
             if not sure and not np.isfinite(values).all():
                 raise DomainError(
-                    problem(f"{name} is not finite at these coordinates", "an overflow", "numbers")
+                    problem(
+                        f"{name} is not finite at these coordinates",
+                        "an overflow, or a division by zero",
+                        "numbers",
+                    )
                 )
             if positive and not values.min() > 0:
                 k = int(np.argwhere(~(values > 0))[0][0])
@@ -160,15 +170,20 @@ class Solver:
             found = c.from_model(theta, known)
             rows = np.array(np.broadcast_arrays(*found, theta[0])[:-1])
         ends = zip(c.lower, c.upper, c.open_lower, strict=True)
-        for name, row, (low, high, strict) in zip(c.coordinates, rows, ends, strict=False):
-            inside = row.min() >= low and row.max() <= high and np.isfinite(row).all()
-            if not inside or (strict and row.min() <= low):
-                bad = row[~((row >= low) & (row <= high))]
+        for j, (name, row, (low, high, strict)) in enumerate(
+            zip(c.coordinates, rows, ends, strict=False)
+        ):
+            inside = (row > low if strict else row >= low) & (row <= high) & np.isfinite(row)
+            if not inside.all():
+                b = int(inside.argmin())
+                inverse = partial(c.from_model, given=known[:, b : b + 1])
+                behind = entries_behind(inverse, c.parameters, theta, j, b)
+                so = f"no real {name}" if np.isnan(row[b]) else f"{name} = {row[b]}"
                 raise DomainError(
                     problem(
                         f"theta is not in the image of the chart: {name} would leave its domain",
-                        f"{name} = {bad[0] if bad.size else low}",
-                        f"{name} in {'(' if strict else '['}{low}, {high}]",
+                        f"{behind}, so {so}",
+                        f"{name} in {check.interval(low, high, strict)}",
                     )
                 )
         self._insist_image(np.concatenate([rows, known]), theta)
@@ -239,6 +254,8 @@ class Solver:
                 np.copyto(found[:, b, i], 0.0, where=part.shares == 0.0)
 
         kernel.over_blocks(point, points, None, use)
+        if not point.tame(points):
+            insist_finite(found, "a responsibility")
         return _filled(np.moveaxis(found, 0, -1).reshape(*shape, self.form.components), out)
 
     def score_samples(self, x: ArrayLike, coords: ArrayLike, out: Array | None = None) -> Array:

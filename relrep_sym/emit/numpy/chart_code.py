@@ -249,9 +249,11 @@ class ChartFragments:
             if target in coordinates:
                 out.append(f"g_{self.of_coordinate[target]}")
                 program.append(Assign(out[-1], value))
-            else:
+            elif isinstance(value, Op):
                 program.append(Assign(target.name, value))
                 bars[target] = Var(target.name)
+            else:
+                bars[target] = value  # one adjoint as it arrives: it needs no name
         inline = {a.target: a.value for a in program if not isinstance(a.value, Op)}
         ahead = [a for a in self._program() if a.target in self._kept_names]
         program = share([*ahead, *(a for a in program if a.target not in inline)])
