@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SILENT:
-.PHONY: help venv derive lint test certify slow bench wheel clean
+.PHONY: help venv derive lint test certify slow bench fuzz wheel clean
 
 help: ## say what there is
 	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ slow: $(VENV)/.installed-dev ## the slow tests: the matrix of charts, K = 8, kil
 
 bench: $(VENV)/.installed-bench ## ratios of speed, measured side by side
 	$(BIN)/python -m pytest -s benchmarks -o python_files="bench_*.py" $(PYTEST_ARGS)
+
+fuzz: $(VENV)/.installed-dev ## a million hostile texts for the parser; RELREP_FUZZ_COUNT says how many
+	$(BIN)/python benchmarks/fuzz.py
 
 # A stale build/ would leak deleted modules into the wheel. The wheel is built from the unpacked
 # source distribution, so that both are known to be whole.

@@ -19,6 +19,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from relrep_sym import plot
     from relrep_sym.api import Derivation, derive, nodes
     from relrep_sym.declare.chart import Chart, identity
     from relrep_sym.declare.charts import affine, log, relative
@@ -27,14 +28,38 @@ if TYPE_CHECKING:
     from relrep_sym.declare.truth import Truth, truth
     from relrep_sym.declare.view import View, view
     from relrep_sym.declare.weight_charts import cleared, softmax, stick_breaking
-    from relrep_sym.errors import RelrepError
+    from relrep_sym.errors import (
+        CertificateError,
+        ChartWarning,
+        ConditionWarning,
+        DataError,
+        DeclarationError,
+        DerivationError,
+        DomainError,
+        FlowWarning,
+        GenerationError,
+        NoInverseError,
+        ParseError,
+        RelrepError,
+    )
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "CertificateError": "errors",
+    "ChartWarning": "errors",
+    "ConditionWarning": "errors",
+    "FlowWarning": "errors",
     "Chart": "declare.chart",
+    "DataError": "errors",
+    "DeclarationError": "errors",
     "Derivation": "api",
+    "DerivationError": "errors",
+    "DomainError": "errors",
+    "GenerationError": "errors",
     "Mixture": "declare.model",
+    "NoInverseError": "errors",
+    "ParseError": "errors",
     "RelrepError": "errors",
     "Truth": "declare.truth",
     "View": "declare.view",
@@ -46,6 +71,7 @@ _HOME = {
     "log": "declare.charts",
     "mixture": "declare.model",
     "nodes": "api",
+    "plot": "plot",
     "relative": "declare.charts",
     "softmax": "declare.weight_charts",
     "stick_breaking": "declare.weight_charts",
@@ -54,9 +80,20 @@ _HOME = {
 }
 
 __all__ = [
+    "CertificateError",
     "Chart",
+    "ChartWarning",
+    "ConditionWarning",
+    "DataError",
+    "DeclarationError",
     "Derivation",
+    "DerivationError",
+    "DomainError",
+    "FlowWarning",
+    "GenerationError",
     "Mixture",
+    "NoInverseError",
+    "ParseError",
     "RelrepError",
     "Truth",
     "View",
@@ -68,6 +105,7 @@ __all__ = [
     "log",
     "mixture",
     "nodes",
+    "plot",
     "relative",
     "softmax",
     "stick_breaking",
@@ -80,7 +118,9 @@ def __getattr__(name: str) -> Any:
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    value = importlib.import_module(f"{__name__}.{home}")
+    if home != name:  # else the module itself is the public name
+        value = getattr(value, name)
     globals()[name] = value
     return value
 

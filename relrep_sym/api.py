@@ -12,9 +12,12 @@ A derivation goes through these stages; each is a floor of its own.
 from __future__ import annotations
 
 import keyword
+import re
+import sys
 import types
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,24 +30,39 @@ from relrep_sym.declare.model import Mixture
 from relrep_sym.declare.parser import check_name
 from relrep_sym.declare.truth import Truth
 from relrep_sym.declare.view import View
-from relrep_sym.emit import files, latex
+from relrep_sym.emit import bibliography, files, latex
+from relrep_sym.emit.notation import PLAIN, Notation, notation
 from relrep_sym.emit.numpy.module import render
+from relrep_sym.emit.standalone import standalone as bundled
 from relrep_sym.equations.injective import Verdict, verdict
 from relrep_sym.equations.record import Equation, Record
+from relrep_sym.equations.series import expand_in
 from relrep_sym.errors import ChartWarning, DeclarationError, problem
+from relrep_sym.expansion import Expansion
 
-__all__ = ["Derivation", "Shown", "derive", "nodes"]
+__all__ = ["Derivation", "Expansion", "Seen", "Shown", "derive", "nodes"]
 
 
-@dataclass(frozen=True)
+def _operator(name: str) -> Callable[[Shown, Any], Any]:
+    def apply(self: Shown, *others: Any) -> Any:
+        return getattr(self.value, name)(*(o.value if isinstance(o, Shown) else o for o in others))
+
+    return apply
+
+
+@dataclass(frozen=True, eq=False)
 class Shown:
     """An equation as a user handles it: a SymPy value, its label, its LaTeX.
 
-    Attributes and methods of the SymPy value are reached directly (``d.jacobian.shape``); SymPy
-    functions take it as they take the value.
+    Attributes, methods and operators of the SymPy value are reached directly
+    (``d.jacobian.shape``, ``d.jacobian.T * d.jacobian``); SymPy functions take it as they take the
+    value, and it equals what the value equals.
     """
 
     equation: Equation
+    notation: Notation = PLAIN
+
+    _op_priority = 1000.0  # SymPy's matrices leave an operator to what is higher
 
     @property
     def value(self) -> sp.Basic:
@@ -58,16 +76,16 @@ class Shown:
 
     def latex(self) -> str:
         """The labelled LaTeX fragment."""
-        return latex.fragment(self.equation)
+        return latex.fragment(self.equation, self.notation)
 
     def _repr_latex_(self) -> str:
-        return latex.display(self.equation)
+        return latex.display(self.equation, self.notation)
 
     def _sympy_(self) -> sp.Basic:
         return self.value
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("__") or name in ("equation", "value"):
             raise AttributeError(name)
         return getattr(self.value, name)
 
@@ -77,8 +95,37 @@ class Shown:
     def __iter__(self) -> Iterator[Any]:
         return iter(self.value)
 
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self.value == (other.value if isinstance(other, Shown) else other))
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    __add__, __radd__ = _operator("__add__"), _operator("__radd__")
+    __sub__, __rsub__ = _operator("__sub__"), _operator("__rsub__")
+    __mul__, __rmul__ = _operator("__mul__"), _operator("__rmul__")
+    __matmul__, __rmatmul__ = _operator("__matmul__"), _operator("__rmatmul__")
+    __truediv__, __pow__, __neg__ = map(_operator, ("__truediv__", "__pow__", "__neg__"))
+
     def __repr__(self) -> str:
         return f"{self.label}: {self.value}"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Seen(Shown):
+    """The averaged learning equations in a view, which can be expanded where components meet."""
+
+    derivation: Derivation
+    view: View
+
+    def series(
+        self, overlap: str | Sequence[str], order: int = 4, *, truth: Truth | None = None
+    ) -> Expansion:
+        """The equations as a series where ``overlap`` vanishes; see :meth:`Derivation.series`."""
+        return self.derivation.series(self.view, overlap, order, truth=truth)
 
 
 @dataclass(frozen=True)
@@ -89,6 +136,7 @@ class Derivation:
     """
 
     record: Record
+    notation: Notation = PLAIN
 
     # ------------------------------------------------------------------------- what was stated
 
@@ -118,35 +166,74 @@ class Derivation:
     @property
     def jacobian(self) -> Shown:
         """∂θ/∂λ."""
-        return Shown(self.record["jacobian"])
+        return self._shown(self.record["jacobian"])
 
     @property
     def log_likelihood(self) -> Shown:
         """L(λ) = E_q[log p(X | c(λ))]."""
-        return Shown(self.record["log_likelihood"])
+        return self._shown(self.record["log_likelihood"])
 
     @property
     def score(self) -> Shown:
         """∂ log p(x | c(λ))/∂λ."""
-        return Shown(self.record["score"])
+        return self._shown(self.record["score"])
 
     @property
     def responsibilities(self) -> Shown:
         """The E-step: r_k ∝ π_k f(x | φ_k)."""
-        return Shown(self.record["responsibilities"])
+        return self._shown(self.record["responsibilities"])
 
     @property
     def averaged(self) -> Shown:
         """The averaged learning equations dλ/dt = η ∇_λ L (paper 000, Eq. 2)."""
-        return Shown(self.record["averaged"])
+        return self._shown(self.record["averaged"])
 
-    def averaged_in(self, view: View) -> Shown:
-        """The averaged learning equations seen in a view: db/dt = η J ∇_λ L."""
+    def averaged_in(self, view: View) -> Seen:
+        """The averaged learning equations seen in a view: db/dt = η J ∇_λ L.
+
+        Their :meth:`Seen.series` is in closed form where components meet.
+        """
         self._own(view)
-        return Shown(self.record.averaged_in(view))
+        return Seen(self.record.averaged_in(view), self.notation, derivation=self, view=view)
 
-    def mobility(self, view: View) -> sp.ImmutableMatrix:
-        """JJᵀ of a view, in the view's own functions where these can be solved for coordinates.
+    def series(
+        self,
+        view: View,
+        overlap: str | Sequence[str],
+        order: int = 4,
+        *,
+        of: str = "averaged",
+        truth: Truth | None = None,
+    ) -> Expansion:
+        """A series where functions of a view vanish and components meet there, exact.
+
+        ``overlap`` is the view's function that vanishes, or several that vanish together; ``order``
+        is counted in L, from 1 to 12; ``of`` is ``"averaged"`` (the learning equations),
+        ``"log_likelihood"`` or ``"log_density"``. Coefficients are in the moments M_n of the
+        truth, or in those of ``truth``; where other components stay apart, in expectations of
+        their posterior probabilities. Asymptotic: see :attr:`Expansion.validity`, ``measured`` and
+        ``certify``.
+
+        Raises DeclarationError for bad names, orders or truths; DerivationError for a view that is
+        not solved for the coordinates, or where no components meet.
+
+        >>> import relrep_sym as rs
+        >>> d = rs.derive(rs.mixture("normal", components=2, scales=1))
+        >>> seen = rs.view(d.chart, {"v": "pi_1", "u": "mu_1 - mu_2",
+        ...                          "w": "pi_1*mu_1 + (1 - pi_1)*mu_2"})
+        >>> d.series(seen, "u", order=2, of="log_likelihood").coefficients[0][2]
+        v*(1 - v)*(M_2 - 1)/2
+        >>> d.averaged_in(seen).series("u", order=2).rows[1]
+        Row(name='u', coefficients={0: M_1*(2*v - 1), 1: 2*v*(1 - v)*(M_2 - 1)}, remainder=2)
+
+        Source: Park and Ozeki 2009, Eqs. (20) to (22); paper 000, appendix D, to whose printed
+        third order the tests object.
+        """
+        self._own(view)
+        return Expansion(self, expand_in(view, overlap, order, of=of, truth=truth))
+
+    def mobility(self, view: View) -> Shown:
+        """J_b J_bᵀ of a view, in its own functions where they can be solved for coordinates.
 
         Source: Park and Ozeki 2009, Eq. (17); paper 000, appendix D.
 
@@ -155,37 +242,54 @@ class Derivation:
         >>> d = rs.derive(model)
         >>> seen = rs.view(d.chart, {"v": "pi_1", "u": "mu_1 - mu_2",
         ...                          "w": "pi_1*mu_1 + (1 - pi_1)*mu_2"})
-        >>> d.mobility(seen)
+        >>> d.mobility(seen).value
         Matrix([
         [1,         0,                      u],
         [0,         2,                2*v - 1],
         [u, 2*v - 1, u**2 + 2*v**2 - 2*v + 1]])
         """
         self._own(view)
-        return self.record.mobility(view)
+        return self._shown(self.record.mobility_in(view))
 
     @property
     def kl(self) -> Shown:
         """KL(truth ‖ model)."""
-        return Shown(self.record["kl"])
+        return self._shown(self.record["kl"])
 
     @property
     def fisher(self) -> Shown:
         """Fisher information and its pull-back Jᵀ I J (paper 000, section 5.1)."""
-        return Shown(self.record["fisher"])
+        return self._shown(self.record["fisher"])
 
     @property
     def hessian(self) -> Shown:
         """The observed Hessian E_q[∂² log p/∂λ∂λ], with the chart's curvature term."""
-        return Shown(self.record["hessian"])
+        return self._shown(self.record["hessian"])
+
+    @property
+    def natural(self) -> Shown:
+        r"""Natural gradient learning dλ/dt = η F⁺ ∇_λ L (Amari 1998; paper 002, section 2).
+
+        >>> import relrep_sym as rs
+        >>> print(rs.derive(rs.mixture("poisson", components=2)).natural.latex().splitlines()[2])
+          \frac{d\lambda}{dt} = \eta \, I_\lambda^{+} \nabla_\lambda L(\lambda)
+        """
+        return self._shown(self.record["natural"])
 
     @property
     def m_step(self) -> Shown:
-        """The joint M-step; DerivationError where there is no closed form."""
-        return Shown(self.record["m_step"])
+        """The joint M-step; DerivationError, with the reason, where there is no closed form."""
+        return self._shown(self.record["m_step"])
 
     def __iter__(self) -> Iterator[Shown]:
-        return (Shown(e) for e in self.record)
+        return (self._shown(e) for e in self.record)
+
+    def _shown(self, equation: Equation) -> Shown:
+        return Shown(equation, self.notation)
+
+    def _repr_latex_(self) -> str:
+        """What a notebook shows: the model, the chart, and the equations that learning follows."""
+        return latex.overview(self.record, self.notation)
 
     @property
     def injective(self) -> Verdict:
@@ -203,8 +307,12 @@ class Derivation:
 
     # ------------------------------------------------------------------------- LaTeX and code
 
-    def latex(self, label: str | None = None) -> str:
+    def latex(self, label: str | None = None, *, assumptions: bool = False) -> str:
         r"""The whole document, or with a label (or an equation's name) one fragment to input.
+
+        A fragment is one labelled equation that needs amsmath alone. What it assumes, and what it
+        cites by the keys of :meth:`citation`, follows in comments; with ``assumptions=True`` it is
+        typeset after the equation. The document says it in any case.
 
         >>> import relrep_sym as rs
         >>> d = rs.derive(rs.mixture("poisson", components=2), name="demo")
@@ -212,22 +320,71 @@ class Derivation:
         \begin{equation}
         """
         if label is None:
-            return latex.document(self.record)
+            return latex.document(self.record, self.notation)
         for equation in self.record:
             if label in (equation.label, equation.name):
-                return latex.fragment(equation)
+                return latex.passage(self.record, equation, self.notation, assumptions)
+        if label in ("m_step", self.record.label("m_step")):
+            return self.m_step.latex()  # raises with the reason why there is none
         known = ", ".join(e.label for e in self.record)
         raise DeclarationError(problem("no equation has this label", label, known))
 
-    def source(self, origin: str | None = None, command: str | None = None) -> str:
-        """The generated module's source. ``origin`` and ``command`` are what its header names."""
-        return render(
+    def in_symbols(
+        self,
+        symbols: Mapping[str, str] | None = None,
+        macros: bool | Collection[str] | Mapping[str, str] = False,
+    ) -> Derivation:
+        r"""The same derivation, its LaTeX in the user's own symbols; labels stay as they are.
+
+        ``symbols`` maps a name (``"mu_1"``), a stem (``"mu"``, for every component) or a letter of
+        the equations (``"E"``, ``"eta"``, ``"lambda"``, ``"x"`` …) to LaTeX. ``macros=True``, or
+        names, writes them by macros (``\relmu``), which :meth:`latex_macros` defines; a mapping
+        has the user's own macros and their bodies. Raises DeclarationError for unknown names, and
+        for LaTeX that could be more than symbols.
+
+        >>> import relrep_sym as rs
+        >>> d = rs.derive(rs.mixture("poisson", components=2), name="demo")
+        >>> mine = d.in_symbols({"rate": r"\nu", "E": r"\EX"}, {"EX": r"\mathbb{E}"})
+        >>> print(mine.latex("log_likelihood").splitlines()[2])
+          L(\lambda) = \EX_q\left[\log \sum_{k=1}^2 \pi_k f(x \mid \nu_k)\right]
+        >>> print(mine.latex_macros(), end="")
+        \providecommand{\EX}{\mathbb{E}}
+        """
+        names = latex.printed_names(self.record)
+        return Derivation(self.record, notation(names, symbols, macros))
+
+    def latex_macros(self) -> str:
+        """Definitions of the macros that fragments use, for a paper's preamble."""
+        return self.notation.definitions()
+
+    def citation(self, format: str = "bibtex") -> str:
+        """The works that this derivation's equations cite, and relrep_sym itself.
+
+        BibTeX entries under the keys that fragments cite; with ``format="text"`` lines to read.
+
+        >>> import relrep_sym as rs
+        >>> d = rs.derive(rs.mixture("poisson", components=2))
+        >>> print(d.citation("text").splitlines()[-1])  # doctest: +ELLIPSIS
+        relrep_sym: The relrep_sym developers, relrep_sym: learning equations of ...
+        """
+        return bibliography.citation(self.record, format)
+
+    def source(
+        self, origin: str | None = None, command: str | None = None, *, standalone: bool = False
+    ) -> str:
+        """The generated module's source. ``origin`` and ``command`` are what its header names.
+
+        With ``standalone`` it holds the runtime too, and needs NumPy alone.
+        """
+        option = ", standalone=True" if standalone else ""
+        text = render(
             self.record,
             origin or "relrep_sym.derive",
-            command or f"derivation.write({self.name + '.py'!r})",
+            command or f"derivation.write({self.name + '.py'!r}{option})",
         )
+        return bundled(text) if standalone else text
 
-    def compile(self) -> types.ModuleType:
+    def compile(self, *, standalone: bool = False) -> types.ModuleType:
         """The generated module, in memory.
 
         >>> import relrep_sym as rs
@@ -236,21 +393,35 @@ class Derivation:
         array([ 0.234172, -0.210002, -0.002082])
         """
         module = types.ModuleType(self.name, "Generated in memory.")
-        code = compile(self.source(), f"<{self.name}>", "exec")
-        exec(code, module.__dict__)  # noqa: S102 - only source that this package rendered
+        code = compile(self.source(standalone=standalone), f"<{self.name}>", "exec")
+        with _findable(module):
+            exec(code, module.__dict__)  # noqa: S102 - only source that this package rendered
         return module
 
-    def write(self, path: str | Path) -> bool:
-        """Write the generated module, atomically; True if the file changed."""
-        return files.write(Path(path), self.source())
+    def write(self, path: str | Path, *, standalone: bool = False) -> bool:
+        """Write the generated module, atomically; True if the file changed.
+
+        With ``standalone`` the file holds the runtime too: NumPy is all that it needs, and errors
+        are classes of its own.
+        """
+        # the header goes into Python source: a file's name enters it only where that is harmless
+        plain = re.fullmatch(r"[A-Za-z0-9_][\w.-]{0,99}", Path(path).name, re.ASCII)
+        name = Path(path).name if plain else f"{self.name}.py"
+        option = ", standalone=True" if standalone else ""
+        command = f"derivation.write({name!r}{option})"
+        return files.write(Path(path), self.source(command=command, standalone=standalone))
 
     def verify(self, digits: int = 30, **options: Any) -> Any:
-        """Certify the compiled functions against the mpmath oracle.
+        """Certify the compiled functions against the mpmath oracle, at 16 to 100 digits.
 
         What misses the yardstick is in the certificate, whose ``check()`` raises CertificateError.
         """
         from relrep_sym.certify import certify_derivation
 
+        whole = isinstance(digits, int) and not isinstance(digits, bool)
+        if not whole or not 16 <= digits <= 100:
+            right = "a whole number from 16 to 100"
+            raise DeclarationError(problem("digits is out of range", digits, right))
         return certify_derivation(self, digits=digits, **options)
 
     def _own(self, view: View) -> None:
@@ -262,6 +433,18 @@ class Derivation:
             )
 
 
+@contextmanager
+def _findable(module: types.ModuleType) -> Iterator[None]:
+    """Where ``dataclass`` looks for a class's module while it is made, unless the name is taken."""
+    if module.__name__ in sys.modules:
+        module.__name__ = f"{module.__name__} in memory, {id(module):x}"
+    sys.modules[module.__name__] = module
+    try:
+        yield
+    finally:
+        del sys.modules[module.__name__]
+
+
 def derive(
     model: Mixture,
     chart: Chart | None = None,
@@ -269,12 +452,15 @@ def derive(
     view: View | None = None,
     name: str | None = None,
     moving: Sequence[str] | None = None,
+    symbols: Mapping[str, str] | None = None,
+    macros: bool | Collection[str] | Mapping[str, str] = False,
 ) -> Derivation:
     """Derive a model in a chart (by default the identity chart), seen in a view where one is given.
 
     ``name`` is what labels and the generated module are called; by default it is made from the
     family, the number of components and the chart. ``moving`` lists the coordinates that learn: the
-    others are held, and become constants, required keywords of every kernel.
+    others are held, and become constants, required keywords of every kernel. ``symbols`` and
+    ``macros`` are how the LaTeX writes names (:meth:`Derivation.in_symbols`).
 
     A chart such as (v, u, w), whose coordinates mix weights with other parameters, draws a
     ChartWarning: plain gradient ascent in it is another flow than that of the parameters, which a
@@ -321,7 +507,7 @@ def derive(
     derivation = Derivation(Record(name, used, view))
     if view is not None:
         derivation._own(view)
-    return derivation
+    return derivation.in_symbols(symbols, macros) if symbols or macros else derivation
 
 
 def nodes(truth: Truth, coords: Any = None, *, derivation: Derivation | None = None) -> Any:

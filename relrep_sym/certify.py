@@ -11,7 +11,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import mpmath
@@ -26,7 +26,9 @@ from relrep_sym.emit.numpy.public import given_keywords
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.errors import CertificateError, DomainError, NoInverseError, problem
 from relrep_sym.verify.certificate import Case, Certificate, Entry, certify
+from relrep_sym.verify.chain import Chain
 from relrep_sym.verify.jets import Density
+from relrep_sym.verify.natural import condition, natural_field
 from relrep_sym.verify.oracle import Oracle, OracleAt
 from relrep_sym.verify.points import Point, points
 from relrep_sym.verify.yardstick import Measured
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from relrep_sym.api import Derivation
 
 __all__ = ["certify_derivation", "oracle_of", "table"]
+
+WELL = 1e10
+"""The largest condition number at which the natural field is certified: beyond, it is cut off."""
 
 QUICK = ("ordinary", "merging 1e-6")
 """The points of a quick certificate; a full one takes all."""
@@ -189,6 +194,7 @@ def _located(
     model = derivation.model
     roles, held = _roles(model.family), _held(model)
     found = points(model.components, roles, model.family.support, held)
+    refused = _errors(module, DomainError, NoInverseError)
     reached = 0
     for point in found:
         if not full and point.name not in QUICK:
@@ -197,7 +203,7 @@ def _located(
         for constants in _constants(derivation.chart, theta):
             try:
                 coords = module.from_model(theta, **_keywords(derivation.chart, constants))
-            except (DomainError, NoInverseError):
+            except refused:
                 continue
             reached += 1
             yield point, [float(c) for c in coords], constants
@@ -210,6 +216,11 @@ def _located(
                 "a chart with an inverse that reaches an ordinary mixture",
             )
         )
+
+
+def _errors(module: Any, *kinds: type[Exception]) -> tuple[type[Exception], ...]:
+    """The package's errors, and the copies of them that a standalone module raises."""
+    return (*kinds, *(getattr(module, k.__name__, k) for k in kinds))
 
 
 def _cases(
@@ -281,7 +292,9 @@ class _Bound:
         self._module, self._constants = module, constants
 
     def __getattr__(self, name: str) -> Any:
-        return partial(getattr(self._module, name), **self._constants)
+        found = getattr(self._module, name)
+        # an error class of a standalone module is no function of the constants
+        return found if isinstance(found, type) else partial(found, **self._constants)
 
 
 class _Judge:
@@ -298,7 +311,6 @@ class _Judge:
         if self._own:
             maps = [_callable(chart.symbols, e) for e in chart.unrolled.values()]
             exact = [mpmath.mpf(c) for c in coords]
-            self._maps, self._exact = maps, exact
             self._slopes = [[abs(_slope(f, exact, j)) for j in range(len(coords))] for f in maps]
             theta = [float(f(*exact)) for f in maps]
             self._plain = oracle_of(identity(chart.model)).at(theta)
@@ -343,32 +355,12 @@ class _Judge:
         )
 
     def hessian(self, x: Any, w: Any) -> tuple[Any, ...]:
-        """The mean Hessian of a weighted sample; its summands by the chain rule's second order."""
-        strict = self._at.hessian(x, w)
-        if not self._own:
-            return strict
-        half = [self._widened(self._zeros(len(row)), row) for row in self._plain.hessian(x, w)]
-        bends = self._bends(self._plain.score(x, w))
-        out = []
-        for j, row in enumerate(strict):
-            column = tuple(r[j] for r in half)
-            wide = self._widened(self._zeros(len(column)), column)
-            scales = [a.scale + bend for a, bend in zip(wide, bends[j], strict=True)]
-            pairs = zip(row, scales, strict=True)
-            out.append(tuple(replace(m, scale=max(m.scale, s)) for m, s in pairs))
-        return tuple(out)
-
-    def _bends(self, score: Sequence[Measured]) -> list[list[Any]]:
-        """Σ_i E|∂ log p/∂θ_i| |∂²θ_i/∂λ_j∂λ_m|."""
-        count = len(self._exact)
-        out = [[mpmath.mpf(0)] * count for _ in range(count)]
-        for f, s in zip(self._maps, score, strict=True):
-            here = [_slope(f, self._exact, j) for j in range(count)]
-            for m in range(count):
-                moved = _moved_row(f, self._exact, m)
-                for j in range(count):
-                    out[j][m] += s.scale * abs((moved[j] - here[j]) / mpmath.mpf("1e-20"))
-        return out
+        """The mean Hessian of a weighted sample, its summands those of the chain rule."""
+        chart, model = self._chart, self._chart.model
+        patterns = ("free",) * len(model.family.parameters)
+        plain = oracle_of(identity(Mixture(model.family, model.components, "free", patterns)))
+        chain = Chain(self._at, plain, own=chart.own, mapped=chart.weights is not None)
+        return chain.hessian(x, w)
 
     def _zeros(self, count: int) -> tuple[Measured, ...]:
         columns = len(self._slopes[0])
@@ -417,25 +409,28 @@ def _functions(
     if point.truth is None:
         return
     truth = point.truth
-    yield (
-        "averaged_field",
-        lambda: module.averaged_field(coords, truth),
-        lambda: at.averaged_field(truth),
-    )
+    field, fisher = cache(lambda: at.averaged_field(truth)), cache(at.fisher)
+    yield "averaged_field", lambda: module.averaged_field(coords, truth), field
     if view is not None:
         yield (
             "view_field",
             lambda: module.view_field(coords, truth),
-            lambda: _view_field(view, at.averaged_field(truth), coords),
+            lambda: _view_field(view, field(), coords),
         )
     yield "kl", lambda: module.kl(coords, truth), lambda: at.kl(truth)
-    yield "fisher", lambda: module.fisher(coords), lambda: at.fisher()
+    yield "fisher", lambda: module.fisher(coords), fisher
+    if condition(fisher()) < WELL:
+        yield (
+            "natural_field",
+            lambda: module.natural_field(coords, truth),
+            lambda: natural_field(fisher(), field()),
+        )
 
 
 def _em(module: Any, at: _Judge, x: Any, w: Any, coords: list[float]) -> Iterator[Pair]:
     try:
         found = [float(c) for c in module.em_step(x, coords, w)]
-    except DomainError:
+    except _errors(module, DomainError):
         return  # the unconstrained maximiser leaves the chart: nothing to judge
     yield (
         "em_step",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -139,12 +140,15 @@ gap = "square"         # or "plain"
 clearance = "1/10"
 [view]
 u = "mu_1 - mu_2"
+[symbols]              # how LaTeX writes a name, or a stem (mu_1, mu_2, ...)
+mu = '\\vec m'
 """
 
 
 @main.command(
     examples=[
         "relrep derive examples/normal2_square.toml -o mine.py",
+        "relrep derive examples/normal2_square.toml -o alone.py --standalone",
         "relrep derive examples/poisson3_log.toml --latex poisson3.tex",
     ],
     shown=_REQUEST,
@@ -152,24 +156,35 @@ u = "mu_1 - mu_2"
 @click.argument("request", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the module here.")
 @click.option("--latex", type=click.Path(path_type=Path), help="Write the equations' LaTeX here.")
+@click.option("--standalone", is_flag=True, help="One file that needs NumPy alone.")
 @_force
-def derive(request: Path, output: Path | None, latex: Path | None, force: bool) -> None:
+def derive(
+    request: Path, output: Path | None, latex: Path | None, standalone: bool, force: bool
+) -> None:
     """Derive what a request file states.
 
     The module goes to standard output unless -o or --latex ask for files. A REQUEST is TOML, and
     nothing in it is executed.
     """
     made = _requested(request)
-    # the header goes into Python source: a file's name enters it only where that is harmless
-    plain = re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", request.name, re.ASCII)
-    origin = request.name if plain else "a request"
-    text = made.source(origin=origin, command=f"relrep derive {origin} -o {made.name}.py")
+    origin = _harmless(request) or "a request"
+    written = f"{made.name}.py" if output is None else _harmless(output) or "a file"
+    option = " --standalone" if standalone else ""
+    command = f"relrep derive {origin} -o {written}{option}"
+    text = made.source(origin=origin, command=command, standalone=standalone)
     if output is not None:
         _put(output, text, force)
     if latex is not None:
-        _put(latex, _marked(made.latex(), origin, f"derive {origin} --latex"), force)
+        command = f"derive {origin} --latex {_harmless(latex) or 'a file'}"
+        _put(latex, _marked(made.latex(), origin, command), force)
     if output is None and latex is None:
         click.echo(text.encode(), nl=False)
+
+
+def _harmless(path: Path) -> str | None:
+    """The file's name, where it may enter a header, which is Python source."""
+    plain = re.fullmatch(r"[A-Za-z0-9_][\w.-]{0,99}", path.name, re.ASCII)
+    return path.name if plain else None
 
 
 # ----------------------------------------------------------------------------- regeneration
@@ -298,7 +313,18 @@ def _requested(path: Path) -> Derivation:
     from relrep_sym.declare.request import read_request
 
     stated = read_request(path)
-    return derive_model(stated.model, stated.chart, view=stated.view, name=stated.name)
+    made = derive_model(stated.model, stated.chart, view=stated.view, name=stated.name)
+    try:
+        return made.in_symbols(dict(stated.symbols)) if stated.symbols else made
+    except DeclarationError as why:
+        raise DeclarationError(f"{path}: [symbols]: {why}") from None
+
+
+def _named(name: str, derivations: Path | None) -> Derivation:
+    """A derivation by its script's name, or by a request file."""
+    if name.endswith(".toml"):
+        return _requested(Path(name))
+    return load(name, _scripts_folder(derivations))
 
 
 def _ticker(name: str) -> Callable[[Entry], None] | None:
@@ -317,27 +343,63 @@ def _ticker(name: str) -> Callable[[Entry], None] | None:
     examples=[
         "relrep latex normal2_relative -o normal2_relative.tex",
         "relrep latex normal2_relative --label averaged",
+        "relrep latex normal2_unit --symbol 'mu=\\vec m' --symbol pi_1=v",
     ]
 )
 @click.argument("name")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here.")
 @click.option("--label", help="One equation, by its label or name: a fragment to \\input.")
+@click.option("--assumptions", is_flag=True, help="With --label: typeset what is assumed too.")
+@click.option("--symbol", "symbols", metavar="NAME=LATEX", multiple=True, help="Your own symbol.")
 @_force
 @_only_derivations
 def latex(
-    name: str, output: Path | None, label: str | None, force: bool, derivations: Path | None
+    name: str,
+    output: Path | None,
+    label: str | None,
+    assumptions: bool,
+    symbols: tuple[str, ...],
+    force: bool,
+    derivations: Path | None,
 ) -> None:
     """Print or write the LaTeX of a derivation.
 
-    It is a document that compiles, or with --label one equation to input.
+    It is a document that compiles, or with --label one equation to input. A name that ends in .toml
+    is a request file.
     """
-    text = load(name, _scripts_folder(derivations)).latex(label)
+    made = _named(name, derivations)
+    if symbols:
+        wanted = dict(_pair(text) for text in symbols)
+        made = made.in_symbols({**dict(made.notation.symbols), **wanted})
+    text = made.latex(label, assumptions=assumptions)
     if output is None:
         click.echo(text.encode(), nl=False)
     else:
         option = f" --label {label}" if label else ""
-        origin = f"derivations/{name}.py"
-        _put(output, _marked(text, origin, f"latex {name}{option}"), force)
+        plain = re.fullmatch(r"[A-Za-z0-9][\w./-]{0,99}", name, re.ASCII)
+        shown = name if plain else "a request"
+        origin = shown if name.endswith(".toml") else f"derivations/{name}.py"
+        _put(output, _marked(text, origin, f"latex {shown}{option}"), force)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, mark, wanted = text.partition("=")
+    if not mark:
+        raise click.UsageError(f"--symbol takes NAME=LATEX, such as mu=m; given: {text}")
+    return name, wanted
+
+
+@main.command(examples=["relrep cite normal2_relative", "relrep cite examples/normal2_vuw.toml"])
+@click.argument("name")
+@click.option("--text", "as_text", is_flag=True, help="Lines to read instead of BibTeX.")
+@_only_derivations
+def cite(name: str, as_text: bool, derivations: Path | None) -> None:
+    """Print what a derivation cites, as BibTeX.
+
+    The keys are those that its LaTeX cites; relrep_sym itself is there too.
+    """
+    text = _named(name, derivations).citation("text" if as_text else "bibtex")
+    click.echo(text.encode(), nl=False)
 
 
 @main.command("list", examples=["relrep list"])
@@ -359,19 +421,31 @@ def list_(derivations: Path | None, generated: Path | None) -> None:
         )
 
 
-@main.command(examples=["relrep show normal2_relative", "relrep show normal2_unit mobility"])
+@main.command(
+    examples=[
+        "relrep show normal2_relative",
+        "relrep show normal2_unit mobility",
+        "relrep show examples/normal2_vuw.toml --equation averaged_in_view",
+    ]
+)
 @click.argument("name")
 @click.argument("equation", required=False)
+@click.option("--equation", "chosen_equation", metavar="EQUATION", help="One equation only.")
 @_only_derivations
-def show(name: str, equation: str | None, derivations: Path | None) -> None:
+def show(
+    name: str, equation: str | None, chosen_equation: str | None, derivations: Path | None
+) -> None:
     """Show equations in the terminal.
 
-    All of a derivation, or one by its name or label.
+    All of a derivation, or one by its name or label. A name that ends in .toml is a request file.
     """
+    if equation is not None and chosen_equation is not None:
+        raise click.UsageError("Name one equation, in one way.")
+    equation = chosen_equation if equation is None else equation
     from relrep_sym.emit.terminal import show as show_one
     from relrep_sym.emit.terminal import sources
 
-    made = load(name, _scripts_folder(derivations))
+    made = _named(name, derivations)
     chosen = [e.equation for e in made if equation in (None, e.equation.name, e.label)]
     if not chosen:
         known = ", ".join(e.equation.name for e in made)
@@ -382,7 +456,11 @@ def show(name: str, equation: str | None, derivations: Path | None) -> None:
         click.echo(_about(made) + "\n")
     click.echo("\n\n".join(show_one(e, width=width, unicode=unicode) for e in chosen))
     if cited := sources(chosen):
-        click.echo("\n" + cited)
+        lines = [
+            textwrap.fill(line, max(width, 40), subsequent_indent="  ", break_on_hyphens=False)
+            for line in cited.splitlines()
+        ]
+        click.echo("\n" + "\n".join(lines))
 
 
 def _about(made: Derivation) -> str:
@@ -453,3 +531,7 @@ def _short(path: Path) -> str:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+if __name__ == "__main__":
+    main(prog_name="relrep")

@@ -1,4 +1,4 @@
-"""The errors of the package: one small family under :class:`RelrepError`.
+"""The errors of the package: one small family under :class:`RelrepError`, and its warnings.
 
 Stands below every other floor. Each message says what was wrong, what was given, and what would
 be right; :func:`problem` puts the three in that order, so that no floor words them differently.
@@ -9,14 +9,18 @@ from __future__ import annotations
 __all__ = [
     "CertificateError",
     "ChartWarning",
+    "ConditionWarning",
     "DataError",
     "DeclarationError",
     "DerivationError",
     "DomainError",
+    "FlowWarning",
     "GenerationError",
     "NoInverseError",
+    "NotInstalledError",
     "ParseError",
     "RelrepError",
+    "RelrepWarning",
     "problem",
 ]
 
@@ -59,6 +63,22 @@ class ChartWarning(UserWarning):
 
 class GenerationError(RelrepError):
     """A generated file is stale, edited, missing or untracked, or could not be written."""
+
+
+class NotInstalledError(RelrepError, ImportError):
+    """A function needs a package of an extra that is not installed; the text names the extra."""
+
+
+class RelrepWarning(UserWarning):
+    """Base of every warning that relrep_sym gives on purpose."""
+
+
+class ConditionWarning(RelrepWarning):
+    """A matrix that double precision cannot invert: a pseudo-inverse was taken, see the text."""
+
+
+class FlowWarning(RelrepWarning):
+    """Members of a flow that were stopped; the text names each, when and why."""
 
 
 def problem(wrong: str, given: object, right: str) -> str:

@@ -181,7 +181,10 @@ def test_every_equation_has_a_label_of_its_own_and_a_fragment(d: rs.Derivation) 
         assert isinstance(s, Shown)
         assert s.label.startswith(f"eq:{d.name}:")
         assert rf"\label{{{s.label}}}" in s.latex()
-        assert d.latex(s.label) == d.latex(s.equation.name) == s.latex()
+        passage = d.latex(s.label)
+        assert passage == d.latex(s.equation.name)
+        assert passage.startswith(s.latex())
+        assert all(line.startswith("% ") for line in passage[len(s.latex()) :].splitlines())
         assert s.latex().strip() in whole
     assert whole.startswith("\\documentclass")
 
@@ -218,8 +221,10 @@ def _theta(d: rs.Derivation) -> set[sp.Symbol]:
 
 def test_the_m_step_says_where_there_is_none() -> None:
     tied = rs.derive(rs.mixture("normal", components=3, means="tied"))
-    with pytest.raises(DerivationError):
+    with pytest.raises(DerivationError, match="depends on the tied mu"):
         tied.m_step  # noqa: B018
+    with pytest.raises(DerivationError, match="depends on the tied mu"):
+        tied.latex("m_step")
     with pytest.raises(DerivationError, match="depends on the tied mu"):
         tied.compile().em_step([0.0, 1.0], [0.25, 0.5, 0.0, 1.0, 1.5, 2.0])
 
@@ -238,6 +243,7 @@ def test_the_mobility_of_a_view() -> None:
     w = sp.Symbol("v")
     found = d.mobility(rs.view(d.chart, SEEN))
     assert found == found.T
+    assert found.label == "eq:normal2:mobility-v-u-w"
     assert found[0, :] == sp.Matrix([[1, 0, u]])
     assert sp.expand(found[1, 2] - (2 * w - 1)) == 0
 
@@ -414,3 +420,58 @@ def test_verifying_catches_a_wrong_module() -> None:
     assert {e.function for e in certificate.entries if not e.ok} == {"kl"}
     with pytest.raises(CertificateError, match="kl at "):
         certificate.check()
+
+
+# ------------------------------------------------------------------------------------- notebooks
+
+
+def test_everything_shows_itself_in_a_notebook() -> None:
+    d = DERIVED["identity"]
+    seen = rs.view(d.chart, SEEN)
+    shown = [d, d.model, d.chart, seen, d.averaged, d.averaged_in(seen), d.mobility(seen)]
+    shown += [DERIVED["relative"], DERIVED["relative"].chart, *d]
+    for each_one in shown:
+        text = each_one._repr_latex_()
+        assert text.startswith("$$\\begin{aligned}")
+        assert text.endswith("\\end{aligned}$$")
+        assert text.count("{") == text.count("}")
+        assert "label" not in text
+    assert r"\mu_2 &= \mu_1" in DERIVED["relative"].chart._repr_latex_()
+    assert r"u &= \mu_1 - \mu_2" in seen._repr_latex_()
+    assert r"\sum_{k=1}^2 \pi_k" in d._repr_latex_()
+
+
+def test_what_is_shown_computes_as_its_value() -> None:
+    d = DERIVED["identity"]
+    mobility = d.mobility(rs.view(d.chart, SEEN))
+    value = mobility.value
+    assert mobility == value
+    assert value == mobility
+    assert hash(mobility) == hash(value)
+    assert len(mobility) == 9
+    assert mobility * mobility == value * value
+    assert mobility @ sp.eye(3) == value
+    assert sp.eye(3) * mobility == value
+    assert mobility + value == 2 * mobility == mobility * 2
+    assert mobility - value == sp.zeros(3, 3)
+    assert -mobility == -value
+    assert mobility**2 == value**2
+    assert mobility / 2 == value / 2
+    assert mobility.det() == value.det()
+    assert 2 * d.kl == 2 * d.kl.value
+    assert d.mobility(rs.view(d.chart, SEEN)) == mobility
+
+
+def test_digits_are_a_whole_number_that_the_oracle_can_keep() -> None:
+    for digits in (1, 15, 101, 30.0, True, "30"):
+        with pytest.raises(DeclarationError, match=r"digits is out of range.*16 to 100"):
+            DERIVED["identity"].verify(digits=digits)  # type: ignore[arg-type]
+
+
+def test_errors_are_reached_from_the_package() -> None:
+    import relrep_sym.errors
+
+    for name in relrep_sym.errors.__all__:
+        if name != "problem":
+            assert getattr(rs, name) is getattr(relrep_sym.errors, name)
+            assert name in rs.__all__

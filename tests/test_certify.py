@@ -60,7 +60,7 @@ def test_a_derivation_is_certified(name):
     functions = {e.function for e in certificate.entries}
     assert functions >= {
         "log_density", "responsibilities", "score_samples", "log_likelihood", "score", "em_step",
-        "averaged_field", "kl", "fisher",
+        "averaged_field", "kl", "fisher", "natural_field", "hessian",
     }  # fmt: skip
     assert {e.point for e in certificate.entries} == {"ordinary", "merging 1e-6"}
     text = table([certificate])
@@ -182,7 +182,7 @@ def flipped(values):
     return values
 
 
-@pytest.mark.parametrize("name", ["score", "log_density", "fisher"])
+@pytest.mark.parametrize("name", ["score", "log_density", "fisher", "hessian"])
 def test_a_relative_error_of_1e_12_is_caught(name):
     certificate = planted(name, scaled)
     assert not certificate.ok

@@ -11,24 +11,35 @@ step could bring to light (:func:`_bits`), and no step is taken past the limits 
 
 What SymPy asks itself about signs and imaginary parts can grow tenfold with each level of nested
 roots and hyperbolic functions, and no count of nodes tells when. For that alone there is a limit
-on processor time, looked at between steps (so the last step may take it some way beyond); an
-expression that meets it is beyond all use downstream.
+on processor time (:mod:`relrep_sym.declare.patience`); an expression that meets it is beyond all
+use downstream.
 """
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import sympy
 from sympy import Add, Expr, Mul, Pow, Rational, S, Symbol
 
+from relrep_sym.declare.patience import Patience, TooLong
 from relrep_sym.errors import DeclarationError, problem
 
-__all__ = ["FUNCTIONS", "MAX_BITS", "MAX_DEPTH", "Formula", "Source", "Step", "build", "decimal"]
+__all__ = [
+    "FUNCTIONS",
+    "MAX_BITS",
+    "MAX_DEPTH",
+    "MAX_SECONDS",
+    "Formula",
+    "Source",
+    "Step",
+    "Substitution",
+    "build",
+    "decimal",
+]
 
 MAX_BITS = 4096  # of a numerator or denominator; also of |log2| of an irrational constant
 MAX_DEPTH = 100  # of operations within operations
@@ -37,7 +48,9 @@ MAX_EXPONENT = 1000  # |n| in x**n
 MAX_EXP = 2839.0  # |x| in exp(x): MAX_BITS * log(2)
 MAX_GAMMA = 500.0  # |x| in gamma(x): SymPy computes factorials exactly
 MAX_WORK = 16_384  # in one expression: bits of numbers beyond 128, and 128 per irrational one
-MAX_SECONDS = 1.0  # of processor time, in one expression; a common one takes a thousandth
+MAX_SECONDS = 0.5  # of processor time, in one expression; a common one takes a thousandth
+WATCHED_AFTER = 0.02  # seconds, or
+WATCHED_ABOVE = 3  # functions and powers within each other: from there on a step may take forever
 
 #: The functions of the language, by the name that they have in a text.
 FUNCTIONS: Mapping[str, Callable[[Expr], Expr]] = {
@@ -79,6 +92,8 @@ class Step(NamedTuple):
 class Source(Protocol):
     """Where a tree comes from: reads its nodes, and words the errors at them."""
 
+    also: Collection[type]  # kinds of nodes that may stand in the result beside the language's
+
     def step(self, node: Any) -> Step:
         """What the node does."""
 
@@ -88,6 +103,8 @@ class Source(Protocol):
 
 class Formula:
     """A SymPy expression as a source: its symbols matched by name, its floats made exact."""
+
+    also: Collection[type] = ()
 
     def __init__(self, where: str, given: str, names: Mapping[str, Symbol]) -> None:
         self.where, self.given, self.names = where, given, names
@@ -119,6 +136,23 @@ class Formula:
         if type(node) in _NAME_OF_CLASS:
             return Step(_NAME_OF_CLASS[type(node)], node.args)
         raise _foreign(self, node)
+
+
+class Substitution(Formula):
+    """An expression of the language with others, whatever they hold, for some of its symbols."""
+
+    def __init__(self, where: str, given: str, values: Mapping[Symbol, Expr]) -> None:
+        super().__init__(where, given, {})
+        self.values = values
+        self.also = {type(n) for v in values.values() for n in sympy.preorder_traversal(v)}
+
+    def step(self, node: Expr) -> Step:
+        """What the node does; symbols without a value stay."""
+        return (
+            Step("leaf", value=self.values.get(node, node))
+            if node.is_Symbol
+            else super().step(node)
+        )
 
 
 def decimal(text: str) -> Rational | None:
@@ -153,23 +187,32 @@ def build(source: Source, root: Any) -> Expr:
         if len(order) > MAX_NODES:
             raise source.error("an expression too large", f"at most {MAX_NODES} nodes", node)
         stack.extend([(operand, depth + 1) for operand in step.operands])
-    values: dict[int, Expr] = {}
-    constants: set[Expr] = set()
-    work, started = 0, time.thread_time()
-    for node, step in reversed(order):
-        value = step.value
-        if step.what != "leaf":
-            value = _apply(source, node, step, [values[id(operand)] for operand in step.operands])
-            if time.thread_time() - started > MAX_SECONDS:
-                raise source.error("an expression too hard for SymPy", "less nesting", node)
-        if value.is_number and value not in constants:
-            constants.add(value)
-            work += _constant_work(source, node, value)
-            if work > MAX_WORK:
-                raise source.error("too many large or irrational constants", "fewer of them", node)
-        values[id(node)] = value
-    _check_result(source, values[id(root)])
-    return values[id(root)]
+    node = root
+    try:
+        with Patience(MAX_SECONDS) as patience:
+            values: dict[int, Expr] = {}
+            heights: dict[int, int] = {}
+            constants: set[Expr] = set()
+            work = 0
+            for node, step in reversed(order):
+                operands = [values[id(operand)] for operand in step.operands]
+                height = max((heights[id(operand)] for operand in step.operands), default=0)
+                heights[id(node)] = height + (step.what not in ("leaf", "sum", "product"))
+                if height >= WATCHED_ABOVE or patience.spent() > WATCHED_AFTER:
+                    patience.watch()
+                value = _apply(source, node, step, operands) if step.operands else step.value
+                patience.check()
+                if value.is_number and value not in constants:
+                    constants.add(value)
+                    work += _constant_work(source, node, value)
+                    if work > MAX_WORK:
+                        wrong = "too many large or irrational constants"
+                        raise source.error(wrong, "fewer of them", node)
+                values[id(node)] = value
+            _check_result(source, values[id(root)])
+            return values[id(root)]
+    except TooLong:
+        raise source.error("an expression too hard for SymPy", "less nesting", node) from None
 
 
 def _apply(source: Source, node: Any, step: Step, values: list[Expr]) -> Expr:
@@ -257,7 +300,8 @@ def _check_result(source: Source, result: Expr) -> None:
     while stack:
         node = stack.pop()
         seen += 1
-        if type(node) not in _NAME_OF_CLASS and not isinstance(node, _ALLOWED):
+        allowed = type(node) in _NAME_OF_CLASS or isinstance(node, _ALLOWED)
+        if not allowed and type(node) not in source.also:
             raise _foreign(source, node)
         if node.is_Rational and _bits(node) > MAX_BITS:
             raise source.error("a number too large", f"at most {MAX_BITS} bits")

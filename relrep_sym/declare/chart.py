@@ -18,6 +18,7 @@ import sympy as sp
 
 from relrep_sym.declare.domains import Domain
 from relrep_sym.declare.model import Mixture
+from relrep_sym.declare.notebook import chart_latex
 from relrep_sym.declare.symbols import Constant, Intermediate, Parameter, split_index
 from relrep_sym.errors import DeclarationError, problem
 
@@ -95,6 +96,9 @@ class Chart:
     own: bool = False
     over: Chart | None = None
     whole: Chart | None = None
+
+    def _repr_latex_(self) -> str:
+        return chart_latex(self)
 
     @cached_property
     def names(self) -> tuple[str, ...]:

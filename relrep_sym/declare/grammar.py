@@ -17,7 +17,7 @@ import ast
 import keyword
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -85,6 +85,8 @@ class _Token(NamedTuple):
 
 class Text:
     """A text on its way to a tree of Python's, as a source for :func:`build`."""
+
+    also: Collection[type] = ()
 
     def __init__(self, where: str, text: str, names: Mapping[str, Symbol]) -> None:
         self.where, self.text, self.names = where, text, names

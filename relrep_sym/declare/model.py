@@ -17,6 +17,7 @@ from sympy.core.sympify import _sympify
 
 from relrep_sym.declare.domains import Domain, domain
 from relrep_sym.declare.family import Family, FamilyParameter, family_named
+from relrep_sym.declare.notebook import mixture_latex
 from relrep_sym.declare.parser import number
 from relrep_sym.declare.symbols import Parameter
 from relrep_sym.errors import DeclarationError, problem
@@ -54,6 +55,9 @@ class Mixture:
     components: int
     weights: Pattern
     patterns: tuple[Pattern, ...]
+
+    def _repr_latex_(self) -> str:
+        return mixture_latex(self)
 
     @cached_property
     def parameters(self) -> tuple[ModelParameter, ...]:

@@ -10,11 +10,13 @@ from dataclasses import replace
 
 import sympy as sp
 
+from relrep_sym.declare.bounded import MAX_SECONDS
 from relrep_sym.declare.chart import Chart, Coordinate, Given, Local, Slot, declared, slots
 from relrep_sym.declare.domains import Domain, domain
 from relrep_sym.declare.functions import spelled_out
 from relrep_sym.declare.model import Mixture
-from relrep_sym.declare.parser import check_name, expression
+from relrep_sym.declare.parser import check_name, expression, substitute
+from relrep_sym.declare.patience import Patience, TooLong
 from relrep_sym.declare.symbols import Constant
 from relrep_sym.errors import DeclarationError, problem
 
@@ -245,7 +247,7 @@ def _check_proven(
 ) -> None:
     assumed = {c.symbol: sp.Dummy(c.name, **c.domain.assumptions()) for c in inputs}
     for p in entries:
-        if p.domain.proves_violation(rules[p.name].xreplace(assumed)):
+        if _proven_outside(p.domain, rules[p.name], assumed):
             raise DeclarationError(
                 problem(
                     f"the map of {p.name} leaves its domain everywhere",
@@ -253,6 +255,16 @@ def _check_proven(
                     f"values in the {p.domain.name} domain",
                 )
             )
+
+
+def _proven_outside(wanted: Domain, rule: sp.Expr, assumed: Mapping[sp.Symbol, sp.Symbol]) -> bool:
+    """Whether SymPy proves, in a time that a proof is worth, that the rule leaves the domain."""
+    try:
+        with Patience(MAX_SECONDS) as patience:
+            patience.watch()
+            return wanted.proves_violation(rule.xreplace(assumed))
+    except TooLong:
+        return False
 
 
 def _with_inverse(local: Local, inverse: Mapping[str, object]) -> Local:
@@ -273,21 +285,35 @@ def _with_inverse(local: Local, inverse: Mapping[str, object]) -> Local:
     found: list[tuple[sp.Symbol, sp.Expr]] = []
     for name in order:
         rule = expression(inverse[name], names, where=f"the inverse of {name}")
-        back = spelled_out(rule.xreplace(values))
         probes = [
             {s: sp.Rational(k + 3 + 2 * j, 7 + 3 * j + 5 * k) for j, s in enumerate(inputs)}
             for k in range(3)
         ]
         for probe in probes:
-            want, got = probe[sp.Symbol(name)], back.xreplace(probe)
-            miss = sp.N(got - want, 30)
-            if not miss.is_finite or abs(miss) > 1e-20:
+            because = _misses(name, rule, values, probe)
+            if because is not None:
                 raise DeclarationError(
                     problem(
-                        f"the inverse given for {name} does not invert the map",
+                        f"the inverse given for {name} does not invert the map{because}",
                         str(inverse[name]),
                         f"{name} at {', '.join(f'{s}={v}' for s, v in probe.items())}",
                     )
                 )
         found.append((sp.Symbol(name), rule))
     return replace(local, inverse=tuple(found))
+
+
+def _misses(
+    name: str,
+    rule: sp.Expr,
+    values: Mapping[sp.Symbol, sp.Expr],
+    probe: Mapping[sp.Symbol, sp.Expr],
+) -> str | None:
+    """Why an inverse does not come back to a point, in brackets where it has no value there."""
+    try:
+        back = spelled_out(substitute(rule, values, where=name))
+        got = substitute(back, probe, where=name)
+    except DeclarationError as why:
+        return f" ({str(why).partition(';')[0].partition(': ')[2]})"
+    miss = sp.N(got - probe[sp.Symbol(name)], 30)
+    return None if miss.is_finite and abs(miss) <= 1e-20 else ""

@@ -27,11 +27,11 @@ from numbers import Rational as AnyRational
 
 from sympy import Expr, Integer, Rational, Symbol
 
-from relrep_sym.declare.bounded import FUNCTIONS, MAX_BITS, Formula, build, decimal
+from relrep_sym.declare.bounded import FUNCTIONS, MAX_BITS, Formula, Substitution, build, decimal
 from relrep_sym.declare.grammar import IS_NAME, RESERVED, Text
 from relrep_sym.errors import DeclarationError, ParseError, problem
 
-__all__ = ["FUNCTIONS", "check_name", "expression", "number", "parse_expression"]
+__all__ = ["FUNCTIONS", "check_name", "expression", "number", "parse_expression", "substitute"]
 
 
 def parse_expression(text: str, names: Mapping[str, Symbol], *, where: str) -> Expr:
@@ -84,6 +84,21 @@ def expression(value: object, names: Mapping[str, Symbol], *, where: str) -> Exp
         with _contained(source):
             return build(source, value)
     return number(value, where=where)
+
+
+def substitute(rule: Expr, values: Mapping[Symbol, Expr], *, where: str) -> Expr:
+    """An expression of the language with others in place of some of its symbols.
+
+    Held to the same limits: each alone may be harmless, as ``gamma(x**1000)`` is until x is 300.
+    Raises :class:`~relrep_sym.errors.DeclarationError`.
+
+    >>> x, y = Symbol("x"), Symbol("y")
+    >>> substitute(x**2 + y, {x: y + 1}, where="the view function u")
+    y + (y + 1)**2
+    """
+    source = Substitution(where, f"a SymPy {type(rule).__name__}", values)
+    with _contained(source):
+        return build(source, rule)
 
 
 def number(value: object, *, where: str) -> Expr:

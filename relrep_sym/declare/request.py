@@ -82,6 +82,7 @@ class Request:
     chart: Chart
     view: View | None
     moving: tuple[str, ...] | None = None
+    symbols: tuple[tuple[str, str], ...] = ()
 
 
 def read_request(path: str | Path) -> Request:
@@ -116,10 +117,10 @@ def parse_request(text: str, *, place: str = "request") -> Request:
     Traceback (most recent call last):
     ...
     relrep_sym.errors.DeclarationError: request: 'name' is missing; given: model; expected: \
-name, model and perhaps chart, view, moving
+name, model and perhaps chart, view, moving, symbols
     """
     top = _Section(place, "", _toml(text.replace("\r\n", "\n"), place))
-    top.only(("name", "model"), ("chart", "view", "moving"))
+    top.only(("name", "model"), ("chart", "view", "moving", "symbols"))
     with top.placed():
         name = check_name(top.text("name"), kind="request's")
     model = _model(top.section("model"))
@@ -133,7 +134,15 @@ name, model and perhaps chart, view, moving
         with top.placed("moving"):
             used = held(used, moving)
     seen = _view(top.section("view"), used) if "view" in top.table else None
-    return Request(name, model, used, seen, moving)
+    return Request(name, model, used, seen, moving, _symbols(top))
+
+
+def _symbols(top: _Section) -> tuple[tuple[str, str], ...]:
+    """Names and the LaTeX that the user wants for them; what writes LaTeX checks both."""
+    if "symbols" not in top.table:
+        return ()
+    section = top.section("symbols")
+    return tuple((key, section.text(key)) for key in section.table)
 
 
 def _model(section: _Section) -> Mixture:

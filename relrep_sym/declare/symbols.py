@@ -46,7 +46,7 @@ GREEK = frozenset(
 """Words that LaTeX sets as a Greek letter by a command of the same name."""
 
 _ACCENTS = {"~": r"\tilde", "-": r"\bar"}
-_OTHER = {"lam": r"\lambda", "lamda": r"\lambda"}
+_OTHER = {"lam": r"\lambda", "lamda": r"\lambda", "rate": r"\rho"}
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -79,8 +79,8 @@ def latex_name(name: str, index: str | None = None) -> str:
     ``~`` is set with a tilde: a coordinate spelled like what it is not. One that opens with ``-``
     is set with a bar: a view's function of that kind.
 
-    >>> latex_name("mu_12"), latex_name("rate_1"), latex_name("~u"), latex_name("lam")
-    ('\\mu_{12}', '\\mathrm{rate}_1', '\\tilde{u}', '\\lambda')
+    >>> latex_name("mu_12"), latex_name("rate_1"), latex_name("~u"), latex_name("shape_1")
+    ('\\mu_{12}', '\\rho_1', '\\tilde{u}', '\\mathrm{shape}_1')
     >>> latex_name("Delta_sigma_1"), latex_name("Delta", "k-1"), latex_name("log_sigma_1")
     ('\\Delta_{\\sigma,1}', '\\Delta_{k-1}', '\\log\\sigma_1')
     """

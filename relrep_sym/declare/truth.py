@@ -15,6 +15,7 @@ import numpy as np
 import sympy as sp
 
 from relrep_sym.declare.family import Family, family_named
+from relrep_sym.declare.moments import MOST, component_moments
 from relrep_sym.declare.parser import check_name, expression, number
 from relrep_sym.declare.symbols import Constant
 from relrep_sym.errors import DeclarationError, problem
@@ -69,6 +70,33 @@ class Truth:
         found = self.at(**values) if self.symbols or values else self
         rows = (found.weights, *found.parameters)
         return tuple(np.array([float(v) for v in row]) for row in rows)
+
+    def moment(self, n: int, about: object = 0) -> sp.Expr:
+        """E_q[(X − about)^n], exactly, in the truth's symbols.
+
+        ``about`` is a number, a text in constants, or any SymPy expression (a view's ``w``).
+        Raises DeclarationError for an ``n`` that is no whole number from 0 to 64; DerivationError
+        for a family whose moments have no closed form that is found.
+
+        >>> q = truth("normal", weights=["r", "1 - r"], means=["a", 0], scales=1)
+        >>> q.moment(1), q.moment(2, about="a"), q.at(a=2, r="1/4").moment(3, about="1/2")
+        (a*r, -a**2*r + a**2 + 1, 3/4)
+        """
+        return self.moments(n, about)[n]
+
+    def moments(self, n: int, about: object = 0) -> tuple[sp.Expr, ...]:
+        """E_q[(X − about)^k] for k = 0 … n; see :meth:`moment`."""
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or not 0 <= n <= MOST:
+            raise DeclarationError(problem("this is no moment", n, f"0, 1, … {MOST}"))
+        centre = about if isinstance(about, sp.Expr) else _entry(about, "about")
+        found = [
+            component_moments(self.family, phi, int(n), centre)
+            for phi in zip(*self.parameters, strict=True)
+        ]
+        return tuple(
+            sp.expand(sp.Add(*(w * m[k] for w, m in zip(self.weights, found, strict=True))))
+            for k in range(int(n) + 1)
+        )
 
 
 def truth(family: str | Family, *, weights: object, **parameters: object) -> Truth:

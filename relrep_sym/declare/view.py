@@ -13,8 +13,9 @@ from functools import cached_property
 import sympy as sp
 
 from relrep_sym.declare.chart import Chart
+from relrep_sym.declare.notebook import view_latex
 from relrep_sym.declare.own_map import insist_smooth
-from relrep_sym.declare.parser import check_name, expression
+from relrep_sym.declare.parser import check_name, expression, substitute
 from relrep_sym.errors import DeclarationError, problem
 
 __all__ = ["View", "view"]
@@ -30,6 +31,9 @@ class View:
     chart: Chart
     names: tuple[str, ...]
     expressions: tuple[sp.Expr, ...]
+
+    def _repr_latex_(self) -> str:
+        return view_latex(self)
 
     @cached_property
     def symbols(self) -> tuple[sp.Symbol, ...]:
@@ -73,5 +77,6 @@ def view(chart: Chart | View, functions: Mapping[str, object]) -> View:
         names.append(check_name(name, kind="view function"))
         rule = expression(value, known, where=f"the view function {name}")
         insist_smooth(rule, f"the view function {name}")
-        expressions.append(rule.xreplace({**chart.unrolled, **inner}))
+        values = {**chart.unrolled, **inner}
+        expressions.append(substitute(rule, values, where=f"the view function {name}"))
     return View(chart, tuple(names), tuple(expressions))

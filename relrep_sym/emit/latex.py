@@ -1,24 +1,36 @@
 r"""LaTeX of a derivation: one labelled document, or one fragment for each equation; amsmath alone.
 
-In: a :class:`~relrep_sym.equations.record.Record` or one of its equations. Out: text. A fragment is
-an equation environment and its label, to \input in a paper; long lines are broken to fit a column
-of article's text width. The same for the same record, always.
+In: a :class:`~relrep_sym.equations.record.Record` or one of its equations, and the user's
+:class:`~.notation.Notation`. Out: text. A fragment is an equation environment and its label, to
+\input in a paper, with what it assumes and cites (:mod:`.assumptions`); long lines are broken to
+fit a column of article's text width. The same for the same record, always.
 """
 
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
-from itertools import groupby
 
-from relrep_sym.declare.domains import Domain
-from relrep_sym.declare.symbols import latex_name
+from relrep_sym.declare.symbols import latex_name, split_index
+from relrep_sym.emit import assumptions
 from relrep_sym.emit.measure import filled, width
+from relrep_sym.emit.notation import PLAIN, Notation
 from relrep_sym.emit.typeset import pieces, tex
-from relrep_sym.equations.lines import Line, density_latex, listed, mixture_latex
-from relrep_sym.equations.record import PAPERS, Equation, Record
+from relrep_sym.equations.lines import Line, density_latex, listed, mixture_latex, name_at
+from relrep_sym.equations.record import Equation, Record
+from relrep_sym.equations.sources import SOURCES, cited
 
-__all__ = ["display", "document", "fragment", "one_line", "tex"]
+__all__ = [
+    "display",
+    "document",
+    "fragment",
+    "one_line",
+    "overview",
+    "passage",
+    "printed_names",
+    "tex",
+]
 
 _ROOM = 310.0
 """Points that a line may take: article's text width less the equation's number."""
@@ -37,8 +49,8 @@ def one_line(line: Line) -> str:
     return rf"{shown}, \quad {line.where}" if line.where else shown
 
 
-def fragment(equation: Equation) -> str:
-    r"""One equation with its label, to \input where it is needed.
+def fragment(equation: Equation, notation: Notation = PLAIN) -> str:
+    r"""One equation with its label, and nothing else.
 
     >>> from relrep_sym.declare.chart import identity
     >>> from relrep_sym.declare.model import mixture
@@ -46,11 +58,11 @@ def fragment(equation: Equation) -> str:
     >>> print(fragment(record["log_likelihood"]))
     \begin{equation}
     \label{eq:demo:log-likelihood}
-      L(\lambda) = \operatorname{E}_q\left[\log \sum_{k=1}^2 \pi_k f(x \mid \mathrm{rate}_k)\right]
+      L(\lambda) = \operatorname{E}_q\left[\log \sum_{k=1}^2 \pi_k f(x \mid \rho_k)\right]
     \end{equation}
     <BLANKLINE>
     """
-    rows = _rows(equation.lines)
+    rows = _rows(equation.lines, notation)
     label = rf"\label{{{equation.label}}}"
     if len(rows) == 1:
         body = [r"\begin{equation}", label, "  " + rows[0].replace("&", "", 1), r"\end{equation}"]
@@ -70,7 +82,47 @@ def fragment(equation: Equation) -> str:
     return "\n".join(body) + "\n"
 
 
-def display(equation: Equation) -> str:
+def passage(
+    record: Record, equation: Equation, notation: Notation = PLAIN, typeset: bool = False
+) -> str:
+    r"""A fragment to \input, with what it assumes and cites: in comments, or typeset after it.
+
+    >>> from relrep_sym.declare.chart import identity
+    >>> from relrep_sym.declare.model import mixture
+    >>> record = Record("demo", identity(mixture("poisson", components=2)))
+    >>> print(passage(record, record["jacobian"]).splitlines()[-1])
+    % domain derivatives are one-sided.
+    """
+    said = [assumptions.coordinates(record), *_exceptions(record, notation)]
+    said += [assumptions.fixed(record), assumptions.constants(record)]
+    said += [*assumptions.needed(record, equation), _see(equation)]
+    text = notation.in_words(" ".join(s for s in said if s)).replace(_DOLLAR, "$")
+    start = "" if typeset else "% "
+    body = textwrap.fill(
+        text, 100, initial_indent=start, subsequent_indent=start,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+    return f"{fragment(equation, notation)}{body}\n"
+
+
+def _see(equation: Equation) -> str:
+    cites = ", ".join(_cite(c) for c in equation.cites)
+    return f"See {cites}." if cites else ""
+
+
+def _exceptions(record: Record, notation: Notation) -> list[str]:
+    """What one component's own symbol stands for, where others keep the general one."""
+    names = [split_index(n)[0] for n in {*record.chart.names, *record.model.names}]
+    alone = {latex_name(f"{n}_1") for n in names if names.count(n) == 1 and n != "pi"}
+    pairs = [f"${new}$ is ${old}$" for old, new in notation.exceptions() if old not in alone]
+    # what stands between these dollars is written as it is meant already
+    return [f"Here {', '.join(pairs)}.".replace("$", _DOLLAR)] if pairs else []
+
+
+_DOLLAR = "\x00"
+
+
+def display(equation: Equation, notation: Notation = PLAIN) -> str:
     r"""An equation for a notebook, without its label.
 
     >>> from relrep_sym.declare.chart import identity
@@ -79,50 +131,123 @@ def display(equation: Equation) -> str:
     >>> print(display(record["averaged"]).splitlines()[0])
     $$\begin{aligned}
     """
-    inner = " \\\\\n".join(_rows(equation.lines))
+    inner = " \\\\\n".join(_rows(equation.lines, notation))
     return f"$$\\begin{{aligned}}\n{inner}\n\\end{{aligned}}$$"
 
 
-def _rows(lines: Sequence[Line]) -> list[str]:
-    """Aligned rows, each no wider than the room."""
-    left = max(width(tex(line.left)) for line in lines) + width("=")
+def overview(record: Record, notation: Notation = PLAIN) -> str:
+    """A derivation in a few lines for a notebook: density, chart and averaged equations."""
+    model = Line("p(x)", mixture_latex(record.generic))
+    learned = record["averaged"].lines[:_FEW]
+    rows = _rows([model, *record["chart"].lines, *learned], notation)
+    inner = " \\\\\n".join(rows)
+    return f"$$\\begin{{aligned}}\n{inner}\n\\end{{aligned}}$$"
+
+
+_FEW = 12
+"""Lines of an overview's learning equations at most."""
+
+
+def _rows(lines: Sequence[Line], notation: Notation) -> list[str]:
+    """Aligned rows, each no wider than the room in the symbols in which they are written."""
+
+    def measure(text: str) -> float:
+        return width(notation.spelled(text))
+
+    left = max(measure(tex(line.left)) for line in lines) + width("=")
     room = _ROOM - left
     rows: list[str] = []
     for line in lines:
         whole = tex(line.right)
         where = rf", \quad {line.where}" if line.where else ""
         parts = [whole]
-        if width(whole) > room:
-            parts = filled(pieces(line.right, room - _INDENT), room - _INDENT)
-        if where and width(parts[-1] + where) > room:
+        if measure(whole) > room:
+            longer = max(measure(whole) / width(whole), 1.0)
+            broken = pieces(line.right, (room - _INDENT) / longer)
+            parts = filled(broken, room - _INDENT, measure)
+        if where and measure(parts[-1] + where) > room:
             parts.append(rf"\qquad {line.where}")
         else:
             parts[-1] += where
-        rows.append(f"{tex(line.left)} &= {parts[0]}")
-        rows += [rf"&\quad {p}" for p in parts[1:]]
+        rows.append(notation.written(f"{tex(line.left)} &= {parts[0]}"))
+        rows += [notation.written(rf"&\quad {p}") for p in parts[1:]]
     return rows
+
+
+_ACCENTS = {"~": r"\tilde", "-": r"\bar"}
+
+
+def printed_names(record: Record) -> dict[str, str]:
+    r"""Every name that a record's equations print, stems too, with its LaTeX.
+
+    The letters that depend on the names are there too: of the coordinates together, of time, of a
+    view.
+
+    A name that is spelled like what it is not is there with the mark that sets it apart, and
+    without it too where nothing else has that name.
+
+    >>> from relrep_sym.declare.chart import identity
+    >>> from relrep_sym.declare.model import mixture
+    >>> sorted(printed_names(Record("demo", identity(mixture("poisson", components=2)))))
+    ['lambda', 'pi', 'pi_1', 'pi_2', 'rate', 'rate_1', 'rate_2', 't']
+    """
+    model, chart, view = record.model, record.chart, record.view
+    count = model.components
+    names = [*model.names, *model.fixed]
+    if count > 1:
+        names += [f"pi_{k + 1}" for k in range(count)]
+    names += [p.name for p in model.family.parameters]
+    names += [c.name for c in getattr(chart, "constants", ())]
+    found = {n: latex_name(n) for n in names}
+    marked = [
+        ("~" if c.symbol in record.generic.clashes else "", c.name) for c in chart.coordinates
+    ]
+    if view is not None:
+        above = [line.left for line in record["view"].lines]
+        marked += [
+            ("-" if str(shown).startswith(r"\bar") else "", n)
+            for shown, n in zip(above, view.names, strict=True)
+        ]
+    for mark, name in marked:
+        key = mark + name if name in found else name
+        found[key] = latex_name(mark + name)
+    stems: dict[str, str] = {}
+    for key, shown in found.items():
+        mark = key[0] if key[0] in "~-" else ""
+        stem, number = split_index(key)
+        if number is not None:
+            accent = (
+                "~" if shown.startswith(r"\tilde") else "-" if shown.startswith(r"\bar") else ""
+            )
+            stems.setdefault(stem, latex_name(accent + stem.removeprefix(mark)))
+    seen = view.names if view is not None else ()
+    g = record.generic
+    letters = {"lambda": g.point, "t": g.time(seen), **({"b": g.seen(seen)} if seen else {})}
+    return {**letters, **stems, **found}
 
 
 # ------------------------------------------------------------------------------ the document
 
 
-def document(record: Record) -> str:
+def document(record: Record, notation: Notation = PLAIN) -> str:
     """A whole document for one derivation, with what it is of at its head."""
-    body = [*_head(record)]
+    body = [notation.in_words(text).replace(_DOLLAR, "$") for text in _head(record, notation)]
     for equation in record:
-        body += _paragraph(record, equation)
-    cited = sorted({_key(c) for e in record for c in e.cites})
-    if cited:
-        body += [r"\begin{thebibliography}{DLR77}"]
-        body += [rf"\bibitem[{key}]{{{key}}} {PAPERS[key]}." for key in cited]
+        said, shown = _paragraph(record, equation, notation)
+        body += [notation.in_words(said), shown]
+    sources = cited(c for e in record for c in e.cites)
+    if sources:
+        body += [r"\begin{thebibliography}{9}"]
+        body += [rf"\bibitem{{{s.key}}} {_words(s.text)}." for s in sources]
         body += [r"\end{thebibliography}"]
     lines = [
         r"\documentclass[a4paper]{article}",
-        r"\usepackage{amsmath}",
+        *_packages(notation),
         r"\allowdisplaybreaks",
         r"\raggedbottom",
         r"\emergencystretch=3em",
         r"\displaywidowpenalty=10000",
+        *notation.definitions().splitlines(),
         r"\begin{document}",
         *body,
         r"\end{document}",
@@ -131,7 +256,18 @@ def document(record: Record) -> str:
     return "\n".join(lines)
 
 
-def _head(record: Record) -> list[str]:
+def _packages(notation: Notation) -> list[str]:
+    """Packages: amsmath alone, and what the user's own symbols are likely to need."""
+    wanted = " ".join(text for _, text in (*notation.symbols, *notation.own))
+    packages = ["amsmath"]
+    if "\\" in wanted:
+        packages.append("amssymb")
+    if re.search(r"\\bm\b", wanted):
+        packages.append("bm")
+    return [rf"\usepackage{{{','.join(packages)}}}"]
+
+
+def _head(record: Record, notation: Notation) -> list[str]:
     """The model, the density of the data, the chart and its domains."""
     model, g = record.model, record.generic
     count = model.components
@@ -151,85 +287,98 @@ def _head(record: Record) -> list[str]:
         rf"\paragraph{{Model.}} A {_proper(model.describe())}. The density of $x$ is",
         *stated,
         rf"where {weights}${density_latex(g, None)}$ is the {_proper(model.family.name)} density, "
-        rf"written out in~(\ref{{{record.label('responsibilities')}}}).",
+        rf"{_meanings(record)}written out in~(\ref{{{record.label('responsibilities')}}}). "
+        rf"{assumptions.constants(record)}".rstrip(),
         "",
         rf"\paragraph{{Data.}} $\operatorname{{E}}_q[g(x)] = {integral}$ is the mean under the "
-        r"density $q$ that the data come from, which need not be in the model; for a sample "
-        r"$x_1, \dots, x_N$ with weights $w_n$ that sum to one it is $\sum_n w_n g(x_n)$. These "
-        r"means are taken to exist, and derivatives to pass under them. $\operatorname{E}_p$ is "
-        r"the mean under the model. $\eta > 0$ is the rate of learning.",
+        r"density $q$ that the data come from; for a sample "
+        rf"$x_1, \dots, x_N$ with weights $w_n$ that sum to one it is $\sum_n w_n g(x_n)$. "
+        rf"{assumptions.truth(record)} Derivatives then pass under these means. "
+        r"$\operatorname{E}_p$ is the mean under the model. $\eta > 0$ is the rate of learning.",
         "",
-        rf"\paragraph{{Coordinates.}} {_domains(record)}",
+        " ".join(
+            [
+                rf"\paragraph{{Coordinates.}} {assumptions.coordinates(record)}",
+                *_exceptions(record, notation),
+                *([assumptions.ONE_SIDED] if assumptions.has_ends(record) else []),
+            ]
+        ),
         "",
     ]
 
 
+def _meanings(record: Record) -> str:
+    """What the family's parameters are called, where there are any that are no given number."""
+    g, model = record.generic, record.model
+    shown = [
+        f"{p.plural} "
+        f"${name_at(p.name, 'k' if p.name not in g.tied and model.components > 1 else None)}$"
+        for p in model.family.parameters
+        if p.name not in g.constants
+    ]
+    return f"in {' and '.join(shown)}, " if shown else ""
+
+
 _PROSE = {
-    "chart": r"The map $\theta = c(\lambda)$; entries of $\theta$ without a line are coordinates.",
+    "chart": r"The map $\theta = c({point})$; entries of $\theta$ without a line are coordinates.",
     "score": r"By the chain rule through the chart, each component differentiated with its "
     r"$r_k(x)$ held.",
-    "averaged": r"Gradient ascent $d\lambda/d{time} = \eta \, \nabla_\lambda L$.",
-    "view": r"Functions $b(\lambda)$ in which the dynamics are looked at.",
-    "averaged_in_view": r"$db/d{time} = \eta J \nabla_\lambda L$: the learning of the chart, seen "
-    r"in the view.",
+    "averaged": r"Gradient ascent $d{point}/d{time} = \eta \, \nabla_{point} L$.",
+    "view": r"Functions ${b}({point})$ in which the dynamics are looked at.",
+    "averaged_in_view": r"$d{b}/d{time} = \eta J_{b} \nabla_{point} L$: the learning of the chart, "
+    r"seen in the view.",
+    "natural": r"Gradient ascent in the Fisher metric. Where $I_{point}$ is singular "
+    r"$I_{point}^{+}$ is its Moore--Penrose pseudo-inverse, which depends on the coordinates.",
     "m_step": r"New values of $\theta$; where they lie in its image, the coordinates follow by the "
     r"inverse of the chart.",
 }
 
 
-def _paragraph(record: Record, equation: Equation) -> list[str]:
-    seen = record.view.names if record.view and equation.name == "averaged_in_view" else ()
-    prose = [_PROSE.get(equation.name, "").replace("{time}", record.generic.time(seen))]
-    if equation.name == "chart" and record.generic.clashes:
+def _paragraph(record: Record, equation: Equation, notation: Notation) -> tuple[str, str]:
+    """An equation's title and what is said of it; the equation."""
+    g = record.generic
+    view = record.view.names if record.view else ()
+    seen = view if equation.name == "averaged_in_view" else ()
+    b, said = g.seen(view), _PROSE.get(equation.name, "")
+    for mark, shown in (("{time}", g.time(seen)), ("{point}", g.point), ("{b}", b)):
+        said = said.replace(mark, shown)
+    prose = [said]
+    if equation.name == "chart" and g.clashes:
         prose.append("A tilde marks a coordinate that is spelled like what it is not.")
     if equation.name == "m_step" and len(record.chart.coordinates) == len(record.model.parameters):
-        if all(r.shape == r.reads[0].entry for r in record.generic.rules if r.reads):
+        if all(r.shape == r.reads[0].entry for r in g.rules if r.reads):
             prose = ["New values of the parameters."]
     if equation.name in ("fisher", "hessian"):
         prose.append(rf"$J$ is the Jacobian~(\ref{{{record.label('jacobian')}}}).")
+    if equation.name == "natural":
+        prose.append(rf"$I_\lambda$ is the Fisher information~(\ref{{{record.label('fisher')}}}).")
     if equation.name == "mobility" and record.mobility_is_seen:
-        prose.append("$J$ is in the coordinates, $J J^{\\top}$ in the view's functions.")
+        prose.append(
+            rf"$J_{b}$ is in the coordinates, $J_{b} J_{b}^{{\top}}$ in the view's functions."
+        )
+    said_before = [assumptions.truth(record), assumptions.ONE_SIDED]
+    if equation.name != "view":
+        said_before.append(assumptions.SMOOTH)
+    prose += [s for s in assumptions.needed(record, equation) if s not in said_before]
     if equation.kernels:
         names = ", ".join(rf"\texttt{{{_words(k)}}}" for k in equation.kernels)
         prose.append(f"Computed by {names}.")
-    if equation.cites:
-        prose.append(f"See {', '.join(_cite(c) for c in equation.cites)}.")
+    prose.append(_see(equation))
     title = _titled(record, equation.title[0].upper() + equation.title[1:])
     text = " ".join(p for p in prose if p)
-    return [rf"\paragraph{{{title}.}} {text}", fragment(equation)]
-
-
-def _key(cite: str) -> str:
-    return cite.partition(",")[0]
+    return rf"\paragraph{{{title}.}} {text}", fragment(equation, notation)
 
 
 def _cite(cite: str) -> str:
+    r"""A citation by its BibTeX key.
+
+    >>> _cite("000, Eq. (2)")
+    '\\cite[Eq.~(2)]{EsserNielsen2022}'
+    """
     key, _, place = cite.partition(", ")
     where = _words(place).replace(" ", "~")
-    return rf"\cite[{where}]{{{key}}}" if place else rf"\cite{{{key}}}"
-
-
-def _domains(record: Record) -> str:
-    """The coordinates with their domains, neighbours of one domain together."""
-    chart, g = record.chart, record.generic
-    shown = []
-    for _, group in groupby(chart.coordinates, key=lambda c: c.domain.name):
-        members = list(group)
-        marked = [("~" if c.symbol in g.clashes else "") + c.name for c in members]
-        shown.append(_in_domain(listed(marked), members[0].domain))
-    noun = "coordinate" if len(chart.coordinates) == 1 else "coordinates"
-    return f"The {noun} $\\lambda$: {'; '.join(shown)}."
-
-
-def _in_domain(names: str, domain: Domain) -> str:
-    """Names and where they lie; a line may be broken after each comma."""
-    names = names.replace(", ", "$, $")
-    if domain.lower == float("-inf"):
-        return f"${names}$ real"
-    if domain.upper == float("inf"):
-        sign = ">" if domain.open_lower else r"\ge"
-        return f"${names} {sign} {domain.lower:g}$"
-    return rf"${names} \in [{domain.lower:g}, {domain.upper:g}]$"
+    found = SOURCES[key].key
+    return rf"\cite[{where}]{{{found}}}" if place else rf"\cite{{{found}}}"
 
 
 def _proper(text: str) -> str:

@@ -7,7 +7,7 @@ exact: lines are broken a little before the edge.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 __all__ = ["filled", "width"]
 
@@ -20,7 +20,26 @@ _WIDE = {
     r"\Delta": 8.4, r"\top": 7.8, r"\partial": 5.9, r"\bigl": 1.0, r"\bigr": 1.0, r"\Bigl": 2.0,
     r"\Bigr": 2.0, r"\left": 3.0, r"\right": 3.0, r"\infty": 10.0,
 }  # fmt: skip
-_NOTHING = frozenset((r"\mathrm", r"\operatorname", r"\text", r"\displaystyle", r"\!", "{", "}"))
+_NOTHING = frozenset(
+    (
+        r"\mathrm",
+        r"\operatorname",
+        r"\text",
+        r"\displaystyle",
+        r"\!",
+        "{",
+        "}",
+        r"\hat",
+        r"\vec",
+        r"\tilde",
+        r"\bar",
+        r"\mathbf",
+        r"\mathbb",
+        r"\mathcal",
+        r"\boldsymbol",
+        r"\bm",
+    )
+)
 _LETTER = 5.6
 _SUM = 16.1
 _SCRIPT = 0.72
@@ -95,7 +114,9 @@ def _matrix(tokens: list[str], at: int) -> tuple[float, int]:
     return sum(columns.values()) + 10.0 * len(columns) + 8.0, tokens.index("}", end) + 1
 
 
-def filled(pieces: Sequence[str], room: float) -> list[str]:
+def filled(
+    pieces: Sequence[str], room: float, measure: Callable[[str], float] = width
+) -> list[str]:
     """Pieces joined to lines that are no wider than ``room``, where pieces allow it.
 
     >>> filled(["a", "{} + b", "{} + c"], 30.0)
@@ -104,7 +125,7 @@ def filled(pieces: Sequence[str], room: float) -> list[str]:
     lines: list[str] = []
     used = 0.0
     for piece in pieces:
-        here = width(piece)
+        here = measure(piece)
         if lines and used + here <= room:
             lines[-1] += " " + piece
             used += here

@@ -1,7 +1,8 @@
 """Equations in a terminal: two-dimensional, as wide as the window, in Unicode or plain ASCII.
 
-In: an :class:`~relrep_sym.equations.record.Equation`, its sides SymPy or the record's own LaTeX.
-Out: text to read. Both kinds of sides go through one layout, so that a symbol looks the same.
+In: an :class:`~relrep_sym.equations.record.Equation`. Out: text to read. Both sides are read from
+the LaTeX that a paper gets, so that terms stand in the same order and a symbol looks the same; what
+is too wide is broken where the paper's lines may be, a matrix between its columns.
 """
 
 from __future__ import annotations
@@ -10,14 +11,13 @@ import re
 from collections.abc import Iterable
 
 import sympy as sp
-from sympy.printing.pretty.pretty import PrettyPrinter
 from sympy.printing.pretty.pretty_symbology import greek_unicode, pretty_use_unicode
 from sympy.printing.pretty.pretty_symbology import sub as SUBSCRIPTS
 from sympy.printing.pretty.pretty_symbology import sup as SUPERSCRIPTS
 from sympy.printing.pretty.stringpict import prettyForm, stringPict
 
-from relrep_sym.declare.symbols import latex_name
-from relrep_sym.equations.nodes import ComponentSum, Expectation, Posterior, Terms
+from relrep_sym.emit.measure import filled
+from relrep_sym.emit.typeset import pieces, tex
 from relrep_sym.equations.record import PAPERS, Equation, Line
 
 __all__ = ["show", "sources"]
@@ -35,7 +35,7 @@ def show(equation: Equation, *, width: int = 80, unicode: bool = True) -> str:
       label      eq:demo:chart
       source     000, section 2
     >>> print(show(record["chart"], unicode=False).splitlines()[7])
-      mu_k = Delta_(k-1) + mu_(k-1)    (k = 2, ..., 8)
+      mu_k = mu_(k-1) + Delta_(k-1)    (k = 2, ..., 8)
     """
     head = [f"{equation.name}: {equation.title}", f"  label      {equation.label}"]
     head += [f"  source     {cited}" for cited in equation.cites]
@@ -57,54 +57,62 @@ def sources(equations: Iterable[Equation]) -> str:
 
 
 def _line(line: Line, width: int, unicode: bool) -> str:
+    """One line: whole, or in rows that are each no wider than the window where they can be."""
     layout = _Layout(unicode)
-    form = _row(layout.side(line.left), prettyForm(" = "), layout.side(line.right))
+    left = _row(layout.read(tex(line.left)), prettyForm(" = "))
+    where = prettyForm("")
     if line.where:
-        form = _row(form, prettyForm("    ("), layout.read(line.where), prettyForm(")"))
+        where = _row(prettyForm("    ("), layout.read(line.where), prettyForm(")"))
+    room = max(width - 2, 30) - left.width()
+    rows = [layout.read(tex(line.right))]
+    if rows[0].width() + where.width() > room:
+        rows = _broken(line.right, layout, room)
+    forms = [_row(left, rows[0]), *(_row(prettyForm(" " * left.width()), r) for r in rows[1:])]
+    if where.width() and (len(forms) > 1 or forms[0].width() + where.width() > width - 2):
+        forms.append(_row(prettyForm(" " * left.width()), where))
+    else:
+        forms[0] = _row(forms[0], where)
     settings = {"wrap_line": True, "num_columns": max(width - 2, 30), "use_unicode": unicode}
-    return "\n".join(f"  {row}".rstrip() for row in form.render(**settings).split("\n"))
+    shown = [form.render(**settings) for form in forms]
+    return "\n".join(f"  {row}".rstrip() for text in shown for row in text.split("\n"))
+
+
+def _broken(right: sp.Basic | str, layout: _Layout, room: int) -> list[prettyForm]:
+    """A right side in rows."""
+    if isinstance(right, sp.MatrixBase):
+        return _blocks(right, layout, room)
+    rows: list[prettyForm] = []
+    for points in (5.0, 3.0, 1.5, 0.0):  # on paper, for a column of the window, about
+        parts = pieces(right, room * points)
+        lines = filled(parts, room, lambda p: layout.read(p).width())
+        rows = [layout.read(line) for line in lines]
+        if max(row.width() for row in rows) <= room:
+            break
+    return rows
+
+
+def _blocks(matrix: sp.MatrixBase, layout: _Layout, room: int) -> list[prettyForm]:
+    """A matrix in blocks of columns that fit, each with the numbers of its columns above."""
+    rows: list[prettyForm] = []
+    first = 0
+    while first < matrix.cols:
+        last = first + 1
+        block = layout.read(tex(matrix[:, first:last]))
+        while last < matrix.cols:
+            wider = layout.read(tex(matrix[:, first : last + 1]))
+            if wider.width() > room:
+                break
+            block, last = wider, last + 1
+        if last - first < matrix.cols:
+            columns = f"column {last}" if last - first == 1 else f"{first + 1} to {last}"
+            rows.append(prettyForm(f"{columns} of {matrix.cols}:"))
+        rows.append(block)
+        first = last
+    return rows
 
 
 def _row(*parts: stringPict) -> prettyForm:
     return prettyForm(*stringPict.next(*parts)) if parts else prettyForm("")
-
-
-def _name(symbol: sp.Symbol) -> str:
-    """A symbol in LaTeX: ``mu[k-1]`` is an entry, ``mu^+`` the value after a step."""
-    if "\\" in symbol.name:
-        return str(symbol.name)
-    stem, _, index = symbol.name.partition("[")
-    stem, new, _ = stem.partition("^+")
-    shown = latex_name(stem, index[:-1] or None) + new
-    return f"{shown}(x)" if isinstance(symbol, Posterior) else shown
-
-
-class _Printer(PrettyPrinter):
-    """SymPy's printer with this package's nodes."""
-
-    def __init__(self, layout: _Layout) -> None:
-        super().__init__({"use_unicode": layout.unicode, "wrap_line": False})
-        self.layout = layout
-
-    def _print_Symbol(self, expr: sp.Symbol) -> prettyForm:
-        return self.layout.read(_name(expr))
-
-    _print_Parameter = _print_Entry = _print_Posterior = _print_Symbol
-
-    def _print_Expectation(self, expr: Expectation) -> prettyForm:
-        inner = prettyForm(*self._print(expr.args[0]).parens("[", "]"))
-        return prettyForm(*inner.left(f"E_{expr.args[2]}"), binding=prettyForm.FUNC)
-
-    def _print_Terms(self, expr: Terms) -> prettyForm:
-        return self._print_Add(sp.Add(*expr.args, evaluate=False), order="none")
-
-    def _print_ComponentSum(self, expr: ComponentSum) -> prettyForm:
-        body, letter, first, last = expr.args
-        inner = self._print(body)
-        if inner.binding in (prettyForm.ADD, prettyForm.NEG) or isinstance(body, Terms):
-            inner = prettyForm(*inner.parens())
-        sigma = self.layout.sigma(prettyForm(f"{letter}={first}"), prettyForm(str(last)))
-        return prettyForm(*sigma.right(" ", inner), binding=prettyForm.MUL)
 
 
 # ----------------------------------------------------------------------------- LaTeX, laid out
@@ -116,10 +124,14 @@ _SIGNS = {  # LaTeX: Unicode, ASCII
     r"\mid": ("|", "|"),
     r"\|": ("‖", "||"),
     r"\dots": ("…", "..."),
+    r"\cdot": ("⋅", "*"),
+    r"\infty": ("∞", "inf"),
+    r"\times": ("×", "x"),
     r"\le": ("≤", "<="),
     r"\quad": ("  ", "  "),
-    r"\,": ("", ""),
+    r"\,": (" ", " "),
     r"\!": ("", ""),
+    **dict.fromkeys((r"\bigl", r"\bigr", r"\Bigl", r"\Bigr"), ("", "")),
     r"\top": ("ᵀ", "T"),
 }
 _ACCENTS = {r"\tilde": ("\u0303", "~"), r"\bar": ("\u0304", "_bar")}
@@ -131,9 +143,6 @@ class _Layout:
     def __init__(self, unicode: bool) -> None:
         self.unicode = unicode
         self.tokens: list[str] = []
-
-    def side(self, side: sp.Basic | str) -> prettyForm:
-        return self.read(side) if isinstance(side, str) else _Printer(self)._print(side)
 
     def read(self, latex: str) -> prettyForm:
         """The LaTeX as a form; what it does not know is shown as it is written."""
@@ -156,7 +165,10 @@ class _Layout:
             token = self.tokens.pop()
             if token == end:
                 break
-            parts.append(self._atom(token))
+            thin = token == r"\," and bool(parts) and str(parts[-1]).isspace()
+            parts.append(prettyForm("") if thin else self._atom(token))
+            if thin and self.tokens and self.tokens[-1].isspace():
+                self.tokens.pop()
         return _row(*parts)
 
     def _group(self) -> prettyForm:
@@ -172,6 +184,10 @@ class _Layout:
             return above / self._group()
         if token == r"\sum":
             return self._sum()
+        if token == r"\sqrt":
+            return self._root()
+        if token == r"\begin":
+            return self._matrix()
         if token == r"\left":
             left = self.tokens.pop()
             inner = self._until(r"\right")
@@ -183,6 +199,34 @@ class _Layout:
         if token in ("_", "^"):
             return self._script(token)
         return prettyForm(self._word(token))
+
+    def _root(self) -> prettyForm:
+        inner = self._group()
+        if inner.height() > 1 or not str(inner).isalnum() or not self.unicode:
+            inner = prettyForm(*inner.parens())
+        return _row(prettyForm("√" if self.unicode else "sqrt"), inner)
+
+    def _matrix(self) -> prettyForm:
+        """Cells up to the end, in columns."""
+        name = str(self._group())
+        if name == "array":
+            self._group()  # how its columns are set
+        cells: list[list[prettyForm]] = [[]]
+        mark = "&"
+        while mark != r"\end":
+            inner: list[stringPict] = []
+            mark = ""
+            while self.tokens and mark not in ("&", "\\\\", r"\end"):
+                mark = self.tokens.pop()
+                if mark not in ("&", "\\\\", r"\end"):
+                    inner.append(self._atom(mark))
+            cells[-1].append(_trimmed(_row(*inner)))
+            if mark == "\\\\":
+                cells.append([])
+            if not self.tokens:
+                break
+        self._group()
+        return _stacked(cells, name)
 
     def _sum(self) -> prettyForm:
         limits = {"_": prettyForm(""), "^": prettyForm("")}
@@ -200,7 +244,7 @@ class _Layout:
 
     def _word(self, token: str) -> str:
         if token in _SIGNS:
-            if token == r"\partial" and self.tokens and self.tokens[-1].isspace():
+            if token in (r"\partial", r"\,") and self.tokens and self.tokens[-1].isspace():
                 self.tokens.pop()
             return _SIGNS[token][not self.unicode]
         if token.isspace():
@@ -211,3 +255,30 @@ class _Layout:
         if token != name and self.tokens and self.tokens[-1].startswith("\\"):
             return f"{name} "  # \log\sigma
         return name
+
+
+def _trimmed(form: prettyForm) -> prettyForm:
+    """A cell without the blanks around it."""
+    lines = form.picture
+    left = min((len(r) - len(r.lstrip()) for r in lines if r.strip()), default=0)
+    longest = max((len(r.rstrip()) for r in lines), default=0)
+    rows = (r[left:longest].ljust(longest - left) for r in lines)
+    return prettyForm("\n".join(rows), form.baseline)
+
+
+def _stacked(cells: list[list[prettyForm]], name: str) -> prettyForm:
+    """Cells in rows and columns, between brackets."""
+    widths = [max(row[j].width() for row in cells) for j in range(len(cells[0]))]
+    tall = any(c.height() > 1 for row in cells for c in row)
+    lines: list[str] = []
+    for row in cells:
+        parts: list[stringPict] = []
+        for j, cell in enumerate(row):
+            room = widths[j] - cell.width()
+            parts += [prettyForm("  ")] if j else []
+            parts += [prettyForm(" " * (room // 2)), cell, prettyForm(" " * (room - room // 2))]
+        lines += [""] if lines and tall else []
+        lines += _row(*(p for p in parts if p.width())).picture
+    longest = max(map(len, lines))
+    form = prettyForm("\n".join(line.ljust(longest) for line in lines), len(lines) // 2)
+    return form if name == "array" else prettyForm(*form.parens("[", "]"))

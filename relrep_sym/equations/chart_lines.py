@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sympy as sp
 
-from relrep_sym.declare.symbols import latex_name
+from relrep_sym.declare.symbols import latex_name, split_index
 from relrep_sym.declare.view import View
-from relrep_sym.equations.generic import Generic, Rule
+from relrep_sym.equations.generic import TAKEN, TAKEN_STEMS, Generic, Rule
 from relrep_sym.equations.linear import scaled, summed
 from relrep_sym.equations.lines import (
     Line,
@@ -48,7 +48,7 @@ def chart_lines(g: Generic) -> tuple[Line, ...]:
     names = [("~" if c.symbol in g.clashes else "") + c.name for c in g.chart.coordinates]
     rules = [block for block in _blocks(g) if not _trivial(block[0])]
     row = rf"({listed(names)})"
-    lines = [Line(r"\lambda", row if rules else rf"\theta = {row}")]
+    lines = [Line(g.point, row if rules else rf"\theta = {row}")]
     for block in rules:
         rule = block[0]
         if len(block) == 1:
@@ -101,7 +101,7 @@ def _trivial(rule: Rule) -> bool:
 
 def matrix_lines(g: Generic, matrix: sp.ImmutableMatrix) -> tuple[Line, ...]:
     """The Jacobian as a matrix."""
-    return (Line(r"\frac{\partial \theta}{\partial \lambda}", _entries(g, matrix)),)
+    return (Line(rf"\frac{{\partial \theta}}{{\partial {g.point}}}", _entries(g, matrix)),)
 
 
 def slope_lines(g: Generic, skip: frozenset[sp.Expr] = frozenset()) -> tuple[Line, ...]:
@@ -136,7 +136,7 @@ def slope_lines(g: Generic, skip: frozenset[sp.Expr] = frozenset()) -> tuple[Lin
                 sign = {0: r"j \le k", 1: "j < k"}.get(back, rf"j{back:+d} \le k")
                 where = rf"{number} \le {sign} \le {last}"
                 lines.append(_slope(g, rule, "k", below, read.partial, _plus("j", back), where))
-    end = Line(r"\frac{\partial \theta_i}{\partial \lambda_j}", "0", r"\text{otherwise}")
+    end = Line(rf"\frac{{\partial \theta_i}}{{\partial {g.point}_j}}", "0", r"\text{otherwise}")
     return (*lines, end)
 
 
@@ -220,9 +220,10 @@ def is_small(matrix: sp.ImmutableMatrix) -> bool:
 def _view_name(g: Generic, view: View, name: str) -> str:
     """A view function's name, with a bar where it is spelled like something that it is not."""
     symbol = sp.Symbol(name)
-    taken = {*g.model.names, *g.chart.names, g.model.family.x.name, "eta"}
+    taken = {*g.model.names, *g.chart.names, g.model.family.x.name, *TAKEN, *TAKEN_STEMS}
     same = symbol in g.chart.symbols and view.expressions[view.names.index(name)] == symbol
-    return latex_name(name if name not in taken or same else "-" + name)
+    apart = (name in taken and not same) or latex_name(split_index(name)[0]) == g.point
+    return latex_name("-" + name if apart else name)
 
 
 def view_lines(g: Generic, view: View) -> tuple[Line, ...]:
@@ -239,31 +240,34 @@ def mobility_lines(
     ``seen`` says whether the product is in the view's functions.
     """
     names = [("~" if c.symbol in g.clashes else "") + c.name for c in g.chart.coordinates]
+    b = g.seen(view.names)
     above = [_view_name(g, view, n) for n in view.names]
     if is_small(j):
-        left = rf"J = \frac{{\partial ({', '.join(above)})}}{{\partial ({listed(names)})}}"
+        left = rf"J_{b} = \frac{{\partial ({', '.join(above)})}}{{\partial ({listed(names)})}}"
         lines = [Line(left, _entries(g, j))]
     else:
         lines = [
             Line(
-                rf"\frac{{\partial {spaced(b)}}}{{\partial {spaced(latex_name(n))}}}",
+                rf"\frac{{\partial {spaced(a)}}}{{\partial {spaced(latex_name(n))}}}",
                 g.shown(j[row, column]),
             )
-            for row, b in enumerate(above)
+            for row, a in enumerate(above)
             for column, n in enumerate(names)
             if j[row, column] != 0
         ]
-        lines.append(Line(r"\frac{\partial b_i}{\partial \lambda_j}", "0", r"\text{otherwise}"))
-        lines.append(Line("J_{ij}", r"\frac{\partial b_i}{\partial \lambda_j}"))
+        entry = rf"\frac{{\partial {b}_i}}{{\partial {g.point}_j}}"
+        lines.append(Line(entry, "0", r"\text{otherwise}"))
+        lines.append(Line(f"(J_{b})_{{ij}}", entry))
     if is_small(product):
         barred = {
             sp.Symbol(n): Entry(f"-{n}")
-            for n, b in zip(view.names, above, strict=True)
-            if r"\bar" in b
+            for n, a in zip(view.names, above, strict=True)
+            if r"\bar" in a
         }
         shown = product.xreplace(barred) if seen else _entries(g, product)
-        return (*lines, Line(r"J J^{\top}", shown))
-    return (*lines, Line(r"(J J^{\top})_{ij}", r"\sum_k J_{ik} J_{jk}"))
+        return (*lines, Line(rf"J_{b} J_{b}^{{\top}}", shown))
+    rule = rf"\sum_k (J_{b})_{{ik}} (J_{b})_{{jk}}"
+    return (*lines, Line(rf"(J_{b} J_{b}^{{\top}})_{{ij}}", rule))
 
 
 def pushed_lines(g: Generic, view: View) -> tuple[Line, ...]:
@@ -289,7 +293,8 @@ def seen_lines(g: Generic, view: View) -> tuple[Line, ...]:
         if max(len(str(s)) for s in slopes) > _MATRIX_WIDTH:
             left = _view_name(g, view, name)
             rates = (
-                rf"\frac{{\partial {left}}}{{\partial \lambda_j}} \frac{{d\lambda_j}}{{d{time}}}"
+                rf"\frac{{\partial {left}}}{{\partial {g.point}_j}} "
+                rf"\frac{{d{g.point}_j}}{{d{time}}}"
             )
             lines.append(Line(rate_left(left, time), rf"\sum_j {rates}"))
             continue

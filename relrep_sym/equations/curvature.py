@@ -7,7 +7,7 @@ program that gives, for adjoints ∂L/∂θ_i held fixed and a direction t in th
 
 the curvature term of a Hessian in the chart, one direction at a time. It costs a few times the
 chart's own program, so that a whole Hessian grows like P times the program's length. Targets of the
-program that are no entry of θ have no adjoint of their own.
+program that are no entry of θ have no adjoint of their own, unless they are said to be ``fed``.
 """
 
 from __future__ import annotations
@@ -63,9 +63,8 @@ class Curvature:
 
 
 def curvature(chart: Chart, fed: Iterable[Parameter] | None = None) -> Curvature:
-    """Derive the curvature term of a chart; ``fed`` are the targets with adjoints of their own.
-
-    These are by default the entries of θ.
+    """Derive the curvature term of a chart; ``fed`` are the targets that have an adjoint of their
+    own, by default the entries of θ. Constants do not move.
 
     >>> from relrep_sym.declare.charts import relative
     >>> from relrep_sym.declare.model import mixture

@@ -14,21 +14,12 @@ from functools import cached_property
 import sympy as sp
 
 from relrep_sym.equations.lines import Line
+from relrep_sym.equations.sources import SOURCES
 
 __all__ = ["PAPERS", "Equation"]
 
-PAPERS = {
-    "000": "On the Influence of Enforcing Model Identifiability on Learning dynamics of Gaussian "
-    "Mixture Models (2022)",
-    "PO09": "Park and Ozeki, Singularity and slow convergence of the EM algorithm for Gaussian "
-    "mixtures, Neural Processing Letters 29 (2009)",
-    "DLR77": "Dempster, Laird and Rubin, Maximum likelihood from incomplete data via the EM "
-    "algorithm, JRSS B 39 (1977)",
-    "LO82": "Louis, Finding the observed information matrix when using the EM algorithm, JRSS B 44 "
-    "(1982)",
-    "LC98": "Lehmann and Casella, Theory of Point Estimation, 2nd ed. (1998), section 2.6",
-}
-"""What equations cite, by key."""
+PAPERS = {key: source.text for key, source in SOURCES.items()}
+"""What equations cite, by key, in words."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from relrep_sym.equations.linear import mean, scaled, shifted, summed
 from relrep_sym.equations.nodes import ComponentSum, Entry, Index, Posterior, Terms
 from relrep_sym.equations.weights import WeightSlopes, weight_slopes
 
-__all__ = ["Coordinates", "Generic", "Read", "Rule"]
+__all__ = ["TAKEN", "TAKEN_STEMS", "Coordinates", "Generic", "Read", "Rule"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +142,13 @@ class Generic:
 
     @cached_property
     def clashes(self) -> Mapping[sp.Symbol, sp.Symbol]:
-        """Coordinates that print like what they are not (θ's, x, η, N_k): set with a tilde."""
+        """Coordinates that print like what they are not (θ's, x, η, N_k …): set with a tilde."""
         owners = {latex_name(n): n for n in (*self.model.names, *self.model.fixed)}
+        owners |= {latex_name(c): f"the constant {c}" for c in self._constant_names}
         out: dict[sp.Symbol, sp.Symbol] = {}
         for c in self.chart.coordinates:
             shown, alias = latex_name(c.name), self.chart.stands_for.get(c.name)
-            reserved = split_index(c.name)[0] in ("x", "eta", "N")
+            reserved = c.name in TAKEN or split_index(c.name)[0] in TAKEN_STEMS
             if reserved or owners.get(shown, alias) != alias:
                 out[c.symbol] = Entry(f"~{c.name}")
             else:
@@ -171,6 +172,24 @@ class Generic:
         """The letter of time, in LaTeX: t unless a coordinate or one of ``names`` is called so."""
         free = [n for n in ("t", "tau", "s") if n not in (*self.chart.names, *names)]
         return latex_name(free[0]) if free else r"\mathrm{time}"
+
+    @cached_property
+    def _constant_names(self) -> list[str]:
+        """The names of what is given: what the chart's rules read, if it declares none."""
+        declared = [c.name for c in getattr(self.chart, "constants", ())]
+        read = {s.name for _, rule in self.chart.program for s in rule.atoms(Constant)}
+        return declared or sorted(read)
+
+    @cached_property
+    def point(self) -> str:
+        """The letter of the coordinates together, in LaTeX: λ unless one is called so."""
+        taken = {latex_name(split_index(n)[0]) for n in (*self.chart.names, *self._constant_names)}
+        return next(s for s in (r"\lambda", r"\xi", r"\zeta", r"\Lambda") if s not in taken)
+
+    def seen(self, names: Sequence[str]) -> str:
+        """The letter of a view's functions together: b unless something is called so."""
+        stems = {split_index(n)[0] for n in (*self.chart.names, *names, *self._constant_names)}
+        return next(s for s in ("b", "h", "y", "B", "H") if s not in stems)
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
@@ -377,6 +396,11 @@ class Generic:
         """E_q of the score, expectations of what depends on x alone."""
         x = self.model.family.x
         return summed([scaled(slope, mean(bar, x)) for slope, bar in self.pulled(run, i)])
+
+
+TAKEN = frozenset("d e f i j k p q J L".split())
+TAKEN_STEMS = frozenset("x eta theta N r".split())
+"""Names, and stems, of what the equations print beside a user's names."""
 
 
 def _stem(role: str) -> str:

@@ -132,7 +132,7 @@ def mixture_latex(g: Generic, letter: str = "k") -> str:
     >>> from relrep_sym.declare.chart import identity
     >>> from relrep_sym.declare.model import mixture
     >>> mixture_latex(Generic(identity(mixture("poisson", components=2))))
-    '\\sum_{k=1}^2 \\pi_k f(x \\mid \\mathrm{rate}_k)'
+    '\\sum_{k=1}^2 \\pi_k f(x \\mid \\rho_k)'
     """
     count = g.model.components
     if count == 1:
@@ -198,7 +198,7 @@ def _r(i: Index) -> str:
 
 def likelihood_lines(g: Generic) -> tuple[Line, ...]:
     """L(λ) = E_q[log p]."""
-    return (Line(r"L(\lambda)", rf"\operatorname{{E}}_q\left[\log {mixture_latex(g)}\right]"),)
+    return (Line(rf"L({g.point})", rf"\operatorname{{E}}_q\left[\log {mixture_latex(g)}\right]"),)
 
 
 def kl_lines(g: Generic) -> tuple[Line, ...]:
@@ -212,14 +212,14 @@ def log_weighted_latex(g: Generic, left: str) -> Line:
     return Line(left, rf"\log {_weighted(g, 'k')}", where_text(numbers_to(g.model.components)))
 
 
-def fisher_lines() -> tuple[Line, ...]:
+def fisher_lines(g: Generic) -> tuple[Line, ...]:
     """Fisher information in θ, and its pull-back."""
     s = r"\frac{\partial \log p(x)}{\partial \theta}"
     outer = rf"\operatorname{{E}}_p\left[{s} \left({s}\right)^{{\top}}\right]"
     return (
         Line(r"I_\theta", outer),
-        Line(r"I_\lambda", r"J^{\top} I_\theta J"),
-        Line("J", r"\frac{\partial \theta}{\partial \lambda}"),
+        Line(f"I_{g.point}", r"J^{\top} I_\theta J"),
+        Line("J", rf"\frac{{\partial \theta}}{{\partial {g.point}}}"),
     )
 
 

@@ -29,6 +29,7 @@ from relrep_sym.equations.equation import PAPERS, Equation
 from relrep_sym.equations.generic import Generic
 from relrep_sym.equations.hessian import hessian_lines, second_derivatives
 from relrep_sym.equations.lines import Line
+from relrep_sym.equations.natural import natural_column, natural_lines
 from relrep_sym.equations.nodes import LogSumExp, Responsibility
 from relrep_sym.equations.program import invert_view, jacobian
 from relrep_sym.equations.second import SecondForm, second_form
@@ -46,7 +47,7 @@ class Record:
     >>> record = Record("demo", relative(mixture("normal", components=2, scales=1), "mu"))
     >>> [e.name for e in record]  # doctest: +NORMALIZE_WHITESPACE
     ['chart', 'jacobian', 'log_likelihood', 'responsibilities', 'score', 'averaged', 'kl',
-     'fisher', 'hessian', 'm_step']
+     'fisher', 'natural', 'hessian', 'm_step']
     >>> record["score"].value[2]
     (-mu_2 + x)*r_2(x)
     >>> record["score"].lines[2].right  # what is printed
@@ -83,13 +84,15 @@ class Record:
         """The names of what every derivation has: nothing is solved for them."""
         base = ("chart", "jacobian", "log_likelihood", "responsibilities", "score", "averaged")
         seen = ("view", "mobility", "averaged_in_view") if self.view is not None else ()
-        return (*base, *seen, "kl", "fisher", "hessian")
+        return (*base, *seen, "kl", "fisher", "natural", "hessian")
 
     def __iter__(self) -> Iterator[Equation]:
         return (self[name] for name in self.names)
 
     def __getitem__(self, name: str) -> Equation:
-        if name not in self._always and name not in self.names:
+        if name == "m_step":
+            _ = self.m_step  # raises with the reason where there is none
+        elif name not in self._always:
             raise DerivationError(
                 problem("no such equation", name, "one of " + ", ".join(self.names))
             )
@@ -303,10 +306,11 @@ class Record:
     @cached_property
     def mobility_is_seen(self) -> bool:
         """Whether the record's view can be solved, so that its mobility is in its own functions."""
-        if self.view is None:
-            return False
-        back = invert_view(self.view.expressions, self.view.symbols, self.chart.symbols)
-        return back is not None
+        return self.view is not None and self.is_seen(self.view)
+
+    def is_seen(self, view: View) -> bool:
+        """Whether a view can be solved for the coordinates."""
+        return invert_view(view.expressions, view.symbols, self.chart.symbols) is not None
 
     @cached_property
     def _view(self) -> Equation:
@@ -323,20 +327,30 @@ class Record:
     @cached_property
     def _mobility(self) -> Equation:
         assert self.view is not None
-        return self._equation(
+        return self.mobility_in(self.view)
+
+    def mobility_in(self, view: View) -> Equation:
+        """J_b and J_b J_bᵀ of a view; of a view not the record's own, its names in the label."""
+        return Equation(
             "mobility",
             "Jacobian of the view, and mobility",
-            self._mobility_lines,
-            partial(self.mobility, self.view),
+            self._view_label("mobility", view),
+            partial(self._mobility_lines, view),
+            partial(self.mobility, view),
             ("PO09, Eq. (17)", "000, appendix D"),
             (),
             symmetric=True,
         )
 
-    def _mobility_lines(self) -> tuple[Line, ...]:
-        assert self.view is not None
-        j, product = self.view_jacobian(self.view), self.mobility(self.view)
-        return maps.mobility_lines(self.generic, self.view, j, product, self.mobility_is_seen)
+    def _view_label(self, name: str, view: View) -> str:
+        label = self.label(name)
+        if view != self.view:
+            label += "".join(f"-{n.replace('_', '-')}" for n in view.names)
+        return label
+
+    def _mobility_lines(self, view: View) -> tuple[Line, ...]:
+        j, product = self.view_jacobian(view), self.mobility(view)
+        return maps.mobility_lines(self.generic, view, j, product, self.is_seen(view))
 
     @cached_property
     def _averaged_in_view(self) -> Equation:
@@ -348,13 +362,10 @@ class Record:
 
         A view that is not the record's own has its functions' names in the label.
         """
-        label = self.label("averaged_in_view")
-        if view != self.view:
-            label += "".join(f"-{n.replace('_', '-')}" for n in view.names)
         return Equation(
             "averaged_in_view",
             "averaged learning equations in the view",
-            label,
+            self._view_label("averaged_in_view", view),
             partial(self._seen_lines, view),
             partial(self._seen, view),
             ("000, appendix D",),
@@ -401,7 +412,7 @@ class Record:
         return self._equation(
             "fisher",
             "Fisher information and its pull-back",
-            show.fisher_lines,
+            partial(show.fisher_lines, self.generic),
             self._information,
             ("000, section 5.1", "LC98"),
             ("fisher",),
@@ -446,6 +457,20 @@ class Record:
             self.chart, self.model_score, self.log_weighted, self.responsibilities
         )
         return found.applyfunc(self._mean)
+
+    @cached_property
+    def _natural(self) -> Equation:
+        return self._equation(
+            "natural",
+            "natural gradient learning",
+            partial(natural_lines, self.generic),
+            self._natural_column,
+            ("A98", "002, section 2"),
+            ("natural_field", "flow"),
+        )
+
+    def _natural_column(self) -> sp.MatMul:
+        return natural_column(self._information(), self._averaged_column())
 
     @cached_property
     def m_step_or_reason(self) -> MStep | str:

@@ -36,6 +36,7 @@ class Chart(NamedTuple):
         why: reasons, by function, for what is None.
         bend: (coordinates, a direction, ∂/∂π_k, ∂/∂φ_k …) → the pull-back's change along the
             direction, ∂/∂φ held; None where the chart is linear.
+        view_names: the names of the view's functions.
     """
 
     coordinates: tuple[str, ...]
@@ -58,3 +59,4 @@ class Chart(NamedTuple):
     reference: int | None
     why: dict[str, str]
     bend: Callable[..., Sequence[Array]] | None = None
+    view_names: tuple[str, ...] = ()

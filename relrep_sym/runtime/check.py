@@ -14,7 +14,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from relrep_sym.errors import DataError, DomainError, problem
 
-__all__ = ["Array", "Coords", "constant", "coordinates", "numbers", "sample", "sample_weights"]
+__all__ = [
+    "Array",
+    "Coords",
+    "constant",
+    "coordinates",
+    "interval",
+    "numbers",
+    "sample",
+    "sample_weights",
+]
 
 Array = NDArray[np.float64]
 
@@ -146,8 +155,16 @@ def coordinates(
     ):
         if low < floor or high > ceiling or (strict and low <= floor):
             bad = low if (low < floor or (strict and low <= floor)) else high
-            opening = "(" if strict else "["
-            raise DomainError(
-                problem(f"{name} is outside its domain", repr(bad), f"{opening}{floor}, {ceiling}]")
-            )
+            right = interval(floor, ceiling, strict)
+            raise DomainError(problem(f"{name} is outside its domain", repr(bad), right))
     return Coords(rows, shape)
+
+
+def interval(lower: float, upper: float, strict: bool) -> str:
+    """An interval in words; infinite ends do not belong to it, nor the lower one where ``strict``.
+
+    >>> interval(0.0, 1.0, False), interval(0.0, np.inf, True), interval(-np.inf, np.inf, False)
+    ('[0.0, 1.0]', '(0.0, inf)', '(-inf, inf)')
+    """
+    opening = "(" if strict or lower == -np.inf else "["
+    return f"{opening}{lower}, {upper}{')' if upper == np.inf else ']'}"

@@ -192,7 +192,8 @@ class Point:
 
     def in_place(self, rows: Array) -> Array:
         """Rows (K, B, …) by component, back in the model's order."""
-        assert self.order is not None
+        if self.order is None:
+            return rows
         order = self.order.reshape(*self.order.shape, *(1,) * (rows.ndim - 2))
         out = np.empty_like(rows)
         np.put_along_axis(out, np.broadcast_to(order, rows.shape), rows, axis=0)

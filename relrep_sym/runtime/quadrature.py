@@ -36,6 +36,7 @@ _SQUARE = 92.0  # reach**2 at which z**4 exp(-z**2 / 2) has lost all but 1e-17 o
 _FARTHEST = 38.0  # beyond, exp(-z**2 / 2) is below the smallest double
 _BLOCK = 256  # members whose panels are laid at once
 _SURVEY = 4096  # members that are surveyed at once, in cache
+_PASS = 10000.0  # nodes times members that cost as much as a pass of its own
 _LONGEST = 1e7  # integers in one window
 
 
@@ -247,7 +248,8 @@ def _trapezoids(
     """Trapezoidal rules with steps no longer than `step` (m,), for members that can share them.
 
     Step and ends are rounded so that few differ: the step to three bits, the ends to an eighth
-    to a sixteenth of their distance; a member alone keeps its own, to six bits.
+    to a sixteenth of their distance; a member alone keeps its own, to six bits. Rules of few
+    members are made one.
     """
     alone = len(members) == 1
     step = _few_bits(step, 6 if alone else 3)
@@ -263,9 +265,32 @@ def _trapezoids(
     step, low, high, error = step[order], low[order], high[order], error[order]
     new = (np.diff(step) != 0.0) | (np.diff(low) != 0.0) | (np.diff(high) != 0.0)
     starts = np.concatenate([[0], np.flatnonzero(new) + 1])
-    worst = np.maximum.reduceat(error, starts)
-    for i, k, bound in zip(starts, [*starts[1:], len(order)], worst, strict=True):
-        yield _grid(step[i], low[i], high[i], members[order[i:k]], component, bound)
+    starts = starts[_apart(step[starts], low[starts], high[starts], starts, len(order))]
+    finest, worst = np.minimum.reduceat(step, starts), np.maximum.reduceat(error, starts)
+    low, high = np.minimum.reduceat(low, starts), np.maximum.reduceat(high, starts)
+    ends = [*starts[1:], len(order)]
+    for h, a, b, i, k, bound in zip(finest, low, high, starts, ends, worst, strict=True):
+        yield _grid(h, a, b, members[order[i:k]], component, bound)
+
+
+def _apart(step: Array, low: Array, high: Array, starts: Indices, total: int) -> list[int]:
+    """Which of the rules, in order of their steps, to begin a new one with.
+
+    A rule serves the next members too, by its finer step and over all ends, while the nodes that
+    this adds cost less than another pass.
+    """
+    sizes = np.diff(starts, append=total).tolist()
+    rules = list(zip(step.tolist(), low.tolist(), high.tolist(), sizes, strict=True))
+    kept, (h, a, b, m) = [0], rules[0]
+    for n, (own, start, end, more) in enumerate(rules[1:], 1):
+        fine, least, most = min(h, own), min(a, start), max(b, end)
+        apart = (b - a) * m / h + (end - start) * more / own
+        if (most - least) * (m + more) / fine - apart <= _PASS:
+            h, a, b, m = fine, least, most, m + more
+        else:
+            kept.append(n)
+            h, a, b, m = own, start, end, more
+    return kept
 
 
 def _few_bits(values: Array, bits: int) -> Array:
@@ -350,6 +375,9 @@ def window(log_mass: Callable[[Array], Array], depth: float) -> tuple[float, flo
         values = log_mass(x)
         i = int(values.argmax())
         mode, low, high = x[i], x[max(i - 1, 0)], x[min(i + 1, len(x) - 1)]
+        if not np.isfinite(values[i]):
+            right = "components with mass on the integers below 2**40"
+            raise DomainError(problem("a component cannot be summed over", "no mass", right))
         if high - low <= 2.0:
             break
         x = _between(low, high)

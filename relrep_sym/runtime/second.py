@@ -64,12 +64,11 @@ def hessian(chart: Chart, rows: Array, point: Point, x: Array, weights: Array | 
     found = kernel.statistics(point, x, weights)
     out = _of_components(chart, rows, point, found)
     if chart.bend is not None:
-        by_weight, by_family = kernel.gradient(point, found)
-        if len(by_weight) < point.form.components and chart.reference is None:
+        by_weight, by_family = kernel.gradient(point, found)  # in the model's order already
+        if len(by_weight) < len(by_family[0]):
             by_weight = np.concatenate([by_weight, np.zeros_like(by_family[0][:1])])
-        along = np.eye(count)[:, None, :]
         inputs = (by_weight[..., None], *(a[..., None] for a in by_family))
-        bent = chart.bend(rows[..., None], along, *inputs)
+        bent = chart.bend(rows[..., None], np.eye(count)[:, None, :], *inputs)
         out += _stacked(bent, (batch, count)).swapaxes(0, 1)
     if point.form.components > 1:
         out += _of_the_mixing(chart, rows, point, x, weights)
@@ -78,25 +77,20 @@ def hessian(chart: Chart, rows: Array, point: Point, x: Array, weights: Array | 
     return lower + np.tril(lower, -1).swapaxes(1, 2)
 
 
-def pull(
-    chart: Chart, point: Point, rows: Array, by_weight: Array, *by_family: Array
+def _pulled(
+    chart: Chart, point: Point, rows: Array, by_weight: Array | None, by_family: Sequence[Array]
 ) -> Sequence[Array]:
-    """∂/∂λ from ∂/∂π_k (K − 1, …) and ∂/∂φ_k (K, …) in the point's order of components."""
-    return chart.pull_back(rows, *_whole(chart, point, by_weight, by_family))
+    """The chart's pull-back of adjoints by component as they stand in the point, (K, B, …).
 
-
-def _whole(
-    chart: Chart, point: Point, by_weight: Array, by_family: Sequence[Array]
-) -> tuple[Array, ...]:
-    """The arguments in the model's order, with a row of zeros for the reference where wanted."""
-    if point.order is None and chart.reference is not None:
-        return (by_weight, *by_family)
-    batch = point.heights.shape[1]
-    rows = [np.concatenate([by_weight, np.zeros_like(by_weight[:1])]), *by_family]
-    if point.order is None:
-        return tuple(rows)
-    wide = (np.broadcast_to(a, (len(a), batch, *a.shape[2:])) for a in rows)
-    return tuple(point.in_place(a) for a in wide)
+    Those by weights are relative to the last, K − 1 rows, or None for zero.
+    """
+    families = tuple(by_family)
+    if by_weight is None:
+        whole = np.zeros((len(families[0]), *(1,) * (rows.ndim - 1)))
+    else:
+        whole = np.concatenate([by_weight, np.zeros_like(by_weight[:1])])
+        whole = point.in_place(whole)
+    return chart.pull_back(rows, whole, *(point.in_place(a) for a in families))
 
 
 def _stacked(rows: Sequence[Array], shape: tuple[int, ...]) -> Array:
@@ -121,10 +115,11 @@ def _of_components(chart: Chart, rows: Array, point: Point, found: kernel.Statis
                 if slope is not None:
                     total = total + slope * moment
             sides[j][each, :, each, i] = sides[i][each, :, each, j] = share * total
-        none = np.zeros((k - 1, 1, 1, 1))
-        half = _stacked(pull(chart, point, rows[..., None, None], none, *sides), (batch, k, roles))
+        half = _stacked(
+            _pulled(chart, point, rows[..., None, None], None, sides), (batch, k, roles)
+        )
         inner = [np.moveaxis(half[..., i], (0, 1, 2), (2, 1, 0)) for i in range(roles)]
-        whole = pull(chart, point, rows[..., None], none[..., 0], *inner)
+        whole = _pulled(chart, point, rows[..., None], None, inner)
     return _stacked(whole, (batch, count)).swapaxes(0, 1)
 
 
@@ -155,15 +150,15 @@ def _of_the_mixing(
         for total in (out, by_weight, *mixed, *common):
             total *= 1.0 / x.shape[-1]
     # half of the part by weights and the whole of the mixed one: the transpose adds the rest
-    none, bases = np.zeros((k - 1, 1, 1)), rows[..., None]
+    bases = rows[..., None]
     with np.errstate(over="ignore", invalid="ignore"):
         half = 0.5 * by_weight.swapaxes(1, 2)
-        side = _stacked(pull(chart, point, bases, half, *mixed), (batch, k - 1))
+        side = _stacked(_pulled(chart, point, bases, half, mixed), (batch, k - 1))
         if any(a.any() for a in common):
-            side += _stacked(pull(chart, point, bases, none, *common), (batch, k - 1))
-        inner = side.transpose(2, 1, 0)
-        still = [np.zeros((k, 1, 1)) for _ in form.names]
-        whole = _stacked(pull(chart, point, bases, inner, *still), (batch, count)).swapaxes(0, 1)
+            side += _stacked(_pulled(chart, point, bases, None, common), (batch, k - 1))
+        still = [np.zeros((k, batch, 1))] * roles
+        both = _pulled(chart, point, bases, side.transpose(2, 1, 0), still)
+        whole = _stacked(both, (batch, count)).swapaxes(0, 1)
     return out + whole + whole.swapaxes(1, 2)
 
 
@@ -231,7 +226,7 @@ def _covariance(
     """Σ w Σ_k r_k (a_k − ā)(a_k − ā)ᵀ in the chart, a_k = ∂ log f_k and ā = Σ_l r_l a_l."""
     k, batch, n = posterior.shape
     count = len(chart.coordinates)
-    none, bases = np.zeros((k - 1, 1, 1)), rows[..., None]
+    bases = rows[..., None]
     out = np.zeros((batch, count, count))
     buffer = np.empty((batch, count, n))
     moved = [np.negative(a) for a in moving]
@@ -241,7 +236,7 @@ def _covariance(
                 np.negative(back[i - 1], out=full[i - 1])
             np.multiply(slope[i], others[i], out=full[i])
         root = np.sqrt(posterior[i] if weights is None else posterior[i] * weights)
-        for j, row in enumerate(pull(chart, point, bases, none, *moved)):
+        for j, row in enumerate(_pulled(chart, point, bases, None, moved)):
             np.multiply(row, root, out=buffer[:, j])
         out += buffer @ buffer.swapaxes(1, 2)
     return out
@@ -314,9 +309,9 @@ def _of_two(
         second = np.where(near, g[1], 0.0)
         apart.append(np.array([np.where(near, exact[0], g[0]), second - g[1]]))
         shared.append(np.array([second, -second]))
-    none, bases = np.zeros((1, 1, 1)), rows[..., None]
+    bases = rows[..., None]
     buffer = np.empty((len(root), len(chart.coordinates), root.shape[1]))
-    parts = (pull(chart, point, bases, none, *side) for side in (apart, shared))
+    parts = (_pulled(chart, point, bases, None, side) for side in (apart, shared))
     for j, (own, both) in enumerate(zip(*parts, strict=True)):
         np.multiply(own + both, root, out=buffer[:, j])
     covariance = buffer @ buffer.swapaxes(1, 2)

@@ -9,6 +9,9 @@ kernel.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,9 +23,14 @@ from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, Coords
 from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_nodes
 from relrep_sym.runtime.fit import Fit, em_step, fit
+from relrep_sym.runtime.guard import entries_behind, guarded
 from relrep_sym.runtime.labels import relabelled
+from relrep_sym.runtime.natural import Natural, cut_off, solve, warn_of_rank
 from relrep_sym.runtime.point import Components, Form, Parts, Point
 from relrep_sym.runtime.second import hessian
+
+if TYPE_CHECKING:
+    from relrep_sym.runtime.members import Stop
 
 __all__ = ["Solver"]
 
@@ -30,10 +38,11 @@ __all__ = ["Solver"]
 class Solver:
     """A model in a chart, ready to compute."""
 
-    def __init__(self, chart: Chart, form: Form, constants: Sequence[ArrayLike] = ()) -> None:
-        self.chart = chart
+    constants: Sequence[ArrayLike] = ()
+
+    def __init__(self, chart: Chart, form: Form) -> None:
+        self.chart = guarded(chart)
         self.form = form
-        self.constants = constants
 
     def at_member(self, shape: tuple[int, ...], member: int) -> Solver:
         """The solver with the constants of one member of a batch."""
@@ -43,7 +52,9 @@ class Solver:
 
     def given(self, *constants: ArrayLike) -> Solver:
         """The solver with the chart's constants: numbers, or arrays over the leading axes."""
-        return Solver(self.chart, self.form, constants)
+        out = copy(self)
+        out.constants = constants
+        return out
 
     # -------------------------------------------------------------------------- the chart's map
 
@@ -74,7 +85,7 @@ class Solver:
         self, rows: Array, made: Callable[..., Parts] | None, reference: int | None
     ) -> tuple[Components, NDArray[np.intp] | None]:
         """The same, with the component brought to the end that derivatives are relative to."""
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             found, order = Components.of((made or self.chart.components)(rows), reference)
             finite = [bool(np.isfinite(values.sum())) for values in found.parameters]
         low = found.weights.min()
@@ -94,7 +105,11 @@ class Solver:
         ):
             if not sure and not np.isfinite(values).all():
                 raise DomainError(
-                    problem(f"{name} is not finite at these coordinates", "an overflow", "numbers")
+                    problem(
+                        f"{name} is not finite at these coordinates",
+                        "an overflow, or a division by zero",
+                        "numbers",
+                    )
                 )
             if positive and not values.min() > 0:
                 k = int(np.argwhere(~(values > 0))[0][0])
@@ -155,15 +170,20 @@ class Solver:
             found = c.from_model(theta, known)
             rows = np.array(np.broadcast_arrays(*found, theta[0])[:-1])
         ends = zip(c.lower, c.upper, c.open_lower, strict=True)
-        for name, row, (low, high, strict) in zip(c.coordinates, rows, ends, strict=False):
-            inside = row.min() >= low and row.max() <= high and np.isfinite(row).all()
-            if not inside or (strict and row.min() <= low):
-                bad = row[~((row >= low) & (row <= high))]
+        for j, (name, row, (low, high, strict)) in enumerate(
+            zip(c.coordinates, rows, ends, strict=False)
+        ):
+            inside = (row > low if strict else row >= low) & (row <= high) & np.isfinite(row)
+            if not inside.all():
+                b = int(inside.argmin())
+                inverse = partial(c.from_model, given=known[:, b : b + 1])
+                behind = entries_behind(inverse, c.parameters, theta, j, b)
+                so = f"no real {name}" if np.isnan(row[b]) else f"{name} = {row[b]}"
                 raise DomainError(
                     problem(
                         f"theta is not in the image of the chart: {name} would leave its domain",
-                        f"{name} = {bad[0] if bad.size else low}",
-                        f"{name} in {'(' if strict else '['}{low}, {high}]",
+                        f"{behind}, so {so}",
+                        f"{name} in {check.interval(low, high, strict)}",
                     )
                 )
         self._insist_image(np.concatenate([rows, known]), theta)
@@ -234,6 +254,8 @@ class Solver:
                 np.copyto(found[:, b, i], 0.0, where=part.shares == 0.0)
 
         kernel.over_blocks(point, points, None, use)
+        if not point.tame(points):
+            insist_finite(found, "a responsibility")
         return _filled(np.moveaxis(found, 0, -1).reshape(*shape, self.form.components), out)
 
     def score_samples(self, x: ArrayLike, coords: ArrayLike, out: Array | None = None) -> Array:
@@ -373,17 +395,60 @@ class Solver:
     def fisher(self, coords: ArrayLike) -> Array:
         """E_p[∂ log p ∂ log pᵀ] in the chart, exactly symmetric, (…, P, P)."""
         given, point = self._point(coords)
-        count, batch = len(self.chart.coordinates), given.rows.shape[1]
+        whole = self.information(given.rows, point)
+        return whole.reshape(*given.shape, *whole.shape[1:])
+
+    def information(self, rows: Array, point: Point) -> Array:
+        """Fisher information of a batch, (B, P, P)."""
+        count, batch = len(self.chart.coordinates), rows.shape[1]
         out = np.zeros((batch, count, count))
         centred = self._centred(point)
         truth = Truth.of_components(centred.components, self.form)
         for members, nodes, weights in weighted_nodes(centred, truth, own=True):
-            rows = given.rows[:, members]
-            out[members] += self._gram(rows, centred.take(members), nodes, weights)
+            out[members] += self._gram(rows[:, members], centred.take(members), nodes, weights)
         insist_finite(out, "the Fisher information")
         lower = np.tril(out)
-        whole = lower + np.tril(lower, -1).swapaxes(1, 2)
-        return whole.reshape(*given.shape, count, count)
+        return lower + np.tril(lower, -1).swapaxes(1, 2)
+
+    def natural_field(
+        self,
+        coords: ArrayLike,
+        truth: object,
+        *,
+        rcond: float | None = None,
+        full_output: bool = False,
+    ) -> Array | Natural:
+        """F⁺ ∇_λ E_q[log p(X | c(λ))], (…, P)."""
+        given, point = self._point(coords)
+        field = self._field(given.rows, point, self._truth(truth))[: len(self.chart.coordinates)]
+        found = solve(self.information(given.rows, point), field.T, rcond)
+        found = found.shaped(given.shape)
+        if full_output:
+            return found
+        warn_of_rank(found, self.chart.coordinates, rcond)
+        return found.field
+
+    def flow(
+        self,
+        start: ArrayLike,
+        truth: object,
+        times: ArrayLike,
+        field: str = "gradient",
+        *,
+        full_output: bool = False,
+        **options: Any,
+    ) -> Array | tuple[Array, list[Stop]]:
+        """λ(t) along dλ/dt = the field, (…, len(times), P)."""
+        from relrep_sym.runtime import flow, members
+
+        given, _ = self.point(start)
+        out, stops, cut = flow.flow(self, given, self._truth(truth), times, field, **options)
+        size, least = given.rows.shape[1], cut_off(options.get("rcond"), len(out.T))
+        members.warn_of_cuts(cut, size, least)
+        if full_output:
+            return out, stops
+        members.warn_of_stops(stops, size)
+        return out
 
     def _centred(self, point: Point) -> Point:
         """The same mixtures moved so that the last location is zero: nothing is lost to the origin.

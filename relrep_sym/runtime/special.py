@@ -34,7 +34,11 @@ def log_ratio(difference: Array, base: Array, whole: Array) -> Array:
     """
     relative = difference / base
     near = np.abs(relative) < 0.5
-    return np.where(near, np.log1p(np.where(near, relative, 0.0)), np.log(whole / base))
+    with np.errstate(over="ignore", divide="ignore"):
+        far = np.log(whole / base)
+    if not np.isfinite(far).all():  # the ratio left double precision; its logarithm has not
+        far = np.where(np.isfinite(far), far, np.log(whole) - np.log(base))
+    return np.where(near, np.log1p(np.where(near, relative, 0.0)), far)
 
 
 def stirling_remainder(x: Array) -> Array:

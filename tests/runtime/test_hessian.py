@@ -141,6 +141,39 @@ def test_at_a_stationary_point_it_is_the_models_pulled_back(chart, patterns):
     assert (chart == "relative") is not expected.any()
 
 
+MADE = {
+    "softmax": ({}, lambda m: rs.relative(m, "mu", gap="softplus") @ rs.softmax(m)),
+    "stick": ({"scales": "tied"}, lambda m: rs.relative(m, "mu") @ rs.stick_breaking(m)),
+    "constant": ({}, lambda m: rs.relative(m, "mu", gap="square", clearance="lam")),
+    "last weight given": ({"weights": [None, None, "1/4"]}, lambda m: rs.relative(m, "mu")),
+    "one weight given": ({"weights": [None, "1/4", None]}, rs.identity),
+    "given and softmax": ({"weights": [None, "1/4", None], "scales": 1}, rs.softmax),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_charts_of_the_weights_and_constants(name):
+    """Over a batch whose heaviest component changes, and with fixed weights: ∂s, and −I at home."""
+    patterns, made = MADE[name]
+    chart = made(rs.mixture("normal", components=3, **patterns))
+    module = rs.derive(chart.model, chart, name="made").compile()
+    given = {"lam": 0.2} if module.CONSTANTS else {}
+    rng = np.random.default_rng(6)
+    batch = rng.uniform(0.2, 0.4, (4, len(module.COORDINATES)))
+    if name == "softmax":
+        batch[:, :2] = [[2.0, 0.0], [0.0, 2.0], [-2.0, -2.0], [0.1, 0.2]]
+    x = rng.normal(0.5, 1.5, 40)
+    found = module.hessian(x, batch, **given)
+    for coords, one in zip(batch, found, strict=True):
+        expected = differences(lambda c: module.score(x, c, **given), coords, 1e-4)
+        np.testing.assert_allclose(one, expected, rtol=1e-7, atol=1e-7)
+        home = module.averaged_hessian(coords, module.components(coords, **given), **given)
+        information = module.fisher(coords, **given)
+        np.testing.assert_allclose(
+            home, -information, rtol=1e-8, atol=1e-11 * np.abs(information).max()
+        )
+
+
 # --------------------------------------------------------------------------- arrays
 
 

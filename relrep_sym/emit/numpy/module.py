@@ -72,8 +72,8 @@ def render(record: Record, source: str, command: str) -> str:
     True
     """
     for what, text in (("source", source), ("command", command)):
-        if not re.fullmatch(r"[\w./()'\" -]*", text) or '"""' in text:
-            right = "letters, digits and ./()'- in one line"
+        if not re.fullmatch(r"[\w./()'\",= -]*", text) or '"""' in text:
+            right = "letters, digits and ./()',=- in one line"
             raise DeclarationError(
                 problem(f"the header's {what} holds other characters", text, right)
             )
@@ -94,6 +94,7 @@ def _environment() -> jinja2.Environment:
     )
     env.globals.update(
         define=_define,
+        returned=_returned,
         arrays=lambda names: [f"{n}: Array" for n in names],
         body=lambda lines: "\n".join(f"    {line}" for line in lines),
         quoted=lambda names: [_quote(n) for n in names],
@@ -117,6 +118,15 @@ def _define(name: str, arguments: Sequence[str], returns: str) -> str:
     if len(inner) + 4 <= 100:
         return f"{head}\n    {inner}\n{tail}"
     return "\n".join([head, *(f"    {a}," for a in arguments), tail])
+
+
+def _returned(name: str, call: str, given: str) -> str:
+    """The call of the runtime's method, broken as ruff would where it is too long."""
+    head = f"return _solver(){given}.{name}("
+    line = f"    {head}{call})"
+    if len(line) <= 100:
+        return line
+    return _indented(bracketed(head, call.split(", "), ")"), 4)
 
 
 def _quote(text: str) -> str:
@@ -205,7 +215,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
             "to_model": pieces.to_model(),
             "pull_back": pieces.pull_back(),
             "pull_back_model": pieces.pull_back_model(),
-            "bend": bend_lines(pieces, record.curvature),
+            "bend": bend_lines(pieces),
             "from_model": from_model,
             "model_components": pieces.model_components(),
             "to_parameters": pieces.to_parameters(),

@@ -150,6 +150,33 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "(…, {p}, {p})",
     ),
     _Function(
+        "natural_field",
+        "coords, truth, *, rcond=None, full_output=False",
+        "coords, truth, rcond=rcond, full_output=full_output",
+        "Natural gradient learning at η = 1: I⁺ ∇_λ L, I the Fisher information. Where "
+        "an eigenvalue of I, scaled to a unit diagonal, is below `rcond` (64 P eps) of the largest "
+        "it is cut off, a ConditionWarning says so, and I⁺ is the Moore–Penrose inverse "
+        "in these coordinates. `full_output=True` gives a Natural (field, "
+        "condition, rank) and no warning.",
+        "natural",
+        "(…, {p})",
+    ),
+    _Function(
+        "flow",
+        'start, truth, times, field="gradient", *, rates=None, method="DOP853", rtol=1e-8, '
+        "atol=1e-10, rcond=None, full_output=False",
+        "start, truth, times, field, rates=rates, method=method, rtol=rtol, atol=atol, "
+        "rcond=rcond, full_output=full_output",
+        "Learning from `start` (…, {p}), at `times`, the first that of the start. "
+        'dλ/dt is `averaged_field`, or `natural_field` where `field="natural"`, each coordinate '
+        "times its entry of `rates`. Needs SciPy, whose `method` is DOP853, RK45 or RK23; "
+        "tolerances are each member's own. A member that fails, or leaves the chart's domain, is "
+        "stopped there: its later entries are NaN, and a FlowWarning names it. "
+        "`full_output=True` gives (array, list of Stop) instead.",
+        None,
+        "(…, len(times), {p})",
+    ),
+    _Function(
         "to_view",
         "coords",
         "coords",
@@ -259,6 +286,11 @@ _TYPES = {
     "max_iter": "int",
     "rng": "np.random.Generator",
     "n": "int",
+    "rcond": "float | None",
+    "full_output": "bool",
+    "field": "str",
+    "rates": "ArrayLike | None",
+    "rtol": "float",
 }
 
 
@@ -266,6 +298,8 @@ _RETURNS = {
     "components": "tuple[Array, ...]",
     "statistics": "tuple[Array, ...]",
     "fit": "Fit",
+    "natural_field": "Array | Natural",
+    "flow": "Array | tuple[Array, list[Stop]]",
 }
 
 

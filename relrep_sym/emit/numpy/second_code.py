@@ -11,12 +11,13 @@ from collections.abc import Sequence
 
 import sympy as sp
 
+from relrep_sym.declare.symbols import Parameter
 from relrep_sym.emit.lowering import lower
 from relrep_sym.emit.numpy.chart_code import ChartFragments
 from relrep_sym.emit.numpy.layout import assignments, bare, bracketed, tuple_of
 from relrep_sym.emit.numpy.printer import infix
 from relrep_sym.equations.component import ComponentForm
-from relrep_sym.equations.curvature import Curvature, adjoint, bent, tangent
+from relrep_sym.equations.curvature import adjoint, curvature
 from relrep_sym.equations.second import SecondForm
 from relrep_sym.statements.language import Assign, Item, Node, Num, Op, Var, names
 from relrep_sym.statements.passes import prune, share
@@ -58,19 +59,18 @@ def _rows(labels: Sequence[str], rows: Sequence[Sequence[sp.Expr]]) -> list[str]
     return [*lines, line] if len(line) <= 96 else [*lines, *bracketed("return (", shown, ")")]
 
 
-def bend_lines(pieces: ChartFragments, curved: Curvature) -> list[str] | None:
+def bend_lines(pieces: ChartFragments) -> list[str] | None:
     """Body of ``_bend(rows, d_rows, d_weights, d_role …)``; None where the chart is linear."""
+    model, last = pieces.model, pieces.last_weight
+    known: dict[sp.Symbol, Node] = {adjoint(p.name): pieces._incoming(p) for p in model.parameters}
+    fed: list[Parameter] = [p.symbol for p in model.parameters]
+    if last is not None:
+        known[adjoint(last.name)] = Item("d_weights", model.free_weights[-1])
+        fed.append(last)
+    curved = curvature(pieces.chart, fed)
     if curved.vanishes:
         return None
-    chart, labels = pieces.chart, pieces.of_parameter
-    known: dict[sp.Symbol, Node] = {adjoint(t.name): v for t, v in pieces.incoming.items()}
     known |= {t: Item("d_rows", j) for j, t in enumerate(curved.directions)}
-    targets = {
-        made(t.name): f"{made(labels[t]).name}"
-        for t, _ in chart.program
-        for made in (adjoint, bent, tangent)
-        if t in labels
-    }
 
     def leaf(symbol: sp.Symbol) -> Node:
         return known[symbol] if symbol in known else pieces.leaf(symbol)
@@ -80,8 +80,8 @@ def bend_lines(pieces: ChartFragments, curved: Curvature) -> list[str] | None:
 
     program: list[Assign] = []
     for symbol, value in curved.steps:
-        program.append(Assign(targets[symbol], lowered(value)))
-        known[symbol] = Var(targets[symbol])
+        program.append(Assign(symbol.name, lowered(value)))
+        known[symbol] = Var(symbol.name)
     results: list[Node] = []
     for j, value in enumerate(curved.results, start=1):
         node = lowered(value)

@@ -1,0 +1,328 @@
+"""Pictures of learning dynamics: fields and trajectories over any two coordinates.
+
+In: a derivation or its module, a truth, and two names. Out: a matplotlib Axes with the drawing on
+it, its axes labelled as the paper's formulas are. Needs matplotlib, the extra ``plot``.
+
+Names are the chart's coordinates; in :func:`trajectories` also a view's functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from relrep_sym.declare.symbols import latex_name
+from relrep_sym.errors import DataError, NotInstalledError, RelrepError, problem
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["field", "trajectories"]
+
+_INK, _LINE, _EDGE = "0.15", "#1f5fa8", "#b3392f"
+
+
+def field(
+    model: Any,
+    truth: object,
+    x: str,
+    y: str,
+    at: Mapping[str, float] | None = None,
+    *,
+    xlim: tuple[float, float],
+    ylim: tuple[float, float],
+    n: int = 61,
+    field: str = "gradient",
+    style: str = "stream",
+    ax: Axes | None = None,
+    **options: Any,
+) -> Axes:
+    r"""The field's two components over x and y, the other coordinates held at ``at``.
+
+    Shading is the logarithm of the speed in the two coordinates. Where the other coordinates would
+    move too, this is a section through the field, not a flow. Points outside the chart's domain or
+    the model's stay empty, and an end of a domain in the picture, such as Δ = 0 where components
+    merge, is a dashed line.
+
+    Args:
+        model: a Derivation, or its module.
+        truth: as for ``averaged_field``.
+        x, y: names of two coordinates.
+        at: the other coordinates' values, all of them.
+        xlim, ylim: the picture's ends.
+        n: points along each side.
+        field: ``"gradient"`` or ``"natural"``.
+        style: ``"stream"`` for streamlines, ``"quiver"`` for arrows of one length.
+        ax: where to draw; by default on the current Axes.
+        **options: go on to ``Axes.streamplot`` or ``Axes.quiver``.
+
+    Raises DataError for a wrong name, a missing value or wrong ends; NotInstalledError without
+    matplotlib.
+
+    >>> import relrep_sym as rs
+    >>> model = rs.mixture("normal", components=2, scales=1)
+    >>> d = rs.derive(model, rs.relative(model, "mu"))
+    >>> q = rs.truth("normal", weights=["1/2", "1/2"], means=[-1, 1], scales=1)
+    >>> import matplotlib.pyplot as plt
+    >>> figure, axes = plt.subplots()
+    >>> ax = rs.plot.field(d, q, "mu_1", "Delta_1", {"pi_1": 0.5}, xlim=(-3, 3), ylim=(0, 4), n=9,
+    ...                    ax=axes)
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('$\\mu_1$', '$\\Delta_1$')
+    """
+    module = _module(model)
+    names = tuple(module.COORDINATES)
+    i, j = _place(names, x), _place(names, y)
+    if i == j:
+        raise DataError(problem("x and y are the same coordinate", x, "two coordinates"))
+    if style not in ("stream", "quiver"):
+        raise DataError(problem("unknown style", style, '"stream" or "quiver"'))
+    if isinstance(n, bool) or not isinstance(n, int) or n < 2:
+        raise DataError(problem("n is no number of points", n, "an integer >= 2"))
+    kernels = {"gradient": "averaged_field", "natural": "natural_field"}
+    if field not in kernels:
+        raise DataError(problem("unknown field", field, '"gradient" or "natural"'))
+    point = _held(names, (x, y), at)
+    across, along = (np.linspace(*_ends(e, w), n) for e, w in ((xlim, "xlim"), (ylim, "ylim")))
+    coords = np.broadcast_to(point, (n, n, len(names))).copy()
+    coords[..., i], coords[..., j] = np.meshgrid(across, along)
+    found = _where_it_exists(module, kernels[field], coords, truth)
+    u, v = found[..., i], found[..., j]
+    speed = np.hypot(u, v)
+
+    axes = _axes(ax)
+    _shade(axes, across, along, speed)
+    if style == "stream":
+        drawn = _with(options, color=_INK, linewidth=0.7, arrowsize=0.8, density=1.1)
+        axes.streamplot(across, along, np.ma.masked_invalid(u), np.ma.masked_invalid(v), **drawn)
+    else:
+        step = max(1, n // 20)
+        thin = (slice(step // 2, None, step),) * 2
+        with np.errstate(invalid="ignore", divide="ignore"):
+            arrows = (across[thin[0]], along[thin[0]], (u / speed)[thin], (v / speed)[thin])
+        drawn = _with(options, color=_INK, pivot="mid", width=0.0035, scale=26)
+        axes.quiver(*arrows, **drawn)
+    _dress(axes, module, x, y)
+    axes.set(xlim=(across[0], across[-1]), ylim=(along[0], along[-1]))
+    _edges(axes, module, x, y)
+    return axes
+
+
+def trajectories(
+    model: Any,
+    x: str,
+    y: str,
+    paths: ArrayLike | tuple[ArrayLike, Sequence[Any]] | None = None,
+    *,
+    truth: object = None,
+    start: ArrayLike | None = None,
+    times: ArrayLike | None = None,
+    field: str = "gradient",
+    ax: Axes | None = None,
+    **options: Any,
+) -> Axes:
+    """Trajectories over two coordinates, or two of a view's functions.
+
+    A ring is a start, a dot an end; a cross is where a member was stopped. Drawn is what ``flow``
+    returned, (…, T, P), or with ``full_output=True`` (array, stops), as ``paths``; or a flow from
+    ``start`` under ``truth`` at ``times``.
+
+    Args:
+        model: a Derivation, or its module.
+        x, y: names of two coordinates, or of two functions of the module's view.
+        paths: coordinates (…, T, P), NaN where a member was stopped; or (these, stops).
+        truth, start, times, field: of a flow, where no paths are given.
+        ax: where to draw; by default on the current Axes.
+        **options: go on to ``Axes.plot``.
+
+    Raises DataError for a wrong name or shape; NotInstalledError without matplotlib.
+
+    >>> import relrep_sym as rs
+    >>> d = rs.derive(rs.mixture("normal", components=2, scales=1))
+    >>> q = rs.truth("normal", weights=["1/2", "1/2"], means=[-1, 1], scales=1)
+    >>> import matplotlib.pyplot as plt
+    >>> figure, axes = plt.subplots()
+    >>> ax = rs.plot.trajectories(d, "mu_1", "mu_2", truth=q, start=[[0.5, 0, 1], [0.5, 1, 2]],
+    ...                           times=[0.0, 0.5, 1.0], ax=axes)
+    >>> len(ax.lines)  # of each a path, a ring and a dot
+    6
+    """
+    module = _module(model)
+    if paths is None:
+        if truth is None or start is None or times is None:
+            right = "paths, or truth=, start= and times="
+            raise DataError(problem("there is nothing to draw", "no paths", right))
+        paths = module.flow(start, truth, times, field, full_output=True)
+    elif not (truth is None and start is None and times is None):
+        raise DataError(problem("paths and a flow were given", "both", "one of them"))
+    paths, stops = paths if isinstance(paths, tuple) else (paths, [])
+    array = np.array(paths, dtype=float)
+    names = tuple(module.COORDINATES)
+    if array.ndim < 2 or array.shape[-1] != len(names):
+        right = f"shape (…, T, {len(names)}), as flow returns them"
+        raise DataError(problem("paths has the wrong shape", f"shape {array.shape}", right))
+    for stop in stops:  # where it was stopped follows its last known point
+        path = array[stop.member]
+        path[np.flatnonzero(np.isnan(path).any(axis=1))[:1]] = stop.coords
+    seen = _seen(module, array.reshape(-1, *array.shape[-2:]), (x, y))
+    axes = _axes(ax)
+    drawn: dict[str, Any] = {"color": _LINE, "linewidth": 1.1, "solid_capstyle": "round"} | options
+    halted = {_number(stop.member, array.shape[:-2]) for stop in stops}
+    for n, path in enumerate(seen):
+        axes.plot(path[:, 0], path[:, 1], **drawn)
+        known = np.flatnonzero(np.isfinite(path).all(axis=1))
+        if not len(known):
+            continue
+        first, last = path[known[0]], path[known[-1]]
+        ink: dict[str, Any] = {"color": drawn["color"], "linestyle": "none", "zorder": 3}
+        axes.plot(*first, marker="o", markersize=4.5, markerfacecolor="white", **ink)
+        if known[-1] == len(path) - 1 and len(known) == len(path) and n not in halted:
+            axes.plot(*last, marker="o", markersize=4.0, **ink)
+        else:
+            axes.plot(*last, marker="x", markersize=5.5, markeredgewidth=1.4, **ink)
+    _dress(axes, module, x, y)
+    _edges(axes, module, x, y)
+    return axes
+
+
+# ------------------------------------------------------------------------------- what is asked
+
+
+def _module(model: Any) -> Any:
+    """The module of a derivation, or the module itself."""
+    if hasattr(model, "COORDINATES") and hasattr(model, "averaged_field"):
+        return model
+    if hasattr(model, "compile") and hasattr(model, "chart"):
+        return model.compile()
+    right = "a derivation, or a generated module"
+    raise DataError(problem("there is nothing to draw of this", type(model).__name__, right))
+
+
+def _place(names: Sequence[str], name: str) -> int:
+    if name not in names:
+        raise DataError(problem("unknown coordinate", name, "one of " + ", ".join(names)))
+    return list(names).index(name)
+
+
+def _held(
+    names: Sequence[str], drawn: Sequence[str], at: Mapping[str, float] | None
+) -> NDArray[np.float64]:
+    """The point whose drawn coordinates are still to be filled in."""
+    given = dict(at or {})
+    wanted = [n for n in names if n not in drawn]
+    if set(given) != set(wanted):
+        right = "values for " + (", ".join(wanted) or "none")
+        raise DataError(problem("at does not hold the other coordinates", sorted(given), right))
+    return np.array([given.get(n, 0.0) for n in names], dtype=float)
+
+
+def _ends(ends: tuple[float, float], what: str) -> tuple[float, float]:
+    pair = np.asarray(ends, dtype=float)
+    if pair.shape != (2,) or not np.isfinite(pair).all() or not pair[0] < pair[1]:
+        raise DataError(problem(f"{what} is no interval", ends, "(low, high) with low < high"))
+    return float(pair[0]), float(pair[1])
+
+
+def _where_it_exists(module: Any, kernel: str, coords: Any, truth: object) -> Any:
+    """The field on a grid, NaN where the chart or the model ends: by rows, then by points."""
+    call = getattr(module, kernel)
+    options = {"full_output": True} if kernel == "natural_field" else {}
+
+    def found(some: Any) -> Any:
+        out = call(some, truth, **options)
+        return out.field if options else out
+
+    flat = coords.reshape(-1, coords.shape[-1])
+    out, worst = np.full_like(flat, np.nan), None
+    todo = [np.arange(len(flat))]
+    while todo:
+        some = todo.pop()
+        try:
+            out[some] = found(flat[some])
+        except RelrepError as why:
+            if len(some) > 1:  # halves, so that a rim costs the logarithm of the grid
+                todo += [some[len(some) // 2 :], some[: len(some) // 2]]
+            else:
+                worst = why
+    if worst is not None and not np.isfinite(out).any():
+        raise worst
+    return out.reshape(coords.shape)
+
+
+def _number(member: tuple[int, ...], shape: tuple[int, ...]) -> int:
+    return int(np.ravel_multi_index(member, shape)) if shape else 0
+
+
+def _seen(module: Any, paths: Any, pair: tuple[str, str]) -> Any:
+    """Two columns of paths (M, T, P): of the coordinates, or of the view."""
+    names = tuple(module.COORDINATES)
+    view = tuple(getattr(module, "VIEW", ()))
+    if all(n in names for n in pair):
+        return paths[..., [names.index(n) for n in pair]]
+    if not all(n in view for n in pair):
+        known = ", ".join(names) + (f"; or of the view, {', '.join(view)}" if view else "")
+        raise DataError(problem("unknown coordinates", ", ".join(pair), f"two of {known}"))
+    out = np.full((*paths.shape[:2], 2), np.nan)
+    there = np.isfinite(paths).all(axis=-1)
+    out[there] = module.to_view(paths[there])[:, [view.index(n) for n in pair]]
+    return out
+
+
+# ------------------------------------------------------------------------------- how it looks
+
+
+def _with(options: dict[str, Any], **usual: Any) -> dict[str, Any]:
+    """What is usual, unless it was asked for otherwise."""
+    return usual | options
+
+
+def _axes(ax: Axes | None) -> Axes:
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError:
+        right = "pip install 'relrep_sym[plot]'"
+        raise NotInstalledError(problem("pictures need matplotlib", "none", right)) from None
+    return plt.gca() if ax is None else ax
+
+
+def _shade(axes: Axes, across: Any, along: Any, speed: Any) -> None:
+    """The logarithm of the speed, from its second to its ninety-eighth percentile."""
+    known = np.log10(speed[np.isfinite(speed) & (speed > 0)])
+    low, high = np.percentile(known, [2, 98]) if known.size else (0.0, 1.0)
+    with np.errstate(divide="ignore"):
+        shade = np.ma.masked_invalid(np.log10(np.where(speed > 0, speed, 10.0**low)))
+    shade.mask |= ~np.isfinite(speed)
+    half = 0.5 * (across[1] - across[0]), 0.5 * (along[1] - along[0])
+    axes.imshow(
+        shade, origin="lower", aspect="auto", interpolation="bilinear", cmap="Blues", alpha=0.5,
+        vmin=low - 0.2 * (high - low), vmax=high + 0.6 * (high - low) + 1e-9, zorder=0,
+        extent=(across[0] - half[0], across[-1] + half[0], along[0] - half[1], along[-1] + half[1]),
+    )  # fmt: skip
+
+
+def _dress(axes: Axes, module: Any, x: str, y: str) -> None:
+    seen = tuple(getattr(module, "VIEW", ()))
+    for name, put in ((x, axes.set_xlabel), (y, axes.set_ylabel)):
+        known = name in module.COORDINATES or name in seen
+        put(f"${latex_name(name)}$" if known else name)
+    axes.tick_params(direction="out", length=3, width=0.6)
+    for side in axes.spines.values():
+        side.set_linewidth(0.6)
+
+
+def _edges(axes: Axes, module: Any, x: str, y: str) -> None:
+    """A line where a coordinate's domain ends inside the picture: Δ = 0, a weight of 0 or 1."""
+    chart = module._solver().chart
+    ends = {n: e for n, *e in zip(chart.coordinates, chart.lower, chart.upper, strict=True)}
+    for name, limits, draw in (
+        (x, axes.get_xlim(), axes.axvline),
+        (y, axes.get_ylim(), axes.axhline),
+    ):
+        for end in ends.get(name, ()):
+            if np.isfinite(end) and limits[0] <= end <= limits[1]:
+                draw(
+                    end, color=_EDGE, linewidth=1.2, linestyle=(0, (4, 2)), zorder=2, clip_on=False
+                )
