@@ -365,7 +365,9 @@ def _paragraph(record: Record, equation: Equation, notation: Notation) -> tuple[
     if equation.name in ("fisher", "hessian"):
         prose.append(rf"$J$ is the Jacobian~(\ref{{{record.label('jacobian')}}}).")
     if equation.name == "natural":
-        prose.append(rf"$I_\lambda$ is the Fisher information~(\ref{{{record.label('fisher')}}}).")
+        prose.append(
+            rf"$I_{g.point}$ is the Fisher information~(\ref{{{record.label('fisher')}}})."
+        )
     if equation.name == "mobility" and record.mobility_is_seen:
         prose.append(
             rf"$J_{b}$ is in the coordinates, $J_{b} J_{b}^{{\top}}$ in the view's functions."

@@ -160,8 +160,9 @@ def weight_slope_lines(g: Generic) -> tuple[Line, ...]:
 
 def local_slope_lines(g: Generic) -> tuple[Line, ...]:
     """The derivative of each value by what it is made of, where intermediates stand between."""
-    chain = r"\sum_m \frac{\partial \theta_i}{\partial m} \frac{\partial m}{\partial \lambda_j}"
-    whole = r"\frac{\partial \theta_i}{\partial \lambda_j}"
+    inner = rf"\frac{{\partial m}}{{\partial {g.point}_j}}"
+    chain = rf"\sum_m \frac{{\partial \theta_i}}{{\partial m}} {inner}"
+    whole = rf"\frac{{\partial \theta_i}}{{\partial {g.point}_j}}"
     lines = [Line(whole, rf"\left.{whole}\right|_m + {chain}")]
     for block in _blocks(g):
         rule = block[0]
@@ -177,7 +178,7 @@ def local_slope_lines(g: Generic) -> tuple[Line, ...]:
             below = name_at(shown.stem, shown.index or None)
             where = where_text(numbers) if many else ""
             lines.append(_slope(g, rule, here, below, partial, here, where))
-    end = Line(r"\frac{\partial \theta_i}{\partial \lambda_j}", "0", r"\text{otherwise}")
+    end = Line(whole, "0", r"\text{otherwise}")
     return (*lines[:1], *lines[1:], end) if len(lines) > 1 else tuple(lines)
 
 
@@ -274,7 +275,7 @@ def pushed_lines(g: Generic, view: View) -> tuple[Line, ...]:
     """db/dt from dλ/dt, for charts with intermediates."""
     time = g.time(view.names)
     b = listed(list(view.names))
-    rates = rf"\frac{{\partial ({b})}}{{\partial \lambda}} \frac{{d\lambda}}{{d{time}}}"
+    rates = rf"\frac{{\partial ({b})}}{{\partial {g.point}}} {rate_left(g.point, time)}"
     return (Line(rate_left(f"({b})", time), rates),)
 
 

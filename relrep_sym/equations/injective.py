@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import sympy as sp
 from sympy.codegen.cfunctions import expm1
@@ -201,11 +201,12 @@ def _labelled(model: Mixture) -> bool:
 
 def _ordered(chart: Chart, role: str) -> bool:
     """Whether every step of a role has one proven sign inside the domain."""
-    found = steps(chart, role)
-    if found is None:
-        return False
     inside = _inside(chart)
     values = {t: e.xreplace(inside) for t, e in chart.every_value.items()}
+    found = steps(chart, role)
+    if found is None:
+        row = [_sympify(v).xreplace(values) for v in chart.model.component(role)]
+        found = [after - here for here, after in pairwise(row)]
     found = [e.replace(expm1, lambda exponent: exponent) for e in found]  # a factor, of that sign
     signs = [e.xreplace({**inside, **values}) for e in found]
     return all(s.is_positive for s in signs) or all(s.is_negative for s in signs)

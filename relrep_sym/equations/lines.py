@@ -265,8 +265,8 @@ def score_lines(g: Generic) -> tuple[Line, ...]:
 def pulled_score_lines(g: Generic) -> tuple[Line, ...]:
     """∂ log p(x)/∂λ by the Jacobian, and ∂ log p(x)/∂θ: for charts with intermediates."""
     total = r"J^{\top} \frac{\partial \log p(x)}{\partial \theta}"
-    first = Line(r"\frac{\partial \log p(x)}{\partial \lambda}", total)
-    jacobian = Line("J", r"\frac{\partial \theta}{\partial \lambda}")
+    first = Line(rf"\frac{{\partial \log p(x)}}{{\partial {g.point}}}", total)
+    jacobian = Line("J", rf"\frac{{\partial \theta}}{{\partial {g.point}}}")
     return (first, jacobian, *score_lines(Generic(identity(g.model))))
 
 
@@ -275,8 +275,8 @@ def pulled_averaged_lines(g: Generic) -> tuple[Line, ...]:
     total = r"\eta J^{\top} \frac{\partial L}{\partial \theta}"
     plain = Generic(identity(g.model))
     lines = [
-        Line(rate_left(r"\lambda", g.time()), total),
-        Line("J", r"\frac{\partial \theta}{\partial \lambda}"),
+        Line(rate_left(g.point, g.time()), total),
+        Line("J", rf"\frac{{\partial \theta}}{{\partial {g.point}}}"),
     ]
     for run in plain.runs:
         i, where = _each(run)

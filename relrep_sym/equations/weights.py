@@ -90,7 +90,10 @@ def weight_slopes(chart: Chart) -> Mapping[str, WeightSlopes]:
         stem, j = split_index(c.name)
         if j is None:
             return {}
-        found = [_shape(rows[w].get(c, sp.Integer(0)).xreplace(known), j) for w in weights]
+        plain = [rows[w].get(c, sp.Integer(0)) for w in weights]
+        found = [_shape(value.xreplace(known), j) for value in plain]
+        if None in found:  # the name of a weight brought another index in
+            found = [_shape(value, j) for value in plain]
         sides = {None if k == j else k < j: set[sp.Expr | None]() for k in range(1, len(found) + 1)}
         for k, value in enumerate(found, start=1):
             sides[None if k == j else k < j].add(value)

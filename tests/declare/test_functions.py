@@ -37,7 +37,7 @@ def as_numpy(expression: sp.Expr, **values: float) -> float:
     code = infix(lower(expression, lambda s: Var(s.name)))
     arrays = {n: np.array([v]) for n, v in values.items()}
     with np.errstate(over="ignore", under="ignore", divide="ignore"):
-        return float(eval(code, {"np": np}, arrays)[0])
+        return float(eval(code, {"np": np}, arrays)[0])  # only what we rendered
 
 
 def units(got: float, want: mpmath.mpf, slack: mpmath.mpf) -> float:

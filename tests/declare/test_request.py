@@ -69,6 +69,66 @@ def test_a_log_chart() -> None:
     assert request.chart == rs.log(rs.mixture("poisson", components=3), "rate")
 
 
+CHARTS = [
+    ('kind = "softmax"', lambda m: rs.softmax(m)),
+    ('kind = "softmax"\nclearance = 0.01', lambda m: rs.softmax(m, clearance="1/100")),
+    ('kind = "softmax"\nclearance = "lam"', lambda m: rs.softmax(m, clearance="lam")),
+    ('kind = "stick_breaking"', lambda m: rs.stick_breaking(m)),
+    ('kind = "cleared"\nclearance = "lam"', lambda m: rs.cleared(m, clearance="lam")),
+    (
+        'kind = "relative"\ngap = "softplus"\nreference = "last"\nclearance = "lam"',
+        lambda m: rs.relative(m, gap="softplus", reference="last", clearance="lam"),
+    ),
+    (
+        'kind = "affine"\nmatrix = [[1, -1], [1, "1/3"]]\nparameter = "mu"',
+        lambda m: rs.affine(m, [[1, -1], [1, "1/3"]], parameter="mu"),
+    ),
+    (
+        'kind = "affine"\nmatrix = [[1], [2], ["a"]]\noffset = [0, "b", 0.5]\nnames = ["t"]',
+        lambda m: rs.affine(m, [[1], [2], ["a"]], [0, "b", "1/2"], names=["t"]),
+    ),
+    (
+        'kind = "map"\nconstants = {a = "positive"}\n[chart.map]\npi_1 = "p"\nmu_1 = "m"\n'
+        'mu_2 = "m + a*d"',
+        lambda m: rs.chart(
+            m, {"pi_1": "p", "mu_1": "m", "mu_2": "m + a*d"}, constants={"a": "positive"}
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("written", "meant"), CHARTS, ids=[w.split("\n")[0] for w, _ in CHARTS])
+def test_each_kind_of_chart_is_the_call_of_its_name(written: str, meant) -> None:
+    request = parse_request(f"{NORMAL}[chart]\n{written}\n")
+    assert request.chart == meant(request.model)
+
+
+def test_several_charts_compose_from_the_outermost_in() -> None:
+    text = NORMAL + '[[chart]]\nkind = "relative"\nclearance = "lam"\n[[chart]]\nkind = "softmax"\n'
+    text += '[[chart]]\nkind = "map"\n[chart.map]\nDelta_1 = "exp(rho)"\n'
+    request = parse_request(text)
+    outer = rs.relative(request.model, clearance="lam")
+    assert request.chart == rs.chart(rs.softmax(outer), {"Delta_1": "exp(rho)"})
+    assert request.chart.names == ("alpha_1", "mu_1", "rho")
+    assert [c.name for c in request.chart.constants] == ["lam"]
+
+
+def test_one_table_in_an_array_is_one_chart() -> None:
+    chart = '\nkind = "relative"\n'
+    one, array = (parse_request(NORMAL + head + chart) for head in ("[chart]", "[[chart]]"))
+    assert one == array
+
+
+@pytest.mark.parametrize("written", ['"Delta_1"', '["Delta_1"]'])
+def test_what_moves(written: str) -> None:
+    text = f"moving = {written}\n{NORMAL}" + '[chart]\nkind = "relative"\n'
+    request = parse_request(text)
+    assert request.moving == ("Delta_1",)
+    assert request.chart.names == ("Delta_1",)
+    d = rs.derive(request.model, rs.relative(request.model), moving=["Delta_1"])
+    assert request.chart == d.chart
+
+
 def test_a_map_with_domains_order_and_inverse() -> None:
     text = MAP.replace('kind = "map"', 'kind = "map"\ncoordinates = ["b", "a", "v"]')
     text += 'mu_1 = "b + a"\n[chart.domains]\na = "nonnegative"\n'
@@ -116,15 +176,22 @@ def test_an_example_becomes_a_module_whose_score_is_the_slope(path: Path) -> Non
     inside = {"real": 0.3, "positive": 1.2, "nonnegative": 0.7, "unit": 0.15}
     at = np.array([inside[c.domain.name] for c in request.chart.coordinates])
     at += 0.01 * np.arange(len(at))
+    if "rate_3" in request.chart.names:  # the largest, which gaps are taken from
+        at[request.chart.names.index("rate_3")] = 3.0
+    given = {c.name: inside[c.domain.name] / 8 for c in request.chart.constants}
     x = np.array([0.0, 1.0, 2.0, 5.0])
     step = 1e-6
     slopes = [
-        (module.log_likelihood(x, at + step * e) - module.log_likelihood(x, at - step * e))
+        (
+            module.log_likelihood(x, at + step * e, **given)
+            - module.log_likelihood(x, at - step * e, **given)
+        )
         / (2 * step)
         for e in np.eye(len(at))
     ]
-    np.testing.assert_allclose(module.score(x, at), slopes, atol=1e-8)
-    np.testing.assert_allclose(module.from_model(module.to_model(at)), at, atol=1e-14)
+    np.testing.assert_allclose(module.score(x, at, **given), slopes, atol=1e-8)
+    back = module.from_model(module.to_model(at, **given), **given)
+    np.testing.assert_allclose(back, at, atol=1e-14)
 
 
 # What is refused, and where
@@ -185,6 +252,34 @@ def test_an_example_becomes_a_module_whose_score_is_the_slope(path: Path) -> Non
         (NORMAL + '[view]\nu = "q + 1"', "[view] u: the view function u: unknown name 'q'"),
         (NORMAL + '[view]\n"a b" = "mu_1"', "[view]: the view function name is not a name"),
         (NORMAL + "[view]\n", "[view]: a view needs functions"),
+        (NORMAL + '[chart]\nkind = "softmax"\ngap = "exp"', "[chart]: unknown key; given: gap"),
+        (NORMAL + '[chart]\nkind = "softmax"\nclearance = 0.5', "[chart] clearance: the clear"),
+        (NORMAL + '[chart]\nkind = "softmax"\nclearance = "-l"', "[chart] clearance: the clear"),
+        (NORMAL + '[chart]\nkind = "softmax"\nclearance = [1]', "[chart] clearance: of a wrong"),
+        (NORMAL + '[chart]\nkind = "cleared"', "'clearance' is missing; given: cleared"),
+        (NORMAL + '[chart]\nkind = "relative"\nreference = "mid"', "[chart] reference: unknown"),
+        (NORMAL + '[chart]\nkind = "relative"\nreference = 1', "[chart] reference: of a wrong"),
+        (NORMAL + '[chart]\nkind = "affine"', "[chart]: 'matrix' is missing"),
+        (NORMAL + '[chart]\nkind = "affine"\nmatrix = 1', "[chart] matrix: of a wrong type"),
+        (NORMAL + '[chart]\nkind = "affine"\nmatrix = [1, 2]', "[chart] matrix: of a wrong type"),
+        (NORMAL + '[chart]\nkind = "affine"\nmatrix = [[1], [1]]', "the matrix of an affine chart"),
+        (NORMAL + '[chart]\nkind = "affine"\nmatrix = [[true]]', "[chart] matrix: of a wrong type"),
+        (NORMAL + "chart = []", "[model]: unknown key; given: chart"),
+        ("chart = []\n" + NORMAL, "chart: of a wrong type"),
+        ("chart = [1]\n" + NORMAL, "chart: of a wrong type"),
+        (
+            NORMAL + '[[chart]]\nkind = "softmax"\n[[chart]]\nkind = "softmax"',
+            "[chart 2]: a softmax chart needs free weights",
+        ),
+        (
+            NORMAL + '[[chart]]\nkind = "relative"\n[[chart]]\nkind = "relativ"',
+            "[chart 2]: unknown kind of chart",
+        ),
+        ("moving = []\n" + NORMAL, "moving: of a wrong type"),
+        ("moving = 5\n" + NORMAL, "moving: of a wrong type"),
+        ('moving = ["mu_3"]\n' + NORMAL, "moving: moving= names no coordinate of the chart"),
+        (MAP + 'mu_1 = "a"\n[chart.constants]\na = 1', "[chart.constants] a: of a wrong type"),
+        (MAP + 'mu_1 = "a"\n[chart.constants]\na = "unti"', "[chart.constants] a: unknown domain"),
         (NORMAL + "name = 1", "[model]: unknown key; given: name"),
         ("name = 1\nname = 2", "this is no TOML; given: Cannot overwrite a value"),
         ("\x00", "this is no TOML"),
