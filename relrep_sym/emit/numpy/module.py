@@ -245,7 +245,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
             "to_model": pieces.to_model(),
             "pull_back": pieces.pull_back(),
             "pull_back_model": pieces.pull_back_model(),
-            "bend": bend_lines(pieces),
+            "bend": bend_lines(pieces, record.curvature),
             "from_model": from_model,
             "model_components": pieces.model_components(),
             "to_parameters": pieces.to_parameters(),
