@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 import relrep_sym
+import relrep_sym.runtime
 import relrep_sym as rs
 from relrep_sym import errors
 from relrep_sym.cli import main
