@@ -196,15 +196,19 @@ def functions(
         if cell.components < 5:
             yield "hessian", lambda: k.hessian(x, coords, w), lambda: at.hessian(x, w)
         return
+    # beyond two components each integral is taken at one of the points, for the oracle's time
+    few, ordinary = cell.components > 2, point.name == "ordinary"
     truth = near(point) if cell.truth == "in the model" else point.truth
-    yield (
-        "averaged_field",
-        lambda: k.averaged_field(coords, truth),
-        lambda: at.averaged_field(truth),
-    )
+    if not few or ordinary != (cell.truth == "in the model"):
+        yield (
+            "averaged_field",
+            lambda: k.averaged_field(coords, truth),
+            lambda: at.averaged_field(truth),
+        )
     if cell.truth == "in the model":
-        yield "kl", lambda: k.kl(coords, truth), lambda: at.kl(truth)
-    elif cell.components < 5:
+        if not few or ordinary:
+            yield "kl", lambda: k.kl(coords, truth), lambda: at.kl(truth)
+    elif cell.components == 2 or (cell.family != "normal" and ordinary):
         yield "fisher", lambda: k.fisher(coords), at.fisher
 
 
