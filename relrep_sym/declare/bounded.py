@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, Protocol
 import sympy
 from sympy import Add, Expr, Mul, Pow, Rational, S, Symbol
 
+from relrep_sym.declare.functions import Logistic, Softplus
 from relrep_sym.declare.patience import Patience, TooLong
 from relrep_sym.errors import DeclarationError, problem
 
@@ -70,6 +71,8 @@ FUNCTIONS: Mapping[str, Callable[[Expr], Expr]] = {
     "erf": sympy.erf,
     "gamma": sympy.gamma,
     "loggamma": sympy.loggamma,
+    "softplus": Softplus,
+    "logistic": Logistic,
     "abs": sympy.Abs,
 }
 _NAME_OF_CLASS = {kind: name for name, kind in FUNCTIONS.items() if isinstance(kind, type)}

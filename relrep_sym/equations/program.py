@@ -15,7 +15,7 @@ from sympy.codegen.cfunctions import expm1
 
 from relrep_sym.declare.chart import Chart
 from relrep_sym.declare.domains import Domain
-from relrep_sym.declare.functions import LogTotal, Softplus, SoftplusInverse
+from relrep_sym.declare.functions import Logistic, LogTotal, Softplus, SoftplusInverse
 from relrep_sym.declare.symbols import Constant, Intermediate, Parameter
 from relrep_sym.errors import NoInverseError, problem
 
@@ -337,9 +337,20 @@ def _invert(
     ``above`` says that the target is never negative, so that a root may be squared.
     """
     try:
-        left, right = _expanded(rule), target
+        expanded = _expanded(rule)
     except _TooLong:
-        return None
+        return _peeled(rule, target, unknown, where, above)
+    found = _peeled(expanded, target, unknown, where, above)
+    if found is None and expanded != rule:  # multiplied out, a product may hold it several times
+        found = _peeled(rule, target, unknown, where, above)
+    return found
+
+
+def _peeled(
+    left: sp.Expr, target: sp.Expr, unknown: sp.Symbol, where: Domain | None, above: bool
+) -> sp.Expr | None:
+    """The solution of left = target, function by function from outside."""
+    right = target
     while left != unknown:
         if left.is_Add:
             rest, inner = left.as_independent(unknown, as_Add=True)
@@ -357,6 +368,8 @@ def _invert(
             left, right = left.args[0], sp.exp(right)
         elif isinstance(left, Softplus):
             left, right = left.args[0], SoftplusInverse(right)
+        elif isinstance(left, Logistic):
+            left, right = left.args[0], sp.log(right) - sp.log(1 - right)
         elif left.is_Pow and left.exp.is_Rational and left.base.has(unknown):
             if not _has_branch(left, unknown, where):
                 return None
