@@ -1,8 +1,8 @@
 """Random charts: compositions of the named ones, and well-formed maps that a strategy writes.
 
-Round trips are held to 8 u · cond. With J = ∂θ/∂λ by mpmath and J⁺ its inverse on the image, cond is
-|J⁺| (|θ| + |J| |λ| + |constants|) + |λ|, row by row: what one rounding of each input and of each θ_i
-makes of a coordinate. A weight's θ_i counts with the sum of all of θ, for it may be what others leave.
+Round trips are held to 8 u · cond. With J = ∂θ/∂λ by mpmath and J⁺ its inverse on the image, cond
+is |J⁺| (|θ| + |J| |λ| + |constants|) + |λ|, row by row: what one rounding of each input and of each
+θ_i makes of a coordinate. A weight's θ_i counts with the sum of all of θ: others may leave it.
 """
 
 from __future__ import annotations
