@@ -1,8 +1,8 @@
 """A batched flow against one ``solve_ivp`` call for each trajectory. ``make bench``.
 
 Both use the same kernel, DOP853, rtol 1e-8 and atol 1e-10, and must agree. The trajectories are 64
-starts around a truth. In the last problem one member is stiff, and asks for many times the
-evaluations of the others: nothing that is shared helps it.
+starts around a truth. A batch in which one member needs many times the evaluations of the others
+gains less: its own evaluations follow one another, and nothing that is shared helps them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TRUTHS = {
 }
 
 
-def problem(components: int, scales: object, chart: str, stiff: bool = False):
+def problem(components: int, scales: object, chart: str):
     """(module, starts around the truth, truth)."""
     model = rs.mixture("normal", components=components, scales=scales)
     used = rs.relative(model, "mu") if chart == "relative" else rs.identity(model)
@@ -31,30 +31,27 @@ def problem(components: int, scales: object, chart: str, stiff: bool = False):
     rng = np.random.default_rng(0)
     weights, means, sigmas = TRUTHS[components]
     rows = []
-    for m in range(MEMBERS):
+    for _ in range(MEMBERS):
         pi = rng.dirichlet(40 * weights)
         mu = np.sort(means + rng.uniform(-0.6, 0.6, components))
         sigma = sigmas * rng.uniform(0.7, 1.4, components)
-        if stiff and m == 0:
-            sigma[0] = 0.02
         rows.append([*pi[:-1], *mu, *(sigma if scales == "free" else ())])
     return module, module.from_model(np.array(rows)), TRUTHS[components]
 
 
 @pytest.mark.parametrize("field", ["gradient", "natural"])
 @pytest.mark.parametrize(
-    ("components", "scales", "chart", "stiff"),
+    ("components", "scales", "chart"),
     [
-        (2, 1, "relative", False),
-        (2, "free", "relative", False),
-        (3, "free", "relative", False),
-        (3, "free", "identity", False),
-        (3, "free", "relative", True),
+        (2, 1, "relative"),
+        (2, "free", "relative"),
+        (3, "free", "relative"),
+        (3, "free", "identity"),
     ],
 )
-def test_flow(components, scales, chart, stiff, field):
+def test_flow(components, scales, chart, field):
     """64 trajectories to t = 10, at 21 times."""
-    module, starts, truth = problem(components, scales, chart, stiff)
+    module, starts, truth = problem(components, scales, chart)
     times = np.linspace(0.0, 10.0, 21)
     kernel = module.averaged_field if field == "gradient" else module.natural_field
     calls = []
@@ -80,7 +77,6 @@ def test_flow(components, scales, chart, stiff, field):
     np.testing.assert_allclose(results["ours"], results["theirs"], rtol=1e-5, atol=1e-6)
     apart = np.abs(results["ours"] - results["theirs"]).max()
     title = f"64 trajectories, {field}, K = {components}, scales {scales}, {chart} chart"
-    title += ", one of them stiff" if stiff else ""
     sys.stdout.write(
         f"\n{title}\n"
         f"  evaluations of a member alone: {min(calls)} to {max(calls)}, {np.mean(calls):.0f} on "

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from relrep_sym.declare.chart import Chart, identity
     from relrep_sym.declare.charts import affine, log, relative
     from relrep_sym.declare.model import Mixture, mixture
+    from relrep_sym.declare.own import family
     from relrep_sym.declare.own_map import chart
     from relrep_sym.declare.truth import Truth, truth
     from relrep_sym.declare.view import View, view
@@ -42,31 +43,36 @@ if TYPE_CHECKING:
         ParseError,
         RelrepError,
     )
+    from relrep_sym.identities import E, Verdict, check
 
 __version__ = "0.1.0"
 
 _HOME = {
     "CertificateError": "errors",
+    "Chart": "declare.chart",
     "ChartWarning": "errors",
     "ConditionWarning": "errors",
-    "FlowWarning": "errors",
-    "Chart": "declare.chart",
     "DataError": "errors",
     "DeclarationError": "errors",
     "Derivation": "api",
     "DerivationError": "errors",
     "DomainError": "errors",
+    "E": "identities",
+    "FlowWarning": "errors",
     "GenerationError": "errors",
     "Mixture": "declare.model",
     "NoInverseError": "errors",
     "ParseError": "errors",
     "RelrepError": "errors",
     "Truth": "declare.truth",
+    "Verdict": "identities",
     "View": "declare.view",
     "affine": "declare.charts",
     "chart": "declare.own_map",
+    "check": "identities",
     "cleared": "declare.weight_charts",
     "derive": "api",
+    "family": "declare.own",
     "identity": "declare.chart",
     "log": "declare.charts",
     "mixture": "declare.model",
@@ -89,6 +95,7 @@ __all__ = [
     "Derivation",
     "DerivationError",
     "DomainError",
+    "E",
     "FlowWarning",
     "GenerationError",
     "Mixture",
@@ -96,11 +103,14 @@ __all__ = [
     "ParseError",
     "RelrepError",
     "Truth",
+    "Verdict",
     "View",
     "affine",
     "chart",
+    "check",
     "cleared",
     "derive",
+    "family",
     "identity",
     "log",
     "mixture",

@@ -34,7 +34,7 @@ from relrep_sym.emit import bibliography, files, latex
 from relrep_sym.emit.notation import PLAIN, Notation, notation
 from relrep_sym.emit.numpy.module import render
 from relrep_sym.emit.standalone import standalone as bundled
-from relrep_sym.equations.injective import Verdict, verdict
+from relrep_sym.equations.injective import Injectivity, verdict
 from relrep_sym.equations.record import Equation, Record
 from relrep_sym.equations.series import expand_in
 from relrep_sym.errors import ChartWarning, DeclarationError, problem
@@ -292,7 +292,7 @@ class Derivation:
         return latex.overview(self.record, self.notation)
 
     @property
-    def injective(self) -> Verdict:
+    def injective(self) -> Injectivity:
         """Whether the chart tells its points apart by their densities: a verdict in words.
 
         It is about the inside of the chart's domain, and true where proven. Where refuted, its

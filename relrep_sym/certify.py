@@ -11,14 +11,14 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import mpmath
 import sympy as sp
 
 from relrep_sym.declare.chart import Chart, Given, identity, with_constants
-from relrep_sym.declare.family import Family
+from relrep_sym.declare.family import Family, FamilyParameter
 from relrep_sym.declare.model import Mixture
 from relrep_sym.declare.symbols import Constant
 from relrep_sym.declare.view import View
@@ -125,9 +125,30 @@ _STABLE: dict[str, Callable[..., Any]] = {
 """Declared functions in mpmath, by their definitions."""
 
 
+@lru_cache(maxsize=4096)
+def _log_gamma_at(precision: int, value: Any) -> Any:
+    return mpmath.loggamma(value)
+
+
+def _log_gamma(value: Any) -> Any:
+    """log Γ, remembered: that of a component's shape is asked for at every node."""
+    return _log_gamma_at(mpmath.mp.prec, value)
+
+
 def _density(family: Family) -> Density:
-    log_density = _callable((family.x, *family.symbols), family.log_density)
-    return Density(log_density, family.support, analytic=not family.log_density.has(sp.Abs))
+    inputs = (family.x, *family.symbols)
+    log_density = sp.lambdify(
+        inputs, family.log_density, modules=[{"loggamma": _log_gamma}, "mpmath"], dummify=True
+    )
+    kinks = None
+    if family.kink is not None:
+        at = [_callable(family.symbols, x) for x in sp.solve(family.kink, family.x)]
+
+        def kinks(*phi: Any) -> list[Any]:
+            return [mpmath.mpmathify(x(*phi)) for x in at]
+
+    smooth = not family.log_density.has(sp.Abs, sp.sign)
+    return Density(log_density, family.support, smooth, kinks)
 
 
 def _components(chart: Chart) -> Callable[[Sequence[Any]], Any]:
@@ -162,9 +183,27 @@ def _roles(family: Family) -> tuple[str, ...]:
             out.append("location")
         elif p == family.scale:
             out.append("scale")
+        elif p.domain.name == "unit":
+            out.append("probability")
+        elif p.domain.name == "real":
+            out.append("real")
         else:
-            out.append("rate" if family.support == "integers" else "shape")
+            rate = family.support == "integers" or _is_rate(family, p)
+            out.append("rate" if rate else "shape")
     return tuple(out)
+
+
+def _is_rate(family: Family, parameter: FamilyParameter) -> bool:
+    """Whether 1/parameter is a scale: f(x | φ) dx depends on the parameter times x alone."""
+    if family.support not in ("line", "half-line"):
+        return False
+    factor = sp.Symbol("factor", positive=True)
+    moved = family.log_density.subs(
+        {family.x: family.x / factor, parameter.symbol: factor * parameter.symbol},
+        simultaneous=True,
+    )
+    difference = sp.expand_log(sp.expand(moved - sp.log(factor) - family.log_density), force=True)
+    return bool(sp.expand(difference) == 0)
 
 
 def _held(model: Mixture) -> tuple[float | None, ...]:
@@ -193,7 +232,13 @@ def _located(
     """The points that the chart reaches, with their coordinates and constants."""
     model = derivation.model
     roles, held = _roles(model.family), _held(model)
-    found = points(model.components, roles, model.family.support, held)
+    found = points(
+        model.components,
+        roles,
+        model.family.support,
+        held,
+        kinked=model.family.kink is not None,
+    )
     refused = _errors(module, DomainError, NoInverseError)
     reached = 0
     for point in found:
@@ -403,7 +448,8 @@ def _functions(
         lambda: at.log_likelihood(x, w),
     )
     yield "score", lambda: module.score(x, coords, w), lambda: at.score(x, w)
-    yield "hessian", lambda: module.hessian(x, coords, w), lambda: at.hessian(x, w)
+    if not isinstance(derivation.record.second_or_reason, str):
+        yield "hessian", lambda: module.hessian(x, coords, w), lambda: at.hessian(x, w)
     if point.name in ("ordinary", "last weight 1e-12") and "m_step" in derivation.record.names:
         yield from _em(module, at, x, w, coords)
     if point.truth is None:

@@ -168,6 +168,19 @@ def certify_series(
     return SeriesCertificate(expansion.label, digits, shown, str(used), tuple(entries))
 
 
+def _some_x(support: str | tuple[object, ...]) -> tuple[sp.Expr, ...]:
+    """Points of a support at which log-densities are compared."""
+    if isinstance(support, str):
+        return _SOME_X[support]
+    kind, *ends = support
+    if kind == "finite":
+        return tuple(sp.Rational(str(x)) for x in ends[0])  # type: ignore[attr-defined]
+    low, high = (sp.Rational(str(e)) for e in ends)
+    if kind == "integers":
+        return tuple(low + n for n in range(min(5, int(high - low) + 1)))
+    return tuple(low + (high - low) * sp.Rational(n, 7) for n in range(1, 6))
+
+
 def _truth(series: Series, truth: object, judge: Judge) -> _Sample | _Mixture:
     """What means are taken under: a truth in numbers, or a weighted sample."""
     if truth is not None and series.truth is not None and truth != series.truth:
@@ -176,7 +189,7 @@ def _truth(series: Series, truth: object, judge: Judge) -> _Sample | _Mixture:
     used = series.truth if truth is None else truth
     family = series.overlap.family
     if used is None:
-        points = _SOME_X[family.support]
+        points = _some_x(family.support)
         return _Sample(points, (sp.Rational(1, len(points)),) * len(points))
     if isinstance(used, Truth) and not used.symbols and used.family == family:
         return _Mixture(used, judge, judge.digits - _SLACK // 2, 2 * series.order)
@@ -196,7 +209,7 @@ def _at_points(
 ) -> list[SeriesEntry]:
     """A log-density at some x, one after the other."""
     entries: list[SeriesEntry] = []
-    for x in _SOME_X[series.overlap.family.support]:
+    for x in _some_x(series.overlap.family.support):
         ours = _spelled_out({**point, series.overlap.family.x: x})
         found = [(v, abs(v)) for v in judge.log_density(_mpf(x))]
         entries += _entries(series, judge, found, ours, f" at x = {x}")

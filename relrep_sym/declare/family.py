@@ -1,159 +1,174 @@
-"""Families: the densities f(x | φ) that a mixture is made of.
+"""The built-in families, by name.
 
-In: a log-density in SymPy, with the names and domains of its parameters. Out: a frozen
-:class:`Family`. Nothing about a family is *known* further down the flow: what is special about it
-(standardised form, sufficient statistics, location and scale) is derived from the log-density.
+In: a name, and for some families a number it is made with (the trials of a binomial one). Out: a
+:class:`~relrep_sym.declare.density.Family`. These state log-densities as a user's
+own do; nothing further down the flow knows them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import cache
 
+import numpy as np
 import sympy as sp
 
-from relrep_sym.declare.domains import Domain, domain
+from relrep_sym.declare.density import Family, FamilyParameter, Sampler
+from relrep_sym.declare.domains import domain
 from relrep_sym.errors import DeclarationError, problem
 
-__all__ = ["SUPPORTS", "Family", "FamilyParameter", "family_named"]
+__all__ = ["Family", "FamilyParameter", "Sampler", "arguments_of", "family_named", "names"]
 
-SUPPORTS = ("line", "half-line", "integers")
+MAX_TRIALS = 1000
+"""Beyond, the terms of the binomial log-density are so large that its digits are lost."""
 
-
-@dataclass(frozen=True, slots=True)
-class FamilyParameter:
-    """One parameter of a family: its symbol, its plural (the model's keyword), its domain."""
-
-    name: str
-    plural: str
-    domain: Domain
-
-    @property
-    def symbol(self) -> sp.Symbol:
-        """The parameter's symbol, with the assumptions of its domain."""
-        return sp.Symbol(self.name, **self.domain.assumptions())
+X = sp.Symbol("x", real=True)
 
 
-@dataclass(frozen=True)
-class Family:
-    """A density f(x | φ) by its logarithm.
+def family_named(name: str | Family, **arguments: object) -> Family:
+    r"""The built-in family of that name, or the family itself.
 
-    ``log_density`` is in :attr:`x` and in the parameters' symbols, in the form in which it is to be
-    evaluated. ``support`` is ``"line"``, ``"half-line"`` or ``"integers"`` (0, 1, 2, …).
-    ``sampler`` names the method of :class:`numpy.random.Generator` that draws from it, taking the
-    parameters in order, or is None.
+    * ``"normal"``: ``means`` μ and standard deviations ``scales`` σ.
+    * ``"laplace"``: exp(−\|x − μ\|/b)/(2b), ``means`` μ and ``scales`` b.
+    * ``"exponential"``: rate·exp(−rate·x) on x ≥ 0, ``rates``.
+    * ``"gamma"``: ``shapes`` and ``scales``; its mean is shape times scale.
+    * ``"poisson"``: ``rates``.
+    * ``"geometric"``: prob·(1 − prob)ˣ on x = 0, 1, 2, …, the failures before the first success;
+      ``probabilities``.
+    * ``"binomial"``: x successes in ``trials=`` trials; ``probabilities``.
 
-    >>> family_named("poisson").parameters[0].name
-    'rate'
-    """
-
-    name: str
-    log_density: sp.Expr
-    parameters: tuple[FamilyParameter, ...]
-    support: str
-    sampler: str | None = None
-
-    @property
-    def x(self) -> sp.Symbol:
-        """The observation."""
-        return sp.Symbol("x", real=True)
-
-    @property
-    def symbols(self) -> tuple[sp.Symbol, ...]:
-        """The parameters' symbols, in order."""
-        return tuple(p.symbol for p in self.parameters)
-
-    def parameter(self, name: str) -> FamilyParameter:
-        """The parameter of that name."""
-        for p in self.parameters:
-            if p.name == name:
-                return p
-        raise DeclarationError(
-            problem(
-                f"the {self.name} family has no such parameter",
-                name,
-                "one of " + ", ".join(p.name for p in self.parameters),
-            )
-        )
-
-    @property
-    def location(self) -> FamilyParameter | None:
-        """The parameter m for which f(x + c | m + c) = f(x | m), proven symbolically; or None."""
-        return _location(self)
-
-    @property
-    def scale(self) -> FamilyParameter | None:
-        """The parameter s for which c·f(c x | c m, c s) = f(x | m, s), proven; or None."""
-        return _scale(self)
-
-
-def _vanishes(expression: sp.Expr) -> bool:
-    """Whether a difference of log-densities is zero, by expansion alone (a proof when true)."""
-    return sp.expand(sp.expand_log(sp.expand(expression), force=True)) == 0
-
-
-@cache
-def _location(family: Family) -> FamilyParameter | None:
-    if family.support != "line":
-        return None
-    shift = sp.Symbol("shift", real=True)
-    for p in family.parameters:
-        moved = family.log_density.subs(
-            {family.x: family.x + shift, p.symbol: p.symbol + shift}, simultaneous=True
-        )
-        if p.domain.name == "real" and _vanishes(moved - family.log_density):
-            return p
-    return None
-
-
-@cache
-def _scale(family: Family) -> FamilyParameter | None:
-    if family.support == "integers":
-        return None
-    factor = sp.Symbol("factor", positive=True)
-    location = family.location
-    stretch = {family.x: factor * family.x}
-    if location is not None:
-        stretch[location.symbol] = factor * location.symbol
-    for p in family.parameters:
-        if p is location or p.domain.name != "positive":
-            continue
-        moved = family.log_density.subs({**stretch, p.symbol: factor * p.symbol}, simultaneous=True)
-        if _vanishes(moved + sp.log(factor) - family.log_density):
-            return p
-    return None
-
-
-def family_named(name: str | Family) -> Family:
-    """The built-in family of that name: ``"normal"`` or ``"poisson"``.
-
-    The normal density is in means μ and standard deviations σ; the Poisson density in its rate.
+    Raises DeclarationError for an unknown name or argument.
 
     >>> family_named("normal").scale.name
     'sigma'
+    >>> family_named("binomial", trials=10).support
+    ('integers', 0, 10)
     """
     if isinstance(name, Family):
+        if arguments:
+            raise DeclarationError(
+                problem("a family takes no arguments", ", ".join(arguments), "the family alone")
+            )
         return name
-    for family in _builtin():
-        if family.name == name:
-            return family
-    raise DeclarationError(
-        problem("unknown family", name, "one of " + ", ".join(f.name for f in _builtin()))
-    )
+    if not isinstance(name, str) or name not in _BUILTIN:
+        raise DeclarationError(problem("unknown family", name, "one of " + ", ".join(_BUILTIN)))
+    wanted = arguments_of(name)
+    if set(wanted) != set(arguments):
+        raise DeclarationError(
+            problem(
+                f"the {name} family is made with {', '.join(wanted) or 'no arguments'}",
+                ", ".join(arguments) or "nothing",
+                ", ".join(f"{n}={hint}" for n, hint in wanted.items()) or "nothing",
+            )
+        )
+    return _made(name, tuple(_whole(n, arguments[n]) for n in wanted))
+
+
+def names() -> tuple[str, ...]:
+    """The names of the built-in families.
+
+    >>> "geometric" in names()
+    True
+    """
+    return tuple(_BUILTIN)
+
+
+def arguments_of(name: str | Family) -> Mapping[str, str]:
+    """The numbers that a family is made with, each with an example.
+
+    >>> arguments_of("binomial"), arguments_of("normal")
+    ({'trials': '10'}, {})
+    """
+    return {"trials": "10"} if isinstance(name, str) and name == "binomial" else {}
+
+
+def _whole(name: str, value: object) -> int:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or not 1 <= int(value) <= MAX_TRIALS:  # type: ignore[call-overload]
+        right = f"a whole number from 1 to {MAX_TRIALS}"
+        raise DeclarationError(problem(f"{name} is no number of trials", value, right))
+    return int(value)  # type: ignore[call-overload]
 
 
 @cache
-def _builtin() -> tuple[Family, ...]:
-    x = sp.Symbol("x", real=True)
-    real, positive = domain("real"), domain("positive")
-    mu = FamilyParameter("mu", "means", real)
-    sigma = FamilyParameter("sigma", "scales", positive)
-    rate = FamilyParameter("rate", "rates", positive)
-    normal = (
-        -(((x - mu.symbol) / sigma.symbol) ** 2) / 2 - sp.log(sigma.symbol) - sp.log(2 * sp.pi) / 2
+def _made(name: str, arguments: tuple[int, ...]) -> Family:
+    return _BUILTIN[name](*arguments)
+
+
+MU = FamilyParameter("mu", "means", domain("real"))
+SIGMA = FamilyParameter("sigma", "scales", domain("positive"))
+B = FamilyParameter("b", "scales", domain("positive"))
+RATE = FamilyParameter("rate", "rates", domain("positive"))
+SHAPE = FamilyParameter("shape", "shapes", domain("positive"))
+SCALE = FamilyParameter("scale", "scales", domain("positive"))
+PROB = FamilyParameter("prob", "probabilities", domain("unit"))
+
+
+def _normal() -> Family:
+    mu, sigma = MU.symbol, SIGMA.symbol
+    logarithm = -(((X - mu) / sigma) ** 2) / 2 - sp.log(sigma) - sp.log(2 * sp.pi) / 2
+    return Family("normal", logarithm, (MU, SIGMA), "line", Sampler("normal", (mu, sigma)))
+
+
+def _laplace() -> Family:
+    mu, b = MU.symbol, B.symbol
+    logarithm = -sp.Abs(X - mu) / b - sp.log(2 * b)
+    return Family("laplace", logarithm, (MU, B), "line", Sampler("laplace", (mu, b)))
+
+
+def _exponential() -> Family:
+    rate = RATE.symbol
+    logarithm = sp.log(rate) - rate * X
+    return Family(
+        "exponential", logarithm, (RATE,), "half-line", Sampler("exponential", (1 / rate,))
     )
-    poisson = x * sp.log(rate.symbol) - rate.symbol - sp.loggamma(x + 1)
-    return (
-        Family("normal", normal, (mu, sigma), "line", "normal"),
-        Family("poisson", poisson, (rate,), "integers", "poisson"),
+
+
+def _gamma() -> Family:
+    shape, scale = SHAPE.symbol, SCALE.symbol
+    logarithm = (shape - 1) * sp.log(X / scale) - X / scale - sp.loggamma(shape) - sp.log(scale)
+    return Family("gamma", logarithm, (SHAPE, SCALE), "half-line", Sampler("gamma", (shape, scale)))
+
+
+def _poisson() -> Family:
+    rate = RATE.symbol
+    logarithm = X * sp.log(rate) - rate - sp.loggamma(X + 1)
+    return Family("poisson", logarithm, (RATE,), "integers", Sampler("poisson", (rate,)))
+
+
+def _geometric() -> Family:
+    prob = PROB.symbol
+    logarithm = sp.log(prob) + X * sp.log(1 - prob)
+    return Family(
+        "geometric", logarithm, (PROB,), "integers", Sampler("geometric", (prob,), shift=-1)
     )
+
+
+def _binomial(trials: int) -> Family:
+    prob, n = PROB.symbol, sp.Integer(trials)
+    logarithm = (
+        X * sp.log(prob)
+        + (n - X) * sp.log(1 - prob)
+        + sp.loggamma(n + 1)
+        - sp.loggamma(X + 1)
+        - sp.loggamma(n - X + 1)
+    )
+    return Family(
+        "binomial",
+        logarithm,
+        (PROB,),
+        ("integers", 0, trials),
+        Sampler("binomial", (n, prob)),
+        (("trials", trials),),
+    )
+
+
+_BUILTIN: dict[str, Callable[..., Family]] = {
+    "normal": _normal,
+    "poisson": _poisson,
+    "laplace": _laplace,
+    "exponential": _exponential,
+    "gamma": _gamma,
+    "geometric": _geometric,
+    "binomial": _binomial,
+}

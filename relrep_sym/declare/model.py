@@ -16,7 +16,8 @@ import sympy as sp
 from sympy.core.sympify import _sympify
 
 from relrep_sym.declare.domains import Domain, domain
-from relrep_sym.declare.family import Family, FamilyParameter, family_named
+from relrep_sym.declare.family import Family, FamilyParameter, arguments_of, family_named
+from relrep_sym.declare.identifiable import insist_identifiable
 from relrep_sym.declare.notebook import mixture_latex
 from relrep_sym.declare.parser import number
 from relrep_sym.declare.symbols import Parameter
@@ -141,7 +142,7 @@ class Mixture:
         for p, pattern in zip(self.family.parameters, self.patterns, strict=True):
             parts.append(f"{p.plural} {_shown(pattern)}")
         noun = "component" if self.components == 1 else "components"
-        return f"mixture of {self.components} {self.family.name} {noun}: {', '.join(parts)}"
+        return f"mixture of {self.components} {self.family.title} {noun}: {', '.join(parts)}"
 
 
 def _shown(pattern: Pattern) -> str:
@@ -155,23 +156,28 @@ def _shown(pattern: Pattern) -> str:
 def mixture(
     family: str | Family, components: int, *, weights: object = "free", **patterns: object
 ) -> Mixture:
-    """A mixture of a family: ``"normal"`` (``means=``, ``scales=``) or ``"poisson"`` (``rates=``).
+    """A mixture of a family, built in (:func:`~relrep_sym.declare.family.family_named`) or own.
 
-    Each of ``weights=`` and the family's plural names is ``"free"``, ``"tied"`` (one shared
-    parameter), one number for all components, or one entry for each: a number, or None for free.
+    ``"normal"`` and ``"laplace"`` have ``means=`` and ``scales=``, ``"exponential"`` and
+    ``"poisson"`` ``rates=``, ``"gamma"`` ``shapes=`` and ``scales=``, ``"geometric"`` and
+    ``"binomial"`` ``probabilities=``; a binomial family is made with ``trials=``. Each of
+    ``weights=`` and the family's plural names is ``"free"``, ``"tied"`` (one shared parameter), one
+    number for all components, or one entry for each: a number, or None for free.
     Numbers are int, Fraction, a string such as ``"1/3"``, SymPy, or a float (which stands for its
     shortest decimal). θ is pi_1 … pi_{K-1}, then the family's parameters by component; the last
     free weight is what the others leave.
 
-    Raises DeclarationError for an unknown family, pattern or keyword, and for numbers outside the
-    parameter's domain.
+    Raises DeclarationError for an unknown family, pattern or keyword, for numbers outside the
+    parameter's domain, and for a mixture that no data can identify (a finite support with too few
+    points for θ, such as a binomial one with fewer than 2K − 1 trials).
 
     >>> mixture("poisson", components=3).names
     ('pi_1', 'pi_2', 'rate_1', 'rate_2', 'rate_3')
     >>> mixture("normal", components=2, weights="1/2", scales="tied").names
     ('mu_1', 'mu_2', 'sigma')
     """
-    chosen = family_named(family)
+    made = {n: patterns.pop(n) for n in arguments_of(family) if n in patterns}
+    chosen = family_named(family, **made)
     if isinstance(components, bool) or not isinstance(components, int | np.integer):
         raise DeclarationError(
             problem("components is not a whole number", components, "1, 2, 3, …")
@@ -192,7 +198,9 @@ def mixture(
                 )
             )
     given = [_pattern(patterns.get(p.plural, "free"), p, count) for p in chosen.parameters]
-    return Mixture(chosen, count, _weights(weights, count), tuple(given))
+    model = Mixture(chosen, count, _weights(weights, count), tuple(given))
+    insist_identifiable(model)
+    return model
 
 
 def _pattern(value: object, parameter: FamilyParameter, count: int) -> Pattern:

@@ -75,7 +75,7 @@ def mixture_latex(model: Mixture) -> str:
 def chart_latex(chart: Chart) -> str:
     r"""The coordinates, and the entries of θ that are something else.
 
-    >>> from relrep_sym.declare.chart import relative
+    >>> from relrep_sym.declare.charts import relative
     >>> from relrep_sym.declare.model import mixture
     >>> print(chart_latex(relative(mixture("poisson", components=2), "rate")))
     $$\begin{aligned}

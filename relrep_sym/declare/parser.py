@@ -31,7 +31,15 @@ from relrep_sym.declare.bounded import FUNCTIONS, MAX_BITS, Formula, Substitutio
 from relrep_sym.declare.grammar import IS_NAME, RESERVED, Text
 from relrep_sym.errors import DeclarationError, ParseError, problem
 
-__all__ = ["FUNCTIONS", "check_name", "expression", "number", "parse_expression", "substitute"]
+__all__ = [
+    "FUNCTIONS",
+    "check_name",
+    "expression",
+    "number",
+    "parse_expression",
+    "read",
+    "substitute",
+]
 
 
 def parse_expression(text: str, names: Mapping[str, Symbol], *, where: str) -> Expr:
@@ -59,7 +67,11 @@ given: 'w^2'; expected: ** for powers
     if not isinstance(value, str):
         given = f"a value of type {type(value).__name__}"
         raise ParseError(problem(f"{where}: not a text", given, "a string"))
-    source = Text(where, text, names)
+    return read(Text(where, text, names))
+
+
+def read(source: Text) -> Expr:
+    """The SymPy expression of a text that is ready to be read; raises what its ``error`` words."""
     shape = source.shape()
     with _contained(source):
         return build(source, ast.parse(shape, mode="eval").body)

@@ -8,6 +8,7 @@ is looked at from inside: Python tells a profile function of every call, and tha
 
 from __future__ import annotations
 
+import inspect
 import sys
 import time
 from types import FrameType, TracebackType
@@ -74,6 +75,7 @@ class Patience:
 
     def _look(self, frame: FrameType, event: str, argument: Any) -> None:
         self._left -= 1
-        if self._left < 0:
+        # a generator may be on its way out, where Python would drop what is raised
+        if self._left < 0 and not frame.f_code.co_flags & inspect.CO_GENERATOR:
             self._left = _CALLS
             self.check()

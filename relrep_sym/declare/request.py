@@ -1,4 +1,4 @@
-"""Requests: a model, a chart and a view stated in a TOML file, as data.
+"""Requests: a family, a model, a chart and a view stated in a TOML file, as data.
 
 In: a TOML text or file, from anybody. Out: a frozen :class:`Request` for :func:`relrep_sym.derive`.
 Stands at the end of the first stage: it holds the text to what may stand in a request, and hands
@@ -19,8 +19,9 @@ from typing import Any
 from relrep_sym.declare.chart import Chart, held, identity
 from relrep_sym.declare.charts import affine, log, relative
 from relrep_sym.declare.domains import domain
-from relrep_sym.declare.family import family_named
+from relrep_sym.declare.family import Family, arguments_of, family_named
 from relrep_sym.declare.model import Mixture, mixture
+from relrep_sym.declare.own import family as own_family
 from relrep_sym.declare.own_map import chart
 from relrep_sym.declare.parser import check_name
 from relrep_sym.declare.view import View, view
@@ -117,13 +118,14 @@ def parse_request(text: str, *, place: str = "request") -> Request:
     Traceback (most recent call last):
     ...
     relrep_sym.errors.DeclarationError: request: 'name' is missing; given: model; expected: \
-name, model and perhaps chart, view, moving, symbols
+name, model and perhaps family, chart, view, moving, symbols
     """
     top = _Section(place, "", _toml(text.replace("\r\n", "\n"), place))
-    top.only(("name", "model"), ("chart", "view", "moving", "symbols"))
+    top.only(("name", "model"), ("family", "chart", "view", "moving", "symbols"))
     with top.placed():
         name = check_name(top.text("name"), kind="request's")
-    model = _model(top.section("model"))
+    own = _family(top.section("family")) if "family" in top.table else None
+    model = _model(top.section("model"), own)
     used = identity(model)
     for n, section in enumerate(top.sections("chart") if "chart" in top.table else ()):
         with section.placed():
@@ -145,11 +147,51 @@ def _symbols(top: _Section) -> tuple[tuple[str, str], ...]:
     return tuple((key, section.text(key)) for key in section.table)
 
 
-def _model(section: _Section) -> Mixture:
+def _family(section: _Section) -> Family:
+    """A family of the request's own; its parameters in the order in which they are written."""
+    section.only(("log_density", "parameters"), ("support", "name", "plurals"))
+    words = {
+        key: {k: inner.text(k) for k in inner.table}
+        for key in ("parameters", "plurals")
+        if key in section.table
+        for inner in (section.section(key),)
+    }
+    support: object = "line"
+    if "support" in section.table:
+        right = "a word, {interval = [a, b]}, or a list of numbers"
+        support = section.get("support", _support, right)
     with section.placed():
-        family = family_named(section.text("family"))
+        name = section.text("name") if "name" in section.table else "own"
+        return own_family(
+            section.text("log_density"),
+            words["parameters"],
+            support,
+            name=name,
+            plurals=words.get("plurals"),
+        )
+
+
+def _support(value: object) -> object | None:
+    if isinstance(value, dict):
+        row = value.get("interval")
+        ends = [_number(v) for v in row] if isinstance(row, list) and len(value) == 1 else []
+        return None if len(ends) != 2 or None in ends else ("interval", *ends)
+    if isinstance(value, list):
+        points = [_number(v) for v in value]
+        return None if None in points else points
+    return value if type(value) is str else None
+
+
+def _model(section: _Section, own: Family | None) -> Mixture:
+    with section.placed():
+        named: str | Family = section.text("family") if own is None else own
+        made = arguments_of(named)
+        for key in made:
+            section.get(key, _whole, "a whole number")
+        family = family_named(named, **{key: section.table[key] for key in made})
         plurals = tuple(p.plural for p in family.parameters)
-        section.only(("family", "components"), ("weights", *plurals))
+        needed = ("components",) if own is not None else ("family", "components")
+        section.only((*needed, *made), ("weights", *plurals))
         count = section.get("components", _whole, "a whole number")
         patterns = {
             key: section.get(key, _pattern, '"free", "tied", one number, or a list of them')

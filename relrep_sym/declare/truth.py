@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 import sympy as sp
 
-from relrep_sym.declare.family import Family, family_named
+from relrep_sym.declare.family import Family, arguments_of, family_named
 from relrep_sym.declare.moments import MOST, component_moments
 from relrep_sym.declare.parser import check_name, expression, number
 from relrep_sym.declare.symbols import Constant
@@ -114,7 +114,8 @@ def truth(family: str | Family, *, weights: object, **parameters: object) -> Tru
     >>> [s.name for s in q.symbols], q.arrays(a=0, b=2, r="1/4")[0].tolist()
     (['a', 'b', 'r'], [0.25, 0.75])
     """
-    chosen = family_named(family)
+    made = {n: parameters.pop(n) for n in arguments_of(family) if n in parameters}
+    chosen = family_named(family, **made)
     plurals = {p.plural: p for p in chosen.parameters}
     wrong = sorted(set(parameters) ^ set(plurals))
     if wrong:

@@ -40,7 +40,7 @@ SMOOTH = "The view's functions are differentiable where they are used."
 def coordinates(record: Record) -> str:
     r"""The coordinates with their domains, neighbours of one domain together.
 
-    >>> from relrep_sym.declare.chart import relative
+    >>> from relrep_sym.declare.charts import relative
     >>> from relrep_sym.declare.model import mixture
     >>> record = Record("demo", relative(mixture("normal", components=2, scales=1), "mu"))
     >>> coordinates(record)
@@ -97,7 +97,7 @@ def fixed(record: Record) -> str:
 def constants(record: Record) -> str:
     r"""What is given and never learned: a chart's constants, or its clearance in numbers.
 
-    >>> from relrep_sym.declare.chart import relative
+    >>> from relrep_sym.declare.charts import relative
     >>> from relrep_sym.declare.model import mixture
     >>> chart = relative(mixture("normal", components=2, scales=1), "mu", clearance="1/10")
     >>> constants(Record("demo", chart))

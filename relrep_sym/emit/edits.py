@@ -68,7 +68,8 @@ def edited(
         while not (lines.get(last + 1) or b"x").strip():
             last += 1
         lines |= dict.fromkeys(range(node.lineno, last + 1))
-    _check(piece, changes, lines)
+    if changes or piece.dropped:
+        _check(piece, changes, lines)
     for doc in _docstrings(piece):
         span = range(doc.lineno, (doc.end_lineno or 0) + 1)
         said = [(lines[n] or b"").decode() for n in span]

@@ -12,6 +12,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 
+from relrep_sym.declare.support import Support
 from relrep_sym.declare.symbols import latex_name, split_index
 from relrep_sym.emit import assumptions
 from relrep_sym.emit.measure import filled, width
@@ -277,9 +278,7 @@ def _head(record: Record, notation: Notation) -> list[str]:
         stated = [rf"\[ p(x) = {formula}, \qquad {theta}, \]"]
     else:
         stated = [rf"\[ p(x) = {formula}, \]", rf"with ${theta}$,"]
-    integral = r"\int g(x) \, q(x) \, dx"
-    if model.family.support == "integers":
-        integral = r"\sum_{x=0}^\infty g(x) \, q(x)"
+    integral = _mean(model.family.support)
     free = count > 1 and "weight" not in g.constants
     weights = r"the weights $\pi_k \ge 0$ sum to one, and " if free else ""
     return [
@@ -317,6 +316,21 @@ def _meanings(record: Record) -> str:
         if p.name not in g.constants
     ]
     return f"in {' and '.join(shown)}, " if shown else ""
+
+
+def _mean(support: Support) -> str:
+    """What E_q[g(x)] is on a support."""
+    if isinstance(support, str):
+        return {
+            "integers": r"\sum_{x=0}^\infty g(x) \, q(x)",
+            "half-line": r"\int_0^\infty g(x) \, q(x) \, dx",
+        }.get(support, r"\int g(x) \, q(x) \, dx")
+    kind, *ends = support
+    if kind == "finite":
+        return r"\sum_x g(x) \, q(x)"
+    if kind == "integers":
+        return rf"\sum_{{x={ends[0]}}}^{{{ends[1]}}} g(x) \, q(x)"
+    return rf"\int_{{{ends[0]:g}}}^{{{ends[1]:g}}} g(x) \, q(x) \, dx"
 
 
 _PROSE = {
@@ -385,7 +399,7 @@ def _cite(cite: str) -> str:
 
 def _proper(text: str) -> str:
     """A text, names of people with a capital."""
-    return re.sub(r"\bpoisson\b", "Poisson", _words(text))
+    return re.sub(r"\b(poisson|laplace)\b", lambda m: m[0].capitalize(), _words(text))
 
 
 def _titled(record: Record, text: str) -> str:

@@ -259,7 +259,7 @@ class _Bundle:
             if free and plain not in captured.get(thing, ()):
                 names[thing] = plain
                 continue
-            others = [n for n in _other_names(thing, plain) if n not in taken | every]
+            others = [n for n in _other_names(thing, plain) if n not in taken and n not in every]
             names[thing] = others[min(choice.get(thing, 0), len(others) - 1)]
         return names
 

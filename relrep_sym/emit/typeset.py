@@ -49,6 +49,8 @@ _SHORT = 16
 """An exponent with no more signs is written e^{…}."""
 _COMMAND = re.compile(r"\\mathrm\b|\\[A-Za-z]+|[{}_^ ]")
 
+_X = sp.Symbol("x", real=True)
+
 Shown = tuple[str, int]
 
 
@@ -265,6 +267,33 @@ def _factorial(e: sp.factorial) -> Shown:
     return (text if level == _ATOM and "^" not in text else _bracketed(text)) + "!", _ATOM
 
 
+def _absolute(e: sp.Abs) -> Shown:
+    inner = e.args[0]
+    if inner.is_Add and inner.coeff(_X).could_extract_minus_sign():  # |x − μ|, not |μ − x|
+        inner = -inner
+    return rf"\left|{_show(inner)[0]}\right|", _ATOM
+
+
+def _applied(name: str) -> Callable[[sp.Expr], Shown]:
+    """A function whose argument always stands in brackets."""
+
+    def write(e: sp.Expr) -> Shown:
+        return name + _bracketed(_show(e.args[-1])[0]), _ATOM
+
+    return write
+
+
+def _polygamma(e: sp.polygamma) -> Shown:
+    order = e.args[0]
+    name = r"\psi" + ("" if order == 0 else "'" if order == 1 else f"^{{({order})}}")
+    return _applied(name)(e)
+
+
+def _binomial(e: sp.binomial) -> Shown:
+    above, below = (_show(a)[0] for a in e.args)
+    return rf"\binom{{{above}}}{{{below}}}", _ATOM
+
+
 def _density_of_truth(e: sp.Expr) -> Shown:
     return f"{latex_name(e.func.__name__)}({', '.join(_show(a)[0] for a in e.args)})", _ATOM
 
@@ -421,6 +450,13 @@ _WRITERS: dict[type, Callable[..., Shown]] = {
     sp.Number: _number,
     sp.log: _function(r"\log"),
     sp.factorial: _factorial,
+    sp.binomial: _binomial,
+    sp.Abs: _absolute,
+    sp.sign: _applied(r"\operatorname{sign}"),
+    sp.erf: _applied(r"\operatorname{erf}"),
+    sp.gamma: _applied(r"\Gamma"),
+    sp.loggamma: _applied(r"\log\Gamma"),
+    sp.polygamma: _polygamma,
     sp.core.function.AppliedUndef: _density_of_truth,
     type(sp.pi): lambda _: (r"\pi", _ATOM),
     **{

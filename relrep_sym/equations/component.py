@@ -17,12 +17,10 @@ from functools import cache
 import sympy as sp
 
 from relrep_sym.declare.family import Family
-from relrep_sym.errors import DerivationError, problem
+from relrep_sym.equations.kernels import LogGammaRatio, LogRatio, StirlingRemainder, stable
 
 __all__ = [
     "ComponentForm",
-    "LogRatio",
-    "StirlingRemainder",
     "component_form",
     "difference_symbol",
     "own_symbol",
@@ -54,7 +52,10 @@ class ComponentForm:
         score: for each parameter the coefficients (a_0, …, a_J) of ∂ log f/∂φ_i = Σ_j a_j b_j.
         odds: the coefficients (e_0, …, e_J), in the reference's parameters and the differences to
             them (and the component's own), of log f(x | φ + δ) − log f(x | φ) = Σ_j e_j b_j(z);
-            each vanishes with δ without cancellation.
+            each vanishes with δ without cancellation. Empty where there are ``slopes``.
+        slopes: None where the form is separated as above; else ∂ log f/∂φ_i in x and the
+            parameters. The basis is then log f and these, z is x, and the log-odds of components
+            that nearly coincide are the integral of the slopes along the way between them.
     """
 
     family: Family
@@ -69,6 +70,7 @@ class ComponentForm:
     anchored: tuple[sp.Expr, sp.Expr] | None
     score: tuple[tuple[sp.Expr, ...], ...]
     odds: tuple[sp.Expr, ...]
+    slopes: tuple[sp.Expr, ...] | None = None
 
     @property
     def log_density(self) -> sp.Expr:
@@ -84,10 +86,7 @@ class ComponentForm:
 
 @cache
 def component_form(family: Family) -> ComponentForm:
-    """Derive the form of a family.
-
-    Raises DerivationError where the log-density does not separate into functions of a standard
-    variable with coefficients in the parameters.
+    """Derive the form of a family: separated where that is possible, else general.
 
     >>> from relrep_sym.declare.family import family_named
     >>> form = component_form(family_named("normal"))
@@ -95,7 +94,14 @@ def component_form(family: Family) -> ComponentForm:
     ((z, z**2), sqrt(2)/(2*sqrt(pi)*sigma), (0, sqrt(2)/sigma, 0))
     >>> component_form(family_named("poisson")).odds
     (-delta_rate, LogRatio(delta_rate, rate, own_rate))
+    >>> component_form(family_named("laplace")).slopes[0]
+    -sign(mu - x)/b
     """
+    return _separated(family) or _general(family)
+
+
+def _separated(family: Family) -> ComponentForm | None:
+    """The exponential-family form; None where something does not separate."""
     z = sp.Symbol("z", real=True)
     location, scale = family.location, family.scale
     own = location is not None or scale is not None
@@ -121,14 +127,17 @@ def component_form(family: Family) -> ComponentForm:
             common += density.pop(b) * b.subs(z, family.x)
     found = {b for part in (density, *scores, odds) for b in part} - {sp.Integer(1)}
     basis = tuple(sorted(found, key=lambda b: (sp.count_ops(b), sp.default_sort_key(b))))
-    for b in basis:
-        _refuse_entangled(family, b)
+    if any(b.free_symbols != {z} for b in basis):
+        return None
+    ordered = (sp.Integer(1), *basis)
+    coefficients = tuple(_without_cancellation(odds.get(b, sp.Integer(0))) for b in ordered)
+    if not all(map(_vanishes_openly, coefficients)):
+        return None
     anchored = None
-    if common.has(sp.loggamma(family.x + 1)):
+    if family.support == "integers" and common.has(sp.loggamma(family.x + 1)):
         common, anchored = _anchor(family, common)
     at_one = density.get(sp.Integer(1), sp.Integer(0))
     height, constant = _height(at_one) if own else (sp.Integer(1), at_one)
-    ordered = (sp.Integer(1), *basis)
     return ComponentForm(
         family=family,
         z=z,
@@ -141,31 +150,46 @@ def component_form(family: Family) -> ComponentForm:
         common=common,
         anchored=anchored,
         score=tuple(tuple(sp.factor(s.get(b, sp.Integer(0))) for b in ordered) for s in scores),
-        odds=tuple(_without_cancellation(odds.get(b, sp.Integer(0))) for b in ordered),
+        odds=coefficients,
     )
 
 
-class LogRatio(sp.Function):
-    """log(whole/base) with whole = base + difference, to its digits whichever of them is small.
+def _general(family: Family) -> ComponentForm:
+    """The form whose basis functions are log f and its slopes."""
+    logarithm = stable(family.log_density)
+    slopes = tuple(sp.diff(logarithm, s) for s in family.symbols)
+    zero, one = sp.Integer(0), sp.Integer(1)
+    return ComponentForm(
+        family=family,
+        z=family.x,
+        standard=family.x,
+        own=True,
+        basis=(logarithm, *slopes),
+        height=one,
+        constant=zero,
+        coefficients=(one, *(zero for _ in slopes)),
+        common=zero,
+        anchored=None,
+        score=tuple(
+            (zero, zero, *(one if i == j else zero for j in range(len(slopes))))
+            for i in range(len(slopes))
+        ),
+        odds=(),
+        slopes=slopes,
+    )
 
-    Its arguments are the difference, the base and the whole.
-    """
 
-    kernel_name = "log_ratio"
-
-    def _eval_rewrite_as_log(
-        self, difference: sp.Expr, base: sp.Expr, whole: sp.Expr, **_: object
-    ) -> sp.Expr:
-        return sp.log(whole) - sp.log(base)
-
-
-class StirlingRemainder(sp.Function):
-    """s(x) = log Γ(x + 1) − x log x + x, with s(0) = 0: what Stirling's formula leaves, O(log
-    x).
-    """
-
-    def _eval_rewrite_as_loggamma(self, x: sp.Expr, **_: object) -> sp.Expr:
-        return sp.loggamma(x + 1) - x * sp.log(x) + x
+def _vanishes_openly(coefficient: sp.Expr) -> bool:
+    """Whether differences are in it as rational functions and logarithmic ratios alone."""
+    plain = coefficient.replace(
+        lambda e: isinstance(e, LogRatio | LogGammaRatio), lambda e: sp.Dummy()
+    )
+    varying = [
+        e
+        for e in sp.preorder_traversal(plain)
+        if isinstance(e, sp.Function) or (e.is_Pow and not e.exp.is_Integer)
+    ]
+    return not any(s.name.startswith("delta_") for e in varying for s in e.free_symbols)
 
 
 def _anchor(family: Family, common: sp.Expr) -> tuple[sp.Expr, tuple[sp.Expr, sp.Expr]]:
@@ -220,19 +244,6 @@ def _height(c0: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     return height, sp.expand(c0 - sp.Add(*logs))
 
 
-def _refuse_entangled(family: Family, function: sp.Expr) -> None:
-    tangled = [s.name for s in family.symbols if function.has(s)]
-    if tangled:
-        raise DerivationError(
-            problem(
-                f"the {family.name} log-density does not separate: {', '.join(tangled)} stays "
-                "inside a function of x",
-                str(function),
-                "a sum of products of a function of x (standardised) and one of the parameters",
-            )
-        )
-
-
 def own_symbol(parameter: str) -> sp.Symbol:
     """The symbol of a component's own parameter, beside the reference's and the difference."""
     return sp.Symbol(f"own_{parameter}", positive=True)
@@ -251,25 +262,29 @@ def _own(value: sp.Expr) -> sp.Expr:
 def _without_cancellation(coefficient: sp.Expr) -> sp.Expr:
     """A coefficient that vanishes with the differences, with the vanishing factor explicit.
 
-    Logarithms log a − log b become one :class:`LogRatio`, what is rational is brought together and
-    factored. Differences are then factors, not small results of large subtractions.
+    Logarithms log a − log b become one :class:`LogRatio`, those of Γ one :class:`LogGammaRatio`;
+    what is rational is brought together and factored. Differences are then factors, not small
+    results of large subtractions.
     """
-    logs: dict[sp.Expr, sp.Expr] = {}
+    parts: dict[type, dict[sp.Expr, sp.Expr]] = {sp.log: {}, sp.loggamma: {}}
     rational = sp.Integer(0)
     for term in sp.Add.make_args(sp.expand(coefficient)):
-        inside = [f for f in sp.Mul.make_args(term) if isinstance(f, sp.log)]
+        inside = [f for f in sp.Mul.make_args(term) if isinstance(f, sp.log | sp.loggamma)]
         if len(inside) == 1:
+            logs = parts[type(inside[0])]
             logs[inside[0].args[0]] = logs.get(inside[0].args[0], 0) + term / inside[0]
         else:
             rational += term
     out = sp.factor(sp.together(rational))
-    arguments = sorted(logs, key=lambda a: (-sp.count_ops(a), sp.default_sort_key(a)))
-    while arguments:
-        a = arguments.pop(0)
-        partner = next((b for b in arguments if sp.expand(logs[b] + logs[a]) == 0), None)
-        if partner is None:
-            out += logs[a] * sp.log(a)
-            continue
-        arguments.remove(partner)
-        out += logs[a] * LogRatio(sp.factor(a - partner), partner, _own(a))
+    for kind, node in ((sp.log, LogRatio), (sp.loggamma, LogGammaRatio)):
+        logs = parts[kind]
+        arguments = sorted(logs, key=lambda a: (-sp.count_ops(a), sp.default_sort_key(a)))
+        while arguments:
+            a = arguments.pop(0)
+            partner = next((b for b in arguments if sp.expand(logs[b] + logs[a]) == 0), None)
+            if partner is None:
+                out += logs[a] * kind(a)
+                continue
+            arguments.remove(partner)
+            out += logs[a] * node(sp.factor(a - partner), partner, _own(a))
     return out

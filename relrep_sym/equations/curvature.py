@@ -19,6 +19,7 @@ import sympy as sp
 
 from relrep_sym.declare.chart import Chart
 from relrep_sym.declare.symbols import Parameter
+from relrep_sym.equations.program import slopes
 
 __all__ = ["Curvature", "adjoint", "bent", "curvature", "tangent"]
 
@@ -77,12 +78,11 @@ def curvature(chart: Chart, fed: Iterable[Parameter] | None = None) -> Curvature
     """
     directions = tuple(tangent(f"at_{j}") for j, _ in enumerate(chart.symbols, start=1))
     moves: dict[sp.Symbol, sp.Expr] = dict(zip(chart.symbols, directions, strict=True))
-    slopes: dict[sp.Symbol, list[tuple[sp.Symbol, sp.Expr]]] = {}
+    local: dict[sp.Symbol, list[tuple[sp.Symbol, sp.Expr]]] = {}
     steps: list[Step] = []
     for target, rule in chart.program:
-        read = [s for s in _ordered(rule.free_symbols) if s in moves]
-        slopes[target] = [(s, sp.Integer(1) if rule == s else sp.diff(rule, s)) for s in read]
-        moves[target] = _named(tangent(target.name), _along(slopes[target], moves), steps)
+        local[target] = [(s, e) for s, e in slopes(chart, target, rule) if s in moves]
+        moves[target] = _named(tangent(target.name), _along(local[target], moves), steps)
 
     given = {p.symbol for p in chart.model.parameters} if fed is None else set(fed)
     bars: dict[sp.Symbol, list[sp.Expr]] = {t: [] for t, _ in chart.program}
@@ -96,7 +96,7 @@ def curvature(chart: Chart, fed: Iterable[Parameter] | None = None) -> Curvature
         else:
             bar = _named(own, sp.Add(*inner), steps)
         bend = _named(bent(target.name), sp.Add(*bends[target]), steps)
-        for symbol, slope in slopes[target]:
+        for symbol, slope in local[target]:
             if symbol in bars and bar != 0:
                 bars[symbol].append(slope * bar)
             second = [(s, sp.diff(slope, s)) for s in _ordered(slope.free_symbols) if s in moves]

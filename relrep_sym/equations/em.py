@@ -65,7 +65,6 @@ def statistics_of(family: Family) -> tuple[tuple[sp.Expr, ...], dict[sp.Expr, sp
     >>> statistics_of(family_named("normal"))[0]
     (y, y**2)
     """
-    component_form(family)  # refuses a family whose log-density does not separate
     y = sp.Symbol("y", real=True)
     moved = {family.x: y}
     expression = sp.expand(sp.expand_log(family.log_density.subs(moved), force=True))
@@ -90,6 +89,15 @@ def derive_m_step(model: Mixture) -> MStep:
     [('mu', t_1), ('sigma', sqrt(-t_1**2 + t_2))]
     """
     family = model.family
+    if component_form(family).slopes is not None:
+        raise DerivationError(
+            problem(
+                "the M-step has no closed form",
+                f"the {family.name} log-density {family.log_density}",
+                "a sum of products of a function of x and one of the parameters; the mean "
+                "log-likelihood can be climbed by its score",
+            )
+        )
     kinds = [_kinds(model, k) for k in range(model.components)]
     updates: list[Update] = []
     for kind in dict.fromkeys(kinds):
@@ -168,14 +176,28 @@ def _root(equation: sp.Expr, unknown: sp.Symbol, domain_name: str) -> sp.Expr | 
     numerator = sp.numer(sp.together(equation))
     if not numerator.has(unknown):
         return None
-    plain = sp.Dummy("u")  # assumptions of the unknown would hide roots
-    try:
-        roots = sp.solve(numerator.subs(unknown, plain), plain)
-    except NotImplementedError:
-        return None
+    roots = _roots(numerator, unknown)
     if domain_name == "positive":
         roots = [r for r in roots if not _negative_at_probe(r)]
     return sp.simplify(roots[0]) if len(roots) == 1 else None
+
+
+def _roots(numerator: sp.Expr, unknown: sp.Symbol) -> list[sp.Expr]:
+    """The roots of an equation that is algebraic in the unknown, or in one exp, log or power of it.
+
+    Of any other (digamma, |x − μ|) there is no root in closed form, and none is looked for.
+    """
+    plain = sp.Dummy("u")  # assumptions of the unknown would hide roots
+    moved = sp.expand(numerator.subs(unknown, plain))
+    generators = [g for g in sp.Poly(moved).gens if g.has(plain)] if moved.has(plain) else []
+    elementary = all(not g.atoms(sp.Function) - g.atoms(sp.exp, sp.log) for g in generators)
+    if len(generators) != 1 or not elementary:
+        return []
+    try:
+        found = sp.solve(moved, plain)
+    except NotImplementedError:
+        return []
+    return list(found)
 
 
 def _negative_at_probe(root: sp.Expr) -> bool:

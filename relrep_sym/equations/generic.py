@@ -413,7 +413,26 @@ def _slopes(family: Family) -> Mapping[str, sp.Expr]:
     out = {}
     for p in family.parameters:
         slope = sp.diff(family.log_density, p.symbol)
-        out[p.name] = _towards(min((sp.together(slope), slope), key=sp.count_ops), family.x)
+        shown = _towards(min((sp.together(slope), slope), key=sp.count_ops), family.x)
+        out[p.name] = _turned(shown, family)
+    return out
+
+
+def _turned(expression: sp.Expr, family: Family) -> sp.Expr:
+    """The same with sign(x − μ), not sign(μ − x), and 1 − p below, not p − 1, for p below one."""
+
+    def sign(inner: sp.Expr) -> sp.Expr:
+        turned = inner.is_Add and inner.coeff(family.x).could_extract_minus_sign()
+        return -sp.sign(-inner) if turned else sp.sign(inner)
+
+    out = expression.replace(sp.sign, sign)
+    for p in family.parameters:
+        if p.domain.upper == 1.0:
+            base = p.symbol - 1
+            out = out.replace(
+                lambda e, base=base: e.is_Pow and e.base == base and e.exp.is_Integer,
+                lambda e: (-1) ** e.exp * (-e.base) ** e.exp,
+            )
     return out
 
 

@@ -1,8 +1,8 @@
 """Whether a chart tells its points apart: the verdict on λ → density, with a pair that collides.
 
-In: a :class:`~relrep_sym.declare.chart.Chart`. Out: a frozen :class:`Verdict` on the inside of the
-chart's domain (weights strictly between 0 and 1, gaps strictly positive). Two questions in a row:
-whether λ → θ is one to one (an inverse that inverts symbolically proves it), and whether θ →
+In: a :class:`~relrep_sym.declare.chart.Chart`. Out: a frozen :class:`Injectivity`, on the inside
+of the chart's domain (weights strictly between 0 and 1, gaps strictly positive). Two questions in a
+row: whether λ → θ is one to one (an inverse that inverts symbolically proves it), and whether θ →
 density is: up to the order of components for families whose finite mixtures are known to be
 identifiable, so that a proven order of one parameter settles it and a permutation that stays in the
 chart's image refutes it.
@@ -25,7 +25,7 @@ from relrep_sym.declare.symbols import Constant, Intermediate, Parameter
 from relrep_sym.equations.program import find_inverse, steps
 from relrep_sym.errors import NoInverseError
 
-__all__ = ["Verdict", "verdict"]
+__all__ = ["Injectivity", "verdict"]
 
 IDENTIFIABLE = {
     "normal": "Teicher 1963",
@@ -40,7 +40,7 @@ Point = Mapping[sp.Symbol, sp.Expr]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Injectivity:
     """Whether a chart is injective: ``"proven"``, ``"refuted"`` or ``"unknown"``.
 
     ``reason`` says why in words. ``collision`` is a pair of points (coordinates by name) with the
@@ -64,7 +64,7 @@ class Verdict:
         return text
 
 
-def verdict(chart: Chart) -> Verdict:
+def verdict(chart: Chart) -> Injectivity:
     """The verdict on λ → density, on the inside of the chart's domain.
 
     >>> from relrep_sym.declare.chart import identity
@@ -85,15 +85,15 @@ def verdict(chart: Chart) -> Verdict:
 # ------------------------------------------------------------------------------ λ → θ
 
 
-def _one_to_one(chart: Chart) -> Verdict:
+def _one_to_one(chart: Chart) -> Injectivity:
     """Whether different coordinates give different θ."""
     try:
         solution = find_inverse(chart)
     except NoInverseError as why:
         pair = _mirrored(chart)
         if pair is not None:
-            return Verdict("refuted", "two points give the same θ", pair)
-        return Verdict("unknown", str(why).partition(";")[0])
+            return Injectivity("refuted", "two points give the same θ", pair)
+        return Injectivity("unknown", str(why).partition(";")[0])
     inside = _inside(chart)
     values: dict[sp.Symbol, sp.Expr] = {t: e.xreplace(inside) for t, e in chart.every_value.items()}
     values |= {s: inside[s] for s in inside if isinstance(s, Constant)}
@@ -108,11 +108,11 @@ def _one_to_one(chart: Chart) -> Verdict:
         if back != want and sp.expand(sp.expand_log(back - want)) != 0:
             proven = False
     if proven:
-        return Verdict("proven", "θ determines the coordinates")
+        return Injectivity("proven", "θ determines the coordinates")
     pair = _mirrored(chart)
     if pair is not None:
-        return Verdict("refuted", "two points give the same θ", pair)
-    return Verdict("unknown", "the inverse was not proven to invert")
+        return Injectivity("refuted", "two points give the same θ", pair)
+    return Injectivity("unknown", "the inverse was not proven to invert")
 
 
 def _inside(chart: Chart) -> dict[sp.Symbol, sp.Expr]:
@@ -167,22 +167,22 @@ def _shown(chart: Chart, point: Point) -> dict[str, float]:
 # ------------------------------------------------------------------------------ θ → density
 
 
-def _identified(chart: Chart, so_far: str) -> Verdict:
+def _identified(chart: Chart, so_far: str) -> Injectivity:
     """Whether different θ of the chart's image give different densities."""
     model, name = chart.model, chart.model.family.name
     source = IDENTIFIABLE.get(name)
     if model.components == 1:
-        return Verdict("proven", f"{so_far}, and one component has no label")
+        return Injectivity("proven", f"{so_far}, and one component has no label")
     pair = _relabelled(chart)
     if pair is not None:
-        return Verdict("refuted", "components may change places within the chart", pair)
+        return Injectivity("refuted", "components may change places within the chart", pair)
     ordered = [p.name for p in model.family.parameters if _ordered(chart, p.name)]
     if not ordered and not _labelled(model):
-        return Verdict("unknown", "no parameter is proven to be in order")
+        return Injectivity("unknown", "no parameter is proven to be in order")
     if source is None:
-        return Verdict("unknown", f"no theorem is known here for mixtures of the {name} family")
+        return Injectivity("unknown", f"no theorem is known here for mixtures of the {name} family")
     why = f"{ordered[0]} is in order" if ordered else "the fixed weights tell components apart"
-    return Verdict(
+    return Injectivity(
         "proven",
         f"{so_far}, {why}, and finite {name} mixtures determine their components ({source}), "
         "weights strictly inside and components distinct",

@@ -171,14 +171,26 @@ def density(g: Generic) -> sp.Expr:
         rest, logs = term.as_independent(sp.log, sp.loggamma, as_Add=False)
         if isinstance(logs, sp.log):
             factors.append(logs.args[0] ** rest)
-        elif isinstance(logs, sp.loggamma) and rest == -1:
-            whole = family.support == "integers"
-            factors.append(
-                1 / (sp.factorial(logs.args[0] - 1) if whole else sp.gamma(logs.args[0]))
-            )
+        elif isinstance(logs, sp.loggamma) and rest.is_Integer:
+            inner = logs.args[0]
+            whole = family.discrete and inner == family.x + 1
+            factors.append((sp.factorial(inner - 1) if whole else sp.gamma(inner)) ** rest)
         else:
             exponent.append(term)
-    return sp.Mul(*factors, sp.exp(sp.Add(*exponent)))
+    return sp.Mul(*_with_binomial(factors, family.x), sp.exp(sp.Add(*exponent)))
+
+
+def _with_binomial(factors: Sequence[sp.Expr], x: sp.Symbol) -> list[sp.Expr]:
+    """Factors with 1/(x! Γ(n − x + 1)) as a binomial coefficient over n!."""
+    out = list(factors)
+    for f in factors:
+        if isinstance(f, sp.Pow) and f.exp == -1 and isinstance(f.base, sp.gamma):
+            n = f.base.args[0] + x - 1
+            if n.is_Integer and 1 / sp.factorial(x) in out:
+                out.remove(f)
+                out.remove(1 / sp.factorial(x))
+                out += [sp.binomial(n, x, evaluate=False), 1 / sp.factorial(n)]
+    return out
 
 
 def density_lines(g: Generic) -> tuple[Line, ...]:

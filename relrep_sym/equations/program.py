@@ -15,11 +15,11 @@ from sympy.codegen.cfunctions import expm1
 
 from relrep_sym.declare.chart import Chart
 from relrep_sym.declare.domains import Domain
-from relrep_sym.declare.functions import Logistic, Softplus, SoftplusInverse
+from relrep_sym.declare.functions import Logistic, LogTotal, Softplus, SoftplusInverse
 from relrep_sym.declare.symbols import Constant, Intermediate, Parameter
 from relrep_sym.errors import NoInverseError, problem
 
-__all__ = ["adjoint", "find_inverse", "invert_view", "jacobian", "pull_back", "steps"]
+__all__ = ["adjoint", "find_inverse", "invert_view", "jacobian", "pull_back", "slopes", "steps"]
 
 
 def adjoint(name: str) -> sp.Symbol:
@@ -57,11 +57,35 @@ def pull_back(
             out.append((bar, sp.Add(*own, *inner[target])))
         elif target not in given:
             continue
-        for symbol in _ordered(rule.free_symbols):
-            partial = sp.Integer(1) if rule is symbol else sp.diff(rule, symbol)
+        for symbol, partial in slopes(chart, target, rule):
             if partial != 0:
                 (inner if isinstance(symbol, Parameter) else terms)[symbol].append(partial * bar)
     return out + [(symbol, sp.Add(*parts)) for symbol, parts in terms.items()]
+
+
+def slopes(chart: Chart, target: Parameter, rule: sp.Expr) -> list[tuple[sp.Symbol, sp.Expr]]:
+    """The local partial derivatives of one step of a chart's program, constants left out.
+
+    Where the chart has intermediates, and so computes its targets on the way, what is the target's
+    own value in a derivative (of an exponential, of a softmax's logarithm) is written as the
+    target.
+    """
+    read = _ordered(rule.free_symbols)
+    if rule.is_Symbol:
+        return [(s, sp.Integer(1)) for s in read]
+    own = chart.intermediates and isinstance(rule, sp.exp | LogTotal)
+    known = {rule: target} if own else {}
+    if isinstance(rule, LogTotal):  # one of its arguments each
+        return (
+            [
+                (a, sp.exp(a - target) if own else rule.fdiff(j))
+                for j, a in enumerate(rule.args, start=1)
+                if a.is_Symbol
+            ]
+            if all(a.is_Symbol for a in rule.args)
+            else [(s, sp.diff(rule, s).xreplace(known)) for s in read]
+        )
+    return [(s, sp.diff(rule, s).xreplace(known)) for s in read]
 
 
 _MOST_TERMS = 2000

@@ -12,6 +12,7 @@ vanish with the difference of their parameters. All is derived from the family's
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import sympy as sp
 
@@ -46,6 +47,7 @@ class SecondForm:
     contrast: tuple[Row, ...]
 
 
+@cache
 def second_form(form: ComponentForm) -> SecondForm:
     """Derive the second derivatives of a family.
 

@@ -74,7 +74,8 @@ def chart_score(chart: Chart, score: Mapping[Parameter, sp.Expr]) -> tuple[sp.Ex
             found[target.name] = value
         else:
             bars[target] = value
-    return tuple(found[n] for n in chart.names)
+    inner = {t: chart.every_value[t] for t in chart.intermediates}
+    return tuple(found[n].xreplace(inner) for n in chart.names)
 
 
 def _bar(name: str) -> sp.Symbol:

@@ -83,7 +83,7 @@ def solve_view(view: View) -> Solved:
     Raises DerivationError for a view with another number of functions than the chart has
     coordinates, and for one that is not solved.
 
-    >>> from relrep_sym.declare.chart import relative
+    >>> from relrep_sym.declare.charts import relative
     >>> from relrep_sym.declare.model import mixture
     >>> from relrep_sym.declare.view import view
     >>> c = relative(mixture("normal", 2, scales=1), "mu", gap="square")

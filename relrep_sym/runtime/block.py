@@ -20,6 +20,7 @@ import numpy as np
 from relrep_sym.errors import DomainError, problem
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.point import Form, Point
+from relrep_sym.runtime.segment import log_odds_by_slopes
 
 __all__ = [
     "Evaluated",
@@ -105,8 +106,11 @@ def evaluate(point: Point, x: Array, weights: Array | None, work: Workspace) -> 
     close = _close(point, odds)
     exact: Array | None = None
     if close is not None:  # two log-densities would lose the digits of their difference
-        exact = np.empty_like(odds)
-        _log_odds(point, work.basis, exact)
+        if form.slopes is None:
+            exact = np.empty_like(odds)
+            _log_odds(point, work.basis, exact)
+        else:
+            exact = log_odds_by_slopes(point, x, odds, work.basis[0][-1])
         np.copyto(odds, exact - point.log_ratio, where=close[..., None])
     shares = point.shares
     if odds.max() <= _TOP and (point.anchored or odds.min() >= _BOTTOM):

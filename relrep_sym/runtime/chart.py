@@ -31,6 +31,7 @@ class Chart(NamedTuple):
             is no closed form.
         view: coordinates → the view's functions; None where no view was asked for.
         push_view: (coordinates, dλ/dt) → db/dt.
+        sampler: (generator, family parameters) → a draw for each entry; None where none is known.
         reference: the component that ∂/∂π_k is relative to, whose own is zero; None where that is
             the heaviest of each mixture.
         why: reasons, by function, for what is None.
@@ -55,8 +56,8 @@ class Chart(NamedTuple):
     m_step: Callable[..., tuple[Array, tuple[Array, ...]]] | None
     view: Callable[..., Sequence[Array]] | None
     push_view: Callable[..., Sequence[Array]] | None
-    sampler: str | None
+    sampler: Callable[..., Array] | None
     reference: int | None
     why: dict[str, str]
-    bend: Callable[..., Sequence[Array]] | None = None
+    bend: Callable[..., Sequence[Array | float]] | None = None
     view_names: tuple[str, ...] = ()

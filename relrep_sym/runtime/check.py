@@ -7,7 +7,7 @@ names what was wrong. NumPy only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,8 @@ from relrep_sym.errors import DataError, DomainError, problem
 __all__ = [
     "Array",
     "Coords",
+    "Support",
+    "below",
     "constant",
     "coordinates",
     "interval",
@@ -26,6 +28,9 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
+Support = str | tuple[Any, ...]
+"""``"line"``, ``"half-line"``, ``"integers"``, ``("interval", a, b)``, ``("integers", a, b)`` or
+``("finite", (x_1, …))``."""
 
 
 class Coords(NamedTuple):
@@ -68,7 +73,7 @@ def _kind(value: object) -> str:
     return f"{type(value).__name__}" + (f" of {dtype}" if dtype is not None else "")
 
 
-def sample(x: ArrayLike, support: str) -> Array:
+def sample(x: ArrayLike, support: Support) -> Array:
     """A sample as an (N,) array, N ≥ 1, within the support; a scalar is a sample of one."""
     array = numbers(x, "x")
     if array.ndim > 1:
@@ -81,7 +86,36 @@ def sample(x: ArrayLike, support: str) -> Array:
         raise DataError(problem("x is not a count", f"{bad}", "integers 0, 1, 2, …"))
     if support == "half-line" and (array < 0).any():
         raise DataError(problem("x is negative", f"{array.min()}", "numbers >= 0"))
+    if not isinstance(support, str):
+        _insist_inside(array, support)
     return np.ascontiguousarray(array)
+
+
+def _insist_inside(array: Array, support: tuple[Any, ...]) -> None:
+    kind, *ends = support
+    if kind == "finite":
+        points = np.asarray(ends[0])
+        outside = ~np.isin(array, points)
+        right = f"one of {len(points)} numbers from {points[0]} to {points[-1]}"
+    else:
+        low, high = ends
+        outside = (array < low) | (array > high)
+        right = f"numbers from {low} to {high}"
+        if kind == "integers":
+            outside |= array != np.floor(array)
+            right = f"integers {low}, …, {high}"
+    if outside.any():
+        raise DataError(problem("x is outside the support", f"{array[outside][0]}", right))
+
+
+def below(names: Sequence[str], upper: Sequence[float], rows: Sequence[Array], what: str) -> None:
+    """Refuse family parameters at or above their upper end; ``upper`` may be empty."""
+    for name, end, values in zip(names, upper, rows, strict=False):
+        if not values.max() < end:
+            bad = values[~(values < end)]
+            raise DomainError(
+                problem(f"{what}{name} is outside its domain", f"{bad[0]}", f"{name} < {end:g}")
+            )
 
 
 def sample_weights(weights: ArrayLike | None, count: int) -> Array | None:

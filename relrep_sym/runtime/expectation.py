@@ -6,8 +6,8 @@ takes like a weighted sample; and the Kullback–Leibler divergence, whose summa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,9 @@ from relrep_sym.runtime.block import log_density
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.point import Components, Form, Point
 from relrep_sym.runtime.quadrature import Indices, Rule, integers, line
+from relrep_sym.runtime.search import bregman, searched, searched_divergence
 
-__all__ = ["Nodes", "Truth", "divergence", "weighted_nodes"]
+__all__ = ["Nodes", "Truth", "divergence", "nodes_of_both", "weighted_nodes"]
 
 
 _FARTHEST = 1e11
@@ -99,6 +100,7 @@ class Truth(NamedTuple):
         for name, positive, row in zip(form.names, form.positive, rows[1:], strict=True):
             if positive and not (row > 0).all():
                 raise DomainError(problem(f"truth {name} is not positive", f"{row}", f"{name} > 0"))
+        check.below(form.names, form.upper, rows[1:], "truth ")
         kept = weights > 0
         columns = tuple(r[kept, None] for r in rows[1:])
         shares = (weights[kept] / weights.sum())[:, None]
@@ -122,10 +124,15 @@ def weighted_nodes(
         yield rule.members, nodes, np.broadcast_to(weights, shape)
 
 
-def _rules(point: Point, truth: Truth, own: bool) -> tuple[Rule, ...]:
+def _rules(point: Point, truth: Truth, own: bool) -> Iterable[Rule]:
     form, q = point.form, truth.point.components
+    batch = np.arange(point.heights.shape[1])
     if form.support == "integers":
         return _windows(point, truth.point, _OWN_DEPTH if own else _DEPTH)
+    if not isinstance(form.support, str) and form.support[0] != "interval":
+        return (_every(form.support, batch),)
+    if form.support != "line" or form.quadratic is None:
+        return searched(point, truth.point)
     centres, scales = _place(form, q)
     heaviest = np.argmax(q.weights, axis=0)
     origin = np.take_along_axis(centres, heaviest[None], axis=0)[0]
@@ -135,12 +142,18 @@ def _rules(point: Point, truth: Truth, own: bool) -> tuple[Rule, ...]:
     return tuple(line(_log_polynomials(point, origin), centres, scales, q.weights, origin=origin))
 
 
+def _every(support: tuple[Any, ...], members: Indices) -> Rule:
+    """Every point of a finite support."""
+    if support[0] == "finite":
+        nodes = np.asarray(support[1], dtype=float)
+    else:
+        nodes = np.arange(support[1], support[2] + 1.0)
+    return Rule(nodes, np.ones_like(nodes), members, None, "sum", 0.0)
+
+
 def _place(form: Form, components: Components) -> tuple[Array, Array]:
     """Centres and scales of components, by the family's proven location and scale."""
-    if form.support != "line" or form.location is None or form.quadratic is None:
-        raise DomainError(
-            problem("no quadrature is known for this support", form.support, "the line or integers")
-        )
+    assert form.location is not None  # a quadratic with its mode has one
     centres = components.parameters[form.location]
     found = None if form.scale is None else components.parameters[form.scale]
     scales = np.ones_like(centres) if found is None else found
@@ -240,24 +253,19 @@ def divergence(point: Point, truth: Truth) -> Array:
             nodes = np.ascontiguousarray(rule.nodes.reshape(-1))
             steps = rule.steps.reshape(-1)
             log_q, log_p = _log_density(truth.point, nodes), _log_density(alone, nodes)
-            total += float(steps @ _bregman(log_q, log_p))
+            total += float(steps @ bregman(log_q, log_p))
         out[b] = total
     return out
-
-
-def _bregman(log_q: Array, log_p: Array) -> Array:
-    """q log(q/p) − q + p, from whichever of q and p is the larger, so that nothing overflows."""
-    t = log_p - log_q
-    low, high = np.minimum(t, 0.0), np.maximum(t, 0.0)
-    below = np.exp(log_q) * (np.expm1(low) - t)
-    above = np.exp(log_p) * -(np.expm1(-high) + t * np.exp(-high))
-    return np.where(t <= 0, below, above)
 
 
 def _divergence_rules(alone: Point, truth: Truth) -> tuple[Rule, ...]:
     form = alone.form
     if form.support == "integers":
         return integers(_log_masses(truth.point) + _log_masses(alone), np.arange(1))
+    if not isinstance(form.support, str) and form.support[0] != "interval":
+        return (_every(form.support, np.arange(1)),)
+    if form.support != "line" or form.quadratic is None:
+        return tuple(searched_divergence(alone, truth.point))
     centres, scales = _place(form, truth.point.components)
     more_centres, more_scales = _place(form, alone.components)
     origin = centres[np.argmax(truth.point.components.weights)]
@@ -269,3 +277,14 @@ def _divergence_rules(alone: Point, truth: Truth) -> tuple[Rule, ...]:
         separate=False,
     )
     return tuple(rules)
+
+
+def nodes_of_both(alone: Point, truth: Truth, density: Truth) -> Nodes:
+    """Nodes for integrands made of both log-densities, weighted by a third: E[g] = weights @ g."""
+    parts = []
+    for rule in _divergence_rules(alone, truth):
+        nodes = np.ascontiguousarray(rule.nodes.reshape(-1))
+        weights = rule.steps.reshape(-1) * np.exp(_log_density(density.point, nodes))
+        parts.append((nodes, weights))
+    found, masses = zip(*parts, strict=True)
+    return Nodes(np.concatenate(found), np.concatenate(masses))

@@ -117,7 +117,7 @@ def over_blocks(
         flat = _borrow(Workspace.size(point.form, largest))
         step = _Pass(point, x, weights, flat)
         # what overflows is refused where it is used; a thread has its own error state
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for n in claimed:
                 b, i = todo[n]
                 results[n] = use(b, i, *step(b, i))

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["adaptive"]
+__all__ = ["adaptive", "piece_nodes"]
 
 Array = NDArray[np.float64]
 
@@ -55,7 +55,7 @@ def adaptive(
     for level in range(1, halvings + 2):
         h = 0.5**level
         t = np.arange(-6.75, 6.75 + h, h)[slice(None) if level == 1 else slice(1, None, 2)]
-        x, steps = np.hstack([_map(a, b, t, scale) for a, b in pieces])
+        x, steps = np.hstack([_piece(a, b, t, scale) for a, b in pieces])
         values = g(x)
         before = total
         total = 0.5 * total + values @ (h * steps)
@@ -66,18 +66,44 @@ def adaptive(
     return np.asarray(total), np.asarray(error)
 
 
-def _map(a: float, b: float, t: Array, scale: float) -> Array:
-    """Points x of the piece from a to b, and dx/dt: (2, n); no weight where x rounds to an end."""
-    rate, middle = np.pi * np.cosh(t), 0.5 * (a + b)
-    if math.isfinite(a) and math.isfinite(b):
-        t = np.clip(t, -6.0, 6.0)
-        share = 1.0 / (1.0 + np.exp(np.pi * np.sinh(np.abs(t))))  # from the nearer end
-        x = np.where(t < 0.0, a + (b - a) * share, b - (b - a) * share)
-        slope = (b - a) * rate * share * (1.0 - share)
-    else:
-        distance = scale * np.exp(0.5 * np.pi * np.sinh(np.minimum(t, 5.5)))
-        x = a + distance if math.isfinite(a) else b - distance
-        slope = 0.5 * rate * distance * (t <= 5.5)  # farther out the square of x may overflow
-        middle = a + scale if math.isfinite(a) else b - scale
+def _piece(a: float, b: float, t: Array, scale: float) -> Array:
+    """Points and dx/dt of one piece: (2, n)."""
+    return np.stack(piece_nodes(np.array([a]), np.array([b]), t, scale))
+
+
+def piece_nodes(a: Array, b: Array, t: Array, scale: Array | float) -> tuple[Array, Array]:
+    """Points x of pieces from a to b, and dx/dt, with no weight where x rounds to an end.
+
+    ``a`` and ``b`` broadcast against ``t``; either may be infinite, all of them or none.
+
+    >>> x, slope = piece_nodes(np.zeros(1), np.ones(1), np.array([0.0, 9.0]), 1.0)
+    >>> x, slope.round(3)
+    (array([0.5, 0.5]), array([0.785, 0.   ]))
+    """
+    low, high = np.isfinite(a), np.isfinite(b)
+    with np.errstate(all="ignore"):
+        finite = _between(a, b, t)
+        up = _beyond(a, t, scale, 1.0)
+        down = _beyond(b, t, scale, -1.0)
+        x, slope = (
+            np.where(low & high, f, np.where(low, u, d))
+            for f, u, d in zip(finite, up, down, strict=True)
+        )
+        middle = np.where(low & high, 0.5 * (a + b), np.where(low, a + scale, b - scale))
     inside = (a < x) & (x < b)
-    return np.stack([np.where(inside, x, middle), np.where(inside, slope, 0.0)])
+    return np.where(inside, x, middle), np.where(inside, slope, 0.0)
+
+
+def _between(a: Array, b: Array, t: Array) -> tuple[Array, Array]:
+    t = np.clip(t, -6.0, 6.0)
+    share = 1.0 / (1.0 + np.exp(np.pi * np.sinh(np.abs(t))))  # from the nearer end
+    x = np.where(t < 0.0, a + (b - a) * share, b - (b - a) * share)
+    slope = (b - a) * (np.pi * np.cosh(t)) * share * (1.0 - share)
+    return x, np.where(np.abs(t) < 6.0, slope, 0.0)
+
+
+def _beyond(end: Array, t: Array, scale: Array | float, sign: float) -> tuple[Array, Array]:
+    near = np.minimum(t, 5.5)  # farther out the square of x may overflow
+    distance = scale * np.exp(0.5 * np.pi * np.sinh(near))
+    slope = 0.5 * np.pi * np.cosh(near) * distance * (t <= 5.5)
+    return end + sign * distance, slope

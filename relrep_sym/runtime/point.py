@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relrep_sym.errors import DomainError, problem
-from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.check import Array, Support
 
 __all__ = ["Components", "Form", "Parts", "Point", "Slope"]
 
@@ -94,7 +94,8 @@ class Form(NamedTuple):
         components: K.
         names: the family's parameters.
         positive: which of them must be positive.
-        support: ``"line"``, ``"half-line"`` or ``"integers"``.
+        support: ``"line"``, ``"half-line"``, ``"integers"``, ``("interval", a, b)``,
+            ``("integers", a, b)`` or ``("finite", (x_1, …))``.
         own: whether basis functions differ from component to component.
         basis: how many basis functions b_1 … b_J there are.
         prepare: family parameters (K, B) → (per-sample coefficients, heights (K, B)).
@@ -104,7 +105,8 @@ class Form(NamedTuple):
         exponents: (coefficients, basis, rows, out, spare) → fills log f_k less its height for some
             rows k.
         odds: (reference parameters, differences, own parameters) → coefficients e_0 … e_J of the
-        log-odds. score: family parameters → for each, over b_1 … b_J, (slope, offset) or None: ∂
+            log-odds; None where they come from the slopes.
+        score: family parameters → for each, over b_1 … b_J, (slope, offset) or None: ∂
             log f is the sum of slope · (b_j + offset).
         common: x → log g(x), the term without parameters; None where there is none.
         quadratic: family parameters → log f_k as c_0 + c_1 x + c_2 x², (3, K, B); None where the
@@ -114,19 +116,23 @@ class Form(NamedTuple):
             1, b_1 … b_J, None for zero; None where they are not known.
         contrast: as for ``odds`` → for each family parameter the coefficients of ∂ log f_k − ∂ log
             f_K over 1, b_1 … b_J in the last component's basis.
+        upper: what each family parameter must be below; empty where nothing is.
+        slopes: (x, family parameters) → ∂ log f/∂φ_i; None where the log-density separates. Then
+            the basis is log f and these.
+        kink: (x, family parameters) → what stands inside of |…| in log f; None without one.
     """
 
     components: int
     names: tuple[str, ...]
     positive: tuple[bool, ...]
-    support: str
+    support: Support
     own: bool
     basis: int
     prepare: Callable[..., tuple[tuple[Array, ...], Array]]
     block: Callable[..., None]
     log_odds: Callable[..., None] | None
     exponents: Callable[..., None]
-    odds: Callable[..., tuple[Array, ...]]
+    odds: Callable[..., tuple[Array, ...]] | None
     score: Callable[..., tuple[tuple[Slope | None, ...], ...]]
     common: Callable[[Array], Array] | None = None
     quadratic: Callable[..., tuple[Array, Array, Array]] | None = None
@@ -134,6 +140,9 @@ class Form(NamedTuple):
     scale: int | None = None
     second: Callable[..., tuple[tuple[Array | float | None, ...], ...]] | None = None
     contrast: Callable[..., tuple[tuple[Array | float | None, ...], ...]] | None = None
+    upper: tuple[float, ...] = ()
+    slopes: Callable[..., tuple[Array, ...]] | None = None
+    kink: Callable[..., Array] | None = None
 
 
 class Point:
@@ -216,6 +225,7 @@ class Point:
         """Coefficients e_0 … e_J (K − 1, B, 1) of the log-odds, free of cancellation."""
         reference = tuple(p[-1:] for p in self.components.parameters)
         own = tuple(p[:-1] for p in self.components.parameters)
+        assert self.form.odds is not None  # else they come from the slopes
         found = self.form.odds(*reference, *self.components.differences, *own)
         return tuple(np.broadcast_to(e, self.heights[:-1].shape)[..., None] for e in found)
 

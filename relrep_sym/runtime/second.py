@@ -32,6 +32,9 @@ __all__ = ["hessian"]
 _ROOM = 1 << 18
 """Numbers that a block's arrays may take together: some 2 MB."""
 
+_ALONE = 1 << 17
+"""Multiplications of a matrix product for which BLAS starts no threads."""
+
 
 class _Sums(NamedTuple):
     """What one block adds, for the members of its batch.
@@ -93,7 +96,7 @@ def _pulled(
     return chart.pull_back(rows, whole, *(point.in_place(a) for a in families))
 
 
-def _stacked(rows: Sequence[Array], shape: tuple[int, ...]) -> Array:
+def _stacked(rows: Sequence[Array | float], shape: tuple[int, ...]) -> Array:
     return np.array([np.broadcast_to(r, shape) for r in rows])
 
 
@@ -238,8 +241,17 @@ def _covariance(
         root = np.sqrt(posterior[i] if weights is None else posterior[i] * weights)
         for j, row in enumerate(_pulled(chart, point, bases, None, moved)):
             np.multiply(row, root, out=buffer[:, j])
-        out += buffer @ buffer.swapaxes(1, 2)
+        _add_gram(buffer, out)
     return out
+
+
+def _add_gram(rows: Array, out: Array) -> None:
+    """Add rows · rowsᵀ (B, P, P), in stretches so short that BLAS starts no threads of its own."""
+    count, n = rows.shape[1:]
+    stretch = max(64, _ALONE // count**2)
+    for i in range(0, n, stretch):
+        part = rows[:, :, i : i + stretch]
+        out += part @ part.swapaxes(1, 2)
 
 
 def _mixed(
@@ -314,7 +326,8 @@ def _of_two(
     parts = (_pulled(chart, point, bases, None, side) for side in (apart, shared))
     for j, (own, both) in enumerate(zip(*parts, strict=True)):
         np.multiply(own + both, root, out=buffer[:, j])
-    covariance = buffer @ buffer.swapaxes(1, 2)
+    covariance = np.zeros((len(root), *2 * (len(chart.coordinates),)))
+    _add_gram(buffer, covariance)
     mixed = [dots(change, a)[..., None] for a in apart]
     return covariance, mixed, [dots(change, a)[..., None] for a in shared]
 

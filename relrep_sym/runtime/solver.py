@@ -119,6 +119,7 @@ class Solver:
                         f"{name} of component {k + 1} is not positive", f"{values.min()}", right
                     )
                 )
+        check.below(self.form.names, self.form.upper, found.parameters, "")
         return found, order
 
     def point(self, coords: ArrayLike) -> tuple[Coords, Point]:
@@ -564,13 +565,13 @@ class Solver:
             raise DataError(problem("rng is not a generator", type(rng).__name__, right))
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
             raise DataError(problem("n is not a number of draws", n, "an integer >= 1"))
-        draw = getattr(rng, self.chart.sampler)
+        draw = self.chart.sampler
         out = np.empty((given.rows.shape[1], int(n)))
         for b, row in enumerate(out):
             edges = np.cumsum(found.weights[:, b])
             which = np.searchsorted(edges[:-1], rng.random(int(n)) * edges[-1], side="right")
             try:
-                row[:] = draw(*(p[which, b] for p in found.parameters))
+                row[:] = draw(rng, *(p[which, b] for p in found.parameters))
             except ValueError as why:
                 shown = ", ".join(
                     f"{n} = {p[:, b]}"

@@ -8,9 +8,32 @@ import numpy as np
 
 from relrep_sym.runtime.check import Array
 
-__all__ = ["log_gamma", "log_ratio", "stirling_remainder"]
+__all__ = [
+    "digamma",
+    "erf",
+    "erfc",
+    "gamma",
+    "log_gamma",
+    "log_gamma_ratio",
+    "log_ratio",
+    "logistic",
+    "softplus",
+    "stirling_remainder",
+    "trigamma",
+]
 
 _TABLE = 1 << 20
+
+_POINTS, _MASSES = np.polynomial.legendre.leggauss(10)
+_NODES, _WEIGHTS = 0.5 * (1.0 + _POINTS), 0.5 * _MASSES
+"""Gauss-Legendre on (0, 1)."""
+
+_ZERO, _ZERO_REST = 1.4616321449683622, 9.549995429965697e-17
+"""The zero of digamma, and what is left of it beyond a double."""
+
+_BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510)
+_DIGAMMA = tuple(b / (2 * n) for n, b in enumerate(_BERNOULLI, start=1))[::-1]
+_TRIGAMMA = _BERNOULLI[::-1]
 
 
 def log_gamma(x: Array) -> Array:
@@ -65,3 +88,125 @@ def stirling_remainder(x: Array) -> Array:
     return np.where(
         x < 16.0, direct, 0.5 * (math.log(2.0 * math.pi) + np.log(large)) + series / large
     )
+
+
+def log_gamma_ratio(difference: Array, base: Array, whole: Array) -> Array:
+    """log Γ(whole) − log Γ(base) for positive numbers with whole = base + difference.
+
+    Near each other it is the integral of digamma between them, which keeps the difference's digits.
+
+    >>> log_gamma_ratio(np.array([1e-20]), np.array([1.0]), np.array([1.0])).round(22)
+    array([-5.8e-21])
+    """
+    difference, base, whole = np.broadcast_arrays(difference, base, whole)
+    near = np.abs(difference) < 0.5 * base
+    step = np.where(near, difference, 0.0)
+    total = np.zeros(difference.shape)
+    for t, w in zip(_NODES, _WEIGHTS, strict=True):
+        total += w * digamma(base + t * step)
+    far = log_gamma(whole) - log_gamma(base)
+    return np.where(near, step * total, far)
+
+
+def digamma(x: Array) -> Array:
+    """ψ(x) = d log Γ(x)/dx for x > 0, elementwise.
+
+    Shifted beyond 10 by ψ(x) = ψ(x + 1) − 1/x, there by the asymptotic series (DLMF 5.11.2); near
+    its zero by the integral of trigamma from it.
+
+    >>> digamma(np.array([1.0, 10.0])).round(12)
+    array([-0.57721566,  2.25175259])
+    """
+    x = np.asarray(x, dtype=float)
+    shifted, below = _raised(x, 1)
+    square = 1.0 / (shifted * shifted)
+    series = np.zeros_like(square)
+    for coefficient in _DIGAMMA:
+        series = (series + coefficient) * square
+    out = np.log(shifted) - 0.5 / shifted - series - below
+    step = (x - _ZERO) - _ZERO_REST
+    close = (step > -0.4) & (step < 0.9)
+    if close.any():
+        inside = np.where(close, step, 0.0)
+        total = np.zeros_like(x)
+        for t, w in zip(_NODES, _WEIGHTS, strict=True):
+            total += w * trigamma(_ZERO + t * inside)
+        out = np.where(close, inside * total, out)
+    return out
+
+
+def trigamma(x: Array) -> Array:
+    """ψ′(x) for x > 0, elementwise: shifted beyond 10, there by its asymptotic series.
+
+    >>> trigamma(np.array([1.0])).round(12)
+    array([1.64493407])
+    """
+    x = np.asarray(x, dtype=float)
+    shifted, below = _raised(x, 2)
+    inverse = 1.0 / shifted
+    square = inverse * inverse
+    series = np.zeros_like(square)
+    for coefficient in _TRIGAMMA:
+        series = (series + coefficient) * square
+    return below + inverse * (1.0 + 0.5 * inverse + series)
+
+
+def _raised(x: Array, power: int) -> tuple[Array, Array]:
+    """x + m beyond 10, and Σ 1/(x + i)^power over i < m, the largest terms last."""
+    steps = np.clip(np.ceil(10.0 - x), 0.0, 10.0)
+    below = np.zeros_like(x)
+    with np.errstate(over="ignore", divide="ignore"):
+        for i in range(int(steps.max(initial=0.0)) - 1, -1, -1):
+            term = 1.0 / (x + i) ** power if power == 1 else 1.0 / ((x + i) * (x + i))
+            below += np.where(i < steps, term, 0.0)
+    return x + steps, below
+
+
+def gamma(x: Array) -> Array:
+    """Γ(x) for x > 0, elementwise; infinite beyond 171.6.
+
+    >>> gamma(np.array([5.0, 200.0]))
+    array([24., inf])
+    """
+    array = np.asarray(x, dtype=float)
+    flat = [math.gamma(v) if v < 171.6 else math.inf for v in array.ravel().tolist()]
+    return np.array(flat).reshape(array.shape)
+
+
+def erf(x: Array) -> Array:
+    """The error function, elementwise.
+
+    >>> erf(np.array([0.0, 1.0])).round(12)
+    array([0.        , 0.84270079])
+    """
+    array = np.asarray(x, dtype=float)
+    return np.array([math.erf(v) for v in array.ravel().tolist()]).reshape(array.shape)
+
+
+def erfc(x: Array) -> Array:
+    """1 − erf(x), elementwise, to its digits until it underflows at 26.5.
+
+    >>> float(erfc(np.array([5.0]))[0])
+    1.53745979442e-12
+    """
+    array = np.asarray(x, dtype=float)
+    return np.array([math.erfc(v) for v in array.ravel().tolist()]).reshape(array.shape)
+
+
+def softplus(x: Array) -> Array:
+    """log(1 + eˣ), without overflow.
+
+    >>> softplus(np.array([-800.0, 1.0, 800.0])).round(6).tolist()
+    [0.0, 1.313262, 800.0]
+    """
+    return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def logistic(x: Array) -> Array:
+    """1/(1 + e⁻ˣ), without overflow and to its digits in both tails.
+
+    >>> logistic(np.array([-800.0, 0.0, 800.0]))
+    array([0. , 0.5, 1. ])
+    """
+    small = np.exp(-np.abs(x))
+    return np.where(x < 0.0, small, 1.0) / (1.0 + small)

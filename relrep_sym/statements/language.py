@@ -15,7 +15,19 @@ from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
 
-__all__ = ["FUNCTIONS", "Assign", "Item", "Node", "Num", "Op", "Stage", "Var", "names", "stage"]
+__all__ = [
+    "FUNCTIONS",
+    "SPECIAL",
+    "Assign",
+    "Item",
+    "Node",
+    "Num",
+    "Op",
+    "Stage",
+    "Var",
+    "names",
+    "stage",
+]
 
 
 class Stage(IntEnum):
@@ -57,11 +69,17 @@ class Op:
 
 Node = Num | Var | Item | Op
 
-FUNCTIONS = frozenset(
-    "exp log expm1 log1p sqrt abs sin cos tan sinh cosh tanh arcsinh arctan power logaddexp "
-    "log_ratio".split()
+SPECIAL = frozenset(
+    "log_ratio log_gamma_ratio log_gamma digamma trigamma gamma erf erfc softplus logistic "
+    "stirling_remainder".split()
 )
-"""Functions of an elementwise library that an :class:`Op` may name beside the arithmetic."""
+"""Elementwise functions that an array library lacks: the runtime's own."""
+
+FUNCTIONS = SPECIAL | frozenset(
+    "exp log expm1 log1p sqrt abs sign sin cos tan sinh cosh tanh arcsinh arctan power "
+    "logaddexp".split()
+)
+"""Elementwise functions that an :class:`Op` may name beside the arithmetic."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,23 +58,28 @@ class Density:
     """One component's log-density, and where its x lives.
 
     ``component_log_density(x, *phi)`` takes and returns mpmath numbers. ``support`` is ``"line"``,
-    ``"half-line"``, ``"integers"`` (0, 1, 2, …) or ``("interval", a, b)``. With ``analytic`` false
-    (an absolute value, a Piecewise) parameters are differentiated by a difference quotient at
-    higher precision instead of by complex step.
+    ``"half-line"``, ``"integers"`` (0, 1, 2, …), ``("interval", a, b)``, ``("integers", a, b)`` or
+    ``("finite", (x_1, …))``. With ``analytic`` false (an absolute value, a Piecewise) parameters
+    are differentiated by a difference quotient at higher precision instead of by complex step.
+    ``kinks(*phi)`` lists the x at which the log-density is not smooth: integrals are cut there.
 
     >>> Density(lambda x, rate: mpmath.log(rate) - rate * x, "half-line").support
     'half-line'
     """
 
     component_log_density: Callable[..., Number]
-    support: str | tuple[str, float, float] = "line"
+    support: str | tuple[Any, ...] = "line"
     analytic: bool = True
+    kinks: Callable[..., Sequence[Number]] | None = None
 
     def __post_init__(self) -> None:
         named = self.support in ("line", "half-line", "integers")
-        interval = isinstance(self.support, tuple) and self.support[0] == "interval"
-        if not named and not interval:
-            right = "'line', 'half-line', 'integers' or ('interval', a, b)"
+        given = self.support[0] if isinstance(self.support, tuple) and self.support else None
+        if not named and given not in ("interval", "integers", "finite"):
+            right = (
+                "'line', 'half-line', 'integers', ('interval', a, b), ('integers', a, b) or "
+                "('finite', (x_1, …))"
+            )
             raise CertificateError(problem("unknown support", self.support, right))
 
 

@@ -31,7 +31,7 @@ from mpmath import mp
 from relrep_sym.errors import CertificateError, problem
 from relrep_sym.verify.em import EMObjective
 from relrep_sym.verify.jets import WORKING, Chart, Density, Jet, Located, Memo, Number, exact
-from relrep_sym.verify.quadrature import Budget, Integral, integrate
+from relrep_sym.verify.quadrature import HEAVY, Budget, Integral, heavy, integrate
 from relrep_sym.verify.second import hessian
 from relrep_sym.verify.truth import Truth, Weighing, masses, normalised
 from relrep_sym.verify.yardstick import Measured
@@ -297,7 +297,14 @@ class OracleAt:
         support = (q or model).density.support
         features = model.landmarks(digits, support)
         truth = q.landmarks(digits, support) if q else features
-        integral = integrate(rows, support, truth, features, digits, budget, self.oracle.rule)
+        if support == "line" and heavy([*features, *truth]):
+            support = HEAVY
+            features = model.landmarks(digits, support)
+            truth = q.landmarks(digits, support) if q else features
+        kinks = [*model.kinks(), *(q.kinks() if q else [])]
+        integral = integrate(
+            rows, support, truth, features, digits, budget, self.oracle.rule, kinks
+        )
         if not abs(integral.values[0] - 1) <= mpmath.mpf(10) ** (1 - digits):
             given = mpmath.nstr(integral.values[0], digits)
             raise CertificateError(problem(f"a density's integral at {self}", given, "1"))

@@ -16,15 +16,24 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from relrep_sym.errors import CertificateError, problem
 
 __all__ = ["ROLES", "Point", "points"]
 
-ROLES = ("location", "scale", "rate", "shape")
-"""Real; positive in units of x; positive; positive and dimensionless."""
-Support = str | tuple[str, float, float]
+ROLES = ("location", "scale", "rate", "shape", "probability", "real")
+"""Real; positive in units of x; positive; positive and dimensionless; between 0 and 1; real, but
+not a location."""
+Support = str | tuple[Any, ...]
 Phis = tuple[tuple[float, ...], ...]
+
+_MORE = (
+    {"probability": 0.35, "real": -0.3},
+    {"probability": 0.8, "real": 0.6},
+    {"probability": 0.55, "real": 0.1},
+)
+"""Three components of a truth, in the roles that are rarer."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +59,13 @@ def points(
     fixed: Sequence[float | None] = (),
     size: int = 24,
     seed: int = 20,
+    *,
+    kinked: bool = False,
 ) -> list[Point]:
     """The named points of a mixture; ``fixed`` holds a parameter of every component at a number.
+
+    Where the log-density is ``kinked`` at a location, no sample point lies on one: there is no
+    derivative there.
 
     >>> [p.name for p in points(3, ("location", "scale"))][:5]
     ['ordinary', 'merging 1e-3', 'merging 1e-6', 'merging 1e-12', 'first weight 1e-12']
@@ -63,7 +77,7 @@ def points(
         given = f"{components} components with roles {tuple(roles)}"
         raise CertificateError(problem("points", given, f"K ≥ 1 and roles of {ROLES}"))
     held = (*fixed, *(None for _ in range(len(roles) - len(fixed))))
-    maker = _Maker(tuple(roles), held, support, components, size, seed)
+    maker = _Maker(tuple(roles), held, support, components, size, seed, kinked)
     return maker.all()
 
 
@@ -75,6 +89,7 @@ class _Maker:
     count: int
     size: int
     seed: int
+    kinked: bool = False
 
     def all(self) -> list[Point]:
         ordinary = self.ordinary(self.count)
@@ -130,6 +145,8 @@ class _Maker:
                     "scale": 0.75 + 0.125 * k,
                     "rate": 0.7 * 1.9**k,
                     "shape": 1.5 + 0.75 * k,
+                    "probability": (k + 0.7) / (count + 0.6),
+                    "real": 0.5 * k - 0.25 * (count - 1),
                 }
             )
             for k in range(count)
@@ -143,9 +160,9 @@ class _Maker:
     def truth(self) -> tuple[tuple[float, ...], ...]:
         """Two components for a model of three, three for one of two; neither is in the model."""
         values = [
-            {"location": -0.8, "scale": 1.2, "rate": 0.9, "shape": 1.7},
-            {"location": 1.9, "scale": 0.7, "rate": 2.3, "shape": 2.9},
-            {"location": 0.4, "scale": 1.5, "rate": 1.6, "shape": 2.2},
+            {"location": -0.8, "scale": 1.2, "rate": 0.9, "shape": 1.7, **_MORE[0]},
+            {"location": 1.9, "scale": 0.7, "rate": 2.3, "shape": 2.9, **_MORE[1]},
+            {"location": 0.4, "scale": 1.5, "rate": 1.6, "shape": 2.2, **_MORE[2]},
         ]
         weights = (0.25, 0.25, 0.5) if self.count == 2 else (0.375, 0.625)
         phis = map(self.fill, values[: len(weights)])
@@ -158,7 +175,7 @@ class _Maker:
         def near(value: float, role: str, held: float | None) -> float:
             if held is not None or (located and role != "location"):
                 return value
-            return value + distance if role == "location" else value * (1 + distance)
+            return value + distance if role in ("location", "real") else value * (1 + distance)
 
         return (phis[0], tuple(map(near, phis[0], self.roles, self.fixed)), *phis[2:])
 
@@ -193,10 +210,31 @@ class _Maker:
 
     def centre(self, phi: Sequence[float]) -> float:
         rate = self.value(phi, "rate", 1.0)
+        if self.support == "integers" and "probability" in self.roles:
+            rate = 1 / self.value(phi, "probability", 0.5) - 1
+        if self.discrete:
+            low, high = self.ends()
+            return low + (high - low) * self.value(phi, "probability", 0.5)
         return self.value(phi, "location", rate if self.support == "integers" else 0.0)
+
+    @property
+    def discrete(self) -> bool:
+        """Whether the support is a finite set."""
+        return isinstance(self.support, tuple) and self.support[0] != "interval"
+
+    def ends(self) -> tuple[float, float]:
+        """The first and the last point of a finite set."""
+        if self.support[0] == "finite":
+            return float(self.support[1][0]), float(self.support[1][-1])
+        return float(self.support[1]), float(self.support[2])
 
     def spacing(self, phi: Sequence[float]) -> float:
         rate = self.value(phi, "rate", 1.0)
+        if self.support == "integers" and "probability" in self.roles:
+            return 1 / self.value(phi, "probability", 0.5)
+        if self.discrete:
+            low, high = self.ends()
+            return math.sqrt(high - low) / 2 or 1.0
         return self.value(phi, "scale", math.sqrt(rate) if self.support == "integers" else 1 / rate)
 
     def sample(self, phis: Phis, rng: random.Random, reach: float) -> list[float]:
@@ -207,6 +245,8 @@ class _Maker:
             extreme = n // len(phis)
             distance = (0.0, reach, 1e-12)[extreme] if extreme < 3 else 10 ** rng.uniform(-6, 0.9)
             sign = rng.choice((-1, 1))
+            if self.kinked:  # no derivative at the location itself
+                distance = max(distance, 1e-9 * (1 + abs(self.centre(phi))))
             xs.append(self.inside(self.centre(phi), sign * distance, self.spacing(phi)))
         return xs
 
@@ -216,6 +256,12 @@ class _Maker:
             return float(max(0, round(centre + distance * unit)))
         if self.support == "half-line":
             return abs(centre + distance * unit) or unit
+        if self.discrete:
+            low, high = self.ends()
+            at = min(max(centre + distance * unit, low), high)
+            if self.support[0] == "integers":
+                return float(round(at))
+            return float(min(self.support[1], key=lambda v: (abs(v - at), v)))
         if isinstance(self.support, tuple):
             low, high = self.support[1], self.support[2]
             fraction = 1e-12 + (abs(distance) % 1) * (1 - 2e-12)

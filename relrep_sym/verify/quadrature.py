@@ -8,9 +8,10 @@ to a few digits, for sensitivities.
 Two rules that share nothing but the map of the nodes. Gauss–Legendre panels, bisected until a panel
 agrees with its halves, are the rule of the oracle: complex zeros of the model's density close to
 the real axis cost them little. The trapezoidal rule, halved until two steps agree, is the second
-opinion. On the half-line the variable is log x, on an interval its logit; integers are summed. A
-density like (b − x)^(a − 1) at an interval's end is within reach for a ≥ 0.7 at 30 digits, and for
-a ≥ 0.5 at 20.
+opinion. On the line the variable is x, or asinh x where tails are heavy; on the half-line log x, on
+an interval its logit; integers and finite sets are summed. Panels end at the kinks that are given,
+where an integrand is not smooth. A density like (b − x)^(a − 1) at an interval's end is within
+reach for a ≥ 0.7 at 30 digits, and for a ≥ 0.5 at 20.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import mpmath
 from mpmath import mp
@@ -27,14 +29,26 @@ from mpmath import mp
 from relrep_sym.errors import CertificateError, problem
 from relrep_sym.verify.jets import WORKING, Number
 
-__all__ = ["Budget", "Integral", "Mark", "Rule", "Support", "integrate", "landmarks"]
+__all__ = [
+    "HEAVY",
+    "Budget",
+    "Integral",
+    "Mark",
+    "Rule",
+    "Support",
+    "heavy",
+    "integrate",
+    "landmarks",
+]
 
 Vector = list[Number]
 Integrand = Callable[[list[Number]], list[Vector]]
-Support = str | tuple[str, float, float]
+Support = str | tuple[Any, ...]
 Mark = tuple[Number, Number]
 """A point t and its spacing."""
 
+HEAVY = "line by asinh"
+"""The line in the variable asinh x, in which tails like a power of x fall like an exponential."""
 PANEL_NODES = 28
 COARSE_NODES = 6
 MOST_PANELS = 500
@@ -79,6 +93,8 @@ def _map(support: Support, t: Number) -> tuple[Number, Number]:
     """x(t) and dx/dt."""
     if support == "line":
         return t, mp.one
+    if support == HEAVY:
+        return mpmath.sinh(t), mpmath.cosh(t)
     if support == "half-line":
         x = mpmath.exp(t)
         return x, x
@@ -86,6 +102,29 @@ def _map(support: Support, t: Number) -> tuple[Number, Number]:
     up, down = 1 / (1 + mpmath.exp(-t)), 1 / (1 + mpmath.exp(t))
     x = low + (high - low) * up if t < 0 else high - (high - low) * down
     return x, (high - low) * up * down
+
+
+def _unmap(support: Support, x: Number) -> Number:
+    """t with x(t) = x; infinite where there is none."""
+    if support == "line":
+        return x
+    if support == HEAVY:
+        return mpmath.asinh(x)
+    if support == "half-line":
+        return mpmath.log(x) if x > 0 else -mp.inf
+    low, high = mpmath.mpf(support[1]), mpmath.mpf(support[2])
+    if not low < x < high:
+        return mp.inf
+    return mpmath.log((x - low) / (high - x))
+
+
+def points_of(support: Support) -> list[Number] | None:
+    """Every point of a finite support; None of an infinite one."""
+    if isinstance(support, str) or support[0] == "interval":
+        return None
+    if support[0] == "finite":
+        return [mpmath.mpf(v) for v in support[1]]
+    return [mpmath.mpf(n) for n in range(int(support[1]), int(support[2]) + 1)]
 
 
 def _climb(g: Callable[[Number], Number], smallest: Number) -> tuple[Number, Number]:
@@ -118,6 +157,8 @@ def landmarks(log_density: Callable[[Number], Number], support: Support, digits:
 
     Outermost, the density times the step has lost ``digits`` + 20 digits against the mode.
     """
+    if points_of(support) is not None:
+        return []
     depth = (digits + 20) * mpmath.log(10)
     discrete = support == "integers"
     # near an interval's end the distance from it must keep the digits that are asked for
@@ -153,6 +194,11 @@ def landmarks(log_density: Callable[[Number], Number], support: Support, digits:
             points.append((t, reach))
             reach *= 2
     return sorted(points)
+
+
+def heavy(marks: list[list[Mark]]) -> bool:
+    """Whether some component on the line has tails that end only after some forty doublings."""
+    return any(max(s for _, s in row) > 2**40 * min(s for _, s in row) for row in marks)
 
 
 def _breaks(marks: list[Mark], low: Number, high: Number) -> list[Number]:
@@ -321,14 +367,23 @@ def integrate(
     digits: int,
     budget: Budget,
     rule: str = "panels",
+    kinks: Sequence[Number] = (),
 ) -> Integral:
     """∫ f over the support, each value to ``digits`` digits of ∫ |f|.
 
     ``truth`` and ``features`` are lists of :func:`landmarks`, of the density's components and of
-    the model's; ``rule`` is ``"panels"`` or ``"trapezoid"``. Raises :class:`CertificateError` if
-    the integrand has not died out at the ends.
+    the model's; ``rule`` is ``"panels"`` or ``"trapezoid"``, which takes no ``kinks``: the x where
+    f is not smooth. Raises :class:`CertificateError` if the integrand has not died out at the ends.
     """
     tol = mpmath.mpf(10) ** -digits
+    everything = points_of(support)
+    if everything is not None:
+        whole = Rule(everything, [mp.one] * len(everything))
+        values, absolutes = _apply(f, whole)
+        return Integral(values, absolutes, mp.zero, whole, f"sum of {len(everything)} terms")
+    if kinks and rule == "trapezoid":
+        text = problem("the trapezoidal rule", "an integrand with kinks", "rule='panels'")
+        raise CertificateError(text)
     low, high = min(m[0][0] for m in truth), max(m[-1][0] for m in truth)
     inner = [mark for marks in truth for mark in marks]
     extra = [mark for marks in features for mark in marks]
@@ -337,7 +392,10 @@ def integrate(
         edges = Rule([high], [mp.one]) if low == 0 else Rule([low, high], [mp.one] * 2)
         scale = mp.one
     else:
-        ends = _breaks(inner + extra, low, high)
+        cuts = sorted({t for t in (_unmap(support, x) for x in kinks) if low < t < high})
+        ends = [low]
+        for a, b in itertools.pairwise([low, *cuts, high]):
+            ends += _breaks(inner + extra, a, b)[1:]
         step = min(spacing for t, spacing in inner + extra if low <= t <= high)
         if rule == "trapezoid":
             result = _trapezoid(f, support, ends, step, tol, budget)

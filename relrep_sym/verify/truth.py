@@ -76,6 +76,11 @@ class Weighing:
 
         return [landmarks(partial(one, phi), support, digits) for _, phi in self.parts]
 
+    def kinks(self) -> list[Number]:
+        """Where its components are not smooth, in x."""
+        f = self.density.kinks
+        return [] if f is None else [x for _, phi in self.parts for x in f(*phi)]
+
 
 def masses(q: Weighing, integral: Integral) -> list[Number]:
     """The coarse rule's weights times the density."""

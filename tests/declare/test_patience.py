@@ -92,6 +92,24 @@ def test_the_time_is_over_for_what_catches_every_exception() -> None:
     assert sys.getprofile() is None
 
 
+def test_nothing_is_lost_in_generators_that_are_left_early(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Python drops what is raised while it closes a generator, and stops watching."""
+    dropped: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", dropped.append)
+
+    def stubborn(patience: Patience) -> None:
+        patience.watch()
+        for _ in range(1_000_000):  # far beyond the time
+            any(True for _ in range(3))
+
+    for _ in range(40):
+        with pytest.raises(TooLong), Patience(0.005) as patience:
+            stubborn(patience)
+    assert not dropped
+
+
 def test_what_is_harmless_alone_is_bounded_together() -> None:
     """Γ(x¹⁰⁰⁰) is a formula; at x = 300 it is a number that no memory holds."""
     model = rs.mixture("normal", components=2, scales=1)

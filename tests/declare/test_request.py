@@ -368,3 +368,72 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     for path in (tmp_path / "none.toml", tmp_path):
         with pytest.raises(DeclarationError, match="cannot read"):
             read_request(path)
+
+
+OWN = """
+name = "heavy"
+[family]
+name = "cauchy"
+log_density = "-log(4*atan(1)) - log(s) - log(1 + ((x - m)/s)**2)"
+support = "line"
+[family.parameters]
+m = "real"
+s = "positive"
+[family.plurals]
+m = "means"
+[model]
+components = 3
+means = [0, "free", 2.5]
+"""
+
+
+def test_a_family_of_the_requests_own() -> None:
+    request = parse_request(OWN)
+    assert request.model.family.name == "cauchy"
+    assert request.model.names == ("pi_1", "pi_2", "m_2", "s_1", "s_2", "s_3")
+
+
+def test_the_numbers_that_a_family_is_made_with() -> None:
+    text = 'name = "coins"\n[model]\nfamily = "binomial"\ncomponents = 2\ntrials = 5\n'
+    assert parse_request(text).model.family.support == ("integers", 0, 5)
+    with pytest.raises(DeclarationError, match="'trials' is missing"):
+        parse_request(text.replace("trials = 5\n", ""))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('m = "real"', 'm = "complex"', "unknown domain of m"),
+        ('support = "line"', 'support = "ring"', "support"),
+        ("log(s)", "log(q)", "unknown name 'q'"),
+        ("- log(s)", "", "does not integrate to one"),
+        ("log_density", "density", "unknown key"),
+        ("[model]\n", '[model]\nfamily = "normal"\n', "unknown key"),
+    ],
+)
+def test_what_is_wrong_in_a_family_is_placed(old: str, new: str, said: str) -> None:
+    with pytest.raises(DeclarationError, match=rf"^request: \[[\w.]+\].*{said}"):
+        parse_request(OWN.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("support", "found"),
+    [
+        ("{interval = [0, 1]}", ("interval", 0.0, 1.0)),
+        ('{interval = ["1/2", 1.5]}', ("interval", 0.5, 1.5)),
+    ],
+)
+def test_supports_in_a_request(support: str, found: object) -> None:
+    low, high = found[1:]  # type: ignore[index]
+    density = f"log(a + 1) - {high - low}*0 + a*log(x - {low}) - (a + 1)*log({high - low})"
+    text = (
+        OWN[: OWN.index("[family]")]
+        + f"""[family]
+log_density = "{density}"
+support = {support}
+parameters = {{a = "positive"}}
+[model]
+components = 2
+"""
+    )
+    assert parse_request(text).model.family.support == found

@@ -137,7 +137,7 @@ def test_a_person_can_read_it(node: Node, text: str) -> None:
         (Fraction(1, 10), "0.1"),
         (0.1, "0.1"),
         (2.0, "2.0"),
-        (Fraction(10**300), "1e+300"),
+        (Fraction(10**300), "1e300"),
     ],
 )
 def test_numbers_are_their_shortest_literals(value: Fraction | float, text: str) -> None:

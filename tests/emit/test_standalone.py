@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 import relrep_sym
 import relrep_sym as rs
+import relrep_sym.runtime
 from relrep_sym import errors
 from relrep_sym.cli import main
 from relrep_sym.emit import pieces

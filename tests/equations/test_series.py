@@ -7,10 +7,12 @@ from functools import cache
 import pytest
 import sympy as sp
 
-from relrep_sym.declare.chart import chart, identity, relative
+from relrep_sym.declare.chart import identity
+from relrep_sym.declare.charts import relative
 from relrep_sym.declare.domains import domain
 from relrep_sym.declare.family import Family, FamilyParameter
 from relrep_sym.declare.model import mixture
+from relrep_sym.declare.own_map import chart
 from relrep_sym.declare.truth import truth
 from relrep_sym.declare.view import view
 from relrep_sym.equations.nodes import Expectation

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import sympy as sp
 
-from relrep_sym.declare.chart import Chart, identity, log, relative
+from relrep_sym.declare.chart import Chart, identity
+from relrep_sym.declare.charts import log, relative
 from relrep_sym.declare.model import mixture
 from relrep_sym.declare.view import view
 from relrep_sym.equations.view_inverse import solve_view

@@ -82,7 +82,7 @@ def far_cases():
 
 
 @pytest.mark.parametrize("distance", [1e-9, 1e-12])
-@pytest.mark.parametrize(("chart", "pair", "role"), far_cases())
+@pytest.mark.parametrize(("chart", "pair", "role"), list(far_cases()))
 def test_two_merge_while_a_third_is_far(chart, pair, role, distance):
     derivation, module = module_of("free", chart)
     third = 3 - sum(pair)

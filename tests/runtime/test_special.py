@@ -6,6 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 
+from relrep_sym.runtime import special
 from relrep_sym.runtime.special import log_gamma
 
 UNIT = 2.0**-53
@@ -42,3 +43,64 @@ def test_the_table_gives_the_same_numbers_as_one_by_one():
 def test_factorials_add_up():
     n = np.arange(1.0, 200.0)
     np.testing.assert_allclose(log_gamma(n + 1.0), log_gamma(n) + np.log(n), rtol=4e-15, atol=1e-15)
+
+
+def _near_zero_of_digamma() -> np.ndarray:
+    steps = 10.0 ** np.arange(-15.0, 0.0)
+    return np.concatenate([1.4616321449683622 - steps[:-1], 1.4616321449683622 + steps])
+
+
+POSITIVE = np.concatenate([10.0 ** np.linspace(-12, 12, 241), _near_zero_of_digamma()])
+
+
+@pytest.mark.parametrize(
+    ("ours", "exactly"),
+    [
+        (special.digamma, mpmath.digamma),
+        (special.trigamma, lambda v: mpmath.psi(1, v)),
+    ],
+    ids=["digamma", "trigamma"],
+)
+def test_polygammas_are_right_to_a_few_units(ours, exactly):
+    for x, got in zip(POSITIVE.tolist(), ours(POSITIVE).tolist(), strict=True):
+        with mpmath.workdps(40):
+            want = exactly(mpmath.mpf(x))
+            assert abs(got - want) <= 12 * UNIT * abs(want), x
+
+
+@pytest.mark.parametrize("base", [1e-3, 0.7, 1.4616, 3.0, 41.5, 1e6])
+@pytest.mark.parametrize("relative", [1e-15, -1e-9, 1e-3, -0.4, 0.49, 0.51, -0.6, 30.0])
+def test_the_ratio_of_gammas_keeps_the_digits_of_the_difference(base, relative):
+    difference = base * relative
+    got = special.log_gamma_ratio(
+        np.array([difference]), np.array([base]), np.array([base + difference])
+    )[0]
+    with mpmath.workdps(60):
+        b, d = mpmath.mpf(base), mpmath.mpf(difference)
+        want = mpmath.loggamma(b + d) - mpmath.loggamma(b)
+        far = abs(relative) >= 0.5
+        size = abs(mpmath.loggamma(b)) + abs(mpmath.loggamma(b + d)) if far else 0
+        condition = b * abs(d) * mpmath.psi(1, b)  # the base is known to a rounding
+        assert abs(got - want) <= 16 * UNIT * (abs(want) + size + condition)
+
+
+@pytest.mark.parametrize(
+    ("ours", "exactly"),
+    [
+        (special.erf, mpmath.erf),
+        (special.erfc, mpmath.erfc),
+        (special.softplus, lambda v: mpmath.log1p(mpmath.exp(v))),
+        (special.logistic, lambda v: 1 / (1 + mpmath.exp(-v))),
+    ],
+    ids=["erf", "erfc", "softplus", "logistic"],
+)
+def test_functions_of_the_whole_line(ours, exactly):
+    x = np.concatenate([np.linspace(-26, 26, 209), [-1e-9, 0.0, 1e-9]])
+    for v, got in zip(x.tolist(), ours(x).tolist(), strict=True):
+        with mpmath.workdps(600):
+            want = exactly(mpmath.mpf(v))
+            assert abs(got - want) <= 8 * UNIT * abs(want), v
+
+
+def test_gamma_overflows_to_infinity():
+    assert special.gamma(np.array([5.0, 171.7])).tolist() == [24.0, np.inf]

@@ -11,14 +11,17 @@ from fractions import Fraction
 
 import sympy as sp
 
-from relrep_sym.emit.lowering import lower
+from relrep_sym.emit.lowering import lower as lowered
 from relrep_sym.emit.numpy.layout import (
+    Leaf,
     assignments,
     bare,
+    returned,
     tuple_of,
 )
 from relrep_sym.emit.numpy.printer import filled, infix
-from relrep_sym.equations.component import ComponentForm, StirlingRemainder
+from relrep_sym.equations.component import ComponentForm
+from relrep_sym.equations.kernels import with_kernels
 from relrep_sym.errors import DerivationError, problem
 from relrep_sym.statements.language import Assign, Node, Num, Op, Stage, Var
 from relrep_sym.statements.passes import hoist, share
@@ -26,10 +29,17 @@ from relrep_sym.statements.passes import hoist, share
 __all__ = ["component_fragments"]
 
 
+def lower(expression: sp.Expr, leaf: Leaf) -> Node:
+    """The expression in the statement language, functions replaced by their kernels."""
+    return lowered(with_kernels(expression), leaf)
+
+
 def component_fragments(form: ComponentForm) -> dict[str, object]:
     """Bodies and facts of the functions that one family needs; they hold for any K."""
     family = form.family
     roles = [p.name for p in family.parameters]
+    if form.slopes is not None:
+        return _general_fragments(form, form.slopes)
     buffers = {b: f"basis[{j}]" for j, b in enumerate(form.basis)}
     prepare: list[Assign] = []
     stages = {"x": Stage.SAMPLE}
@@ -58,8 +68,37 @@ def component_fragments(form: ComponentForm) -> dict[str, object]:
         "exponents": exponents,
         "odds": _return_lines("odds", form.odds),
         "score": _score_lines(form),
-        "common": infix(_lower_common(form)) if form.common != 0 else None,
+        "common": infix(lower(form.common, bare)) if form.common != 0 else None,
         "quadratic": _quadratic_lines(form),
+        "slopes": None,
+        "kink": None,
+    }
+
+
+def _general_fragments(form: ComponentForm, slopes: Sequence[sp.Expr]) -> dict[str, object]:
+    """The same where the basis functions are log f and its slopes."""
+    family = form.family
+    roles = [p.name for p in family.parameters]
+    program = share([Assign(f"basis[{j}][...]", lower(b, bare)) for j, b in enumerate(form.basis)])
+    kink = None if family.kink is None else f"return {infix(lower(family.kink, bare))}"
+    values = [f"slope{i + 1}" for i in range(len(slopes))]
+    return {
+        "prepare": [f"heights = np.ones_like({roles[0]})"],
+        "coefficients": roles,
+        "block": assignments(program),
+        "log_odds": ["np.subtract(basis[0][:-1], basis[0][-1], out=out)"],
+        "exponents": ["np.copyto(out, basis[0][rows])"],
+        "odds": None,
+        "score": _score_lines(form),
+        "common": None,
+        "quadratic": None,
+        "slopes": [
+            *assignments(
+                share([Assign(v, lower(e, bare)) for v, e in zip(values, slopes, strict=True)])
+            ),
+            *([f"return {tuple_of(values)}"] if len(values) == 1 else returned(values)),
+        ],
+        "kink": None if kink is None else [kink],
     }
 
 
@@ -206,19 +245,8 @@ def _score_lines(form: ComponentForm) -> list[str]:
         rows.append(tuple_of(cells))
     return [
         *assignments(share(program)),
-        f"return {tuple_of(rows) if len(rows) == 1 else tuple_of(rows)[1:-1]}",
+        *([f"return {tuple_of(rows)}"] if len(rows) == 1 else returned(rows)),
     ]
-
-
-def _lower_common(form: ComponentForm) -> Node:
-    """log g(x) as a node; log Γ is a function of the runtime."""
-    known = {sp.loggamma: "log_gamma", StirlingRemainder: "stirling_remainder"}
-    calls = {
-        call: sp.Symbol(f"{name}({infix(lower(call.args[0], bare))})")
-        for kind, name in known.items()
-        for call in form.common.atoms(kind)
-    }
-    return lower(form.common.xreplace(calls), bare)
 
 
 def _quadratic_lines(form: ComponentForm) -> list[str] | None:

@@ -48,12 +48,13 @@ def m_step_lines(model: Mixture, step: MStep) -> list[str]:
     }
     program: list[Assign] = []
     for j, function in enumerate(functions, start=1):
+        if f"t_{j}" not in used:  # such as log x, which is no multiple of a function of z
+            continue
         in_z = sp.expand(function.subs(y, spread * form.z))
         coefficient, b = in_z.as_independent(form.z, as_Add=False)
         scaled = lower(coefficient, bare)
         mean = Item("means", position[b])
         program.append(Assign(f"t_{j}", mean if coefficient == 1 else Op("mul", (scaled, mean))))
-    program = [a for a in program if a.target in used]
     lines = assignments(share(program, prefix="c"))
     lines += _weight_lines(model, step)
     current = dict.fromkeys(roles)

@@ -71,7 +71,10 @@ def _line(target: str, value: Node, depth: int) -> list[str]:
         return [text]
     if value.op in ("add", "mul") and len(value.args) > 2:  # a long sum: by parts
         half = len(value.args) // 2
-        first, second = Op(value.op, value.args[:half]), Op(value.op, value.args[half:])
+        first, second = (
+            part[0] if len(part) == 1 else Op(value.op, part)
+            for part in (value.args[:half], value.args[half:])
+        )
         part = f"part{depth + 1}"
         return [
             *_line(part, first, depth + 1),

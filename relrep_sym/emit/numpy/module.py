@@ -15,11 +15,15 @@ from pathlib import Path
 
 import jinja2
 
+from relrep_sym.declare.family import Family
+from relrep_sym.declare.support import Support, support_text
 from relrep_sym.emit.files import UNSIGNED, signed
+from relrep_sym.emit.lowering import lower
 from relrep_sym.emit.numpy.chart_code import ChartFragments
 from relrep_sym.emit.numpy.component_code import component_fragments
 from relrep_sym.emit.numpy.em_code import m_step_lines
-from relrep_sym.emit.numpy.layout import bracketed, filled_text, wrapped
+from relrep_sym.emit.numpy.layout import bare, bracketed, filled_text, wrapped
+from relrep_sym.emit.numpy.printer import infix, special_names
 from relrep_sym.emit.numpy.public import public_functions
 from relrep_sym.emit.numpy.second_code import bend_lines, contrast_lines, second_lines
 from relrep_sym.equations.program import find_inverse
@@ -50,7 +54,7 @@ def specification(record: Record) -> str:
         if model.components == 1
         else model.describe()
     ]
-    lines.append(f"log f = {model.family.log_density} on {model.family.support}")
+    lines.append(f"log f = {model.family.log_density} on {support_text(model.family.support)}")
     lines.append(chart.title)
     lines += [f"{c.name} {c.domain.name}" for c in chart.coordinates]
     lines += [f"constant {c.name} {c.domain.name}" for c in chart.constants]
@@ -104,6 +108,8 @@ def _environment() -> jinja2.Environment:
         assign=lambda name, items: "\n".join(bracketed(f"{name} = (", items, ")", 0)),
         keyword=lambda name, items: _indented(bracketed(f"{name}=(", items, "),", 8), 8),
         mapping=lambda name, items: "\n".join(bracketed(f"{name} = {{", items, "}", 0)),
+        special=_special,
+        read=lambda names, body: [n if _mentions(" ".join(body), [n]) else f"_{n}" for n in names],
         keyword_mapping=lambda name, items: _indented(_mapping(name, items), 8),
     )
     return env
@@ -127,6 +133,33 @@ def _returned(name: str, call: str, given: str) -> str:
     if len(line) <= 100:
         return line
     return _indented(bracketed(head, call.split(", "), ")"), 4)
+
+
+def _special(body: Sequence[str] | str | None) -> str:
+    """The import of the runtime's own functions that a body calls, with an empty line after it."""
+    names = special_names("\n".join([body] if isinstance(body, str) else body or []))
+    if not names:
+        return ""
+    return f"    from relrep_sym.runtime.special import {', '.join(names)}\n\n"
+
+
+def _draw(family: Family) -> str | None:
+    """The call that draws from one component for each of the given parameters."""
+    sampler = family.sampler
+    if sampler is None:
+        return None
+    arguments = ", ".join(infix(lower(a, bare)) for a in sampler.arguments)
+    shift = (
+        "" if not sampler.shift else f" {'-' if sampler.shift < 0 else '+'} {abs(sampler.shift)}"
+    )
+    drawn = f"rng.{sampler.method}({arguments})"
+    if not family.discrete:
+        return drawn + shift
+    return f"({drawn}{shift}).astype(float)" if shift else f"{drawn}.astype(float)"
+
+
+def _support(support: Support) -> str:
+    return _quote(support) if isinstance(support, str) else repr(support).replace("'", '"')
 
 
 def _quote(text: str) -> str:
@@ -197,9 +230,6 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "pair": "a (nodes, weights) pair"
         if len(roles) > 1
         else "a Nodes pair of relrep_sym.runtime.expectation",
-        "special": [
-            n for n in ("log_gamma", "stirling_remainder") if n in str(fragments["common"])
-        ],
         "parameters": model.names,
         "fixed": [f"{_quote(n)}: {float(v)!r}" for n, v in model.fixed.items()],
         "role_names": roles,
@@ -215,7 +245,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
             "to_model": pieces.to_model(),
             "pull_back": pieces.pull_back(),
             "pull_back_model": pieces.pull_back_model(),
-            "bend": bend_lines(pieces),
+            "bend": bend_lines(pieces, record.curvature),
             "from_model": from_model,
             "model_components": pieces.model_components(),
             "to_parameters": pieces.to_parameters(),
@@ -225,8 +255,11 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "m_step": None if isinstance(step, str) else m_step_lines(model, step),
         "view": view.names if view else None,
         "count": model.components,
-        "positive": [str(p.domain.name == "positive") for p in family.parameters],
-        "support": family.support,
+        "positive": [str(p.domain.lower == 0.0) for p in family.parameters],
+        "upper_ends": [_end(p.domain.upper) for p in family.parameters]
+        if any(p.domain.upper != float("inf") for p in family.parameters)
+        else None,
+        "support": _support(family.support),
         "own": form.own,
         "basis": len(form.basis),
         "location": positions.get(family.location) if family.location else None,
@@ -236,7 +269,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "open_lower": [str(d.open_lower) for d in domains],
         "constants": [c.name for c in chart.constants],
         "reference": pieces.reference,
-        "sampler": _quote(family.sampler) if family.sampler else None,
+        "draw": _draw(family),
         "why": why,
         "functions": public_functions(record),
     }

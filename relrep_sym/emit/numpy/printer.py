@@ -7,16 +7,15 @@ per-sample values, as ufunc calls that write into given buffers (``np.multiply(z
 from __future__ import annotations
 
 import math
+import re
 import sys
 from fractions import Fraction
 
 from relrep_sym.errors import DerivationError, problem
-from relrep_sym.statements.language import FUNCTIONS, Item, Node, Num, Op, Var
+from relrep_sym.statements.language import FUNCTIONS, SPECIAL, Item, Node, Num, Op, Var
 
-__all__ = ["filled", "infix"]
+__all__ = ["filled", "infix", "special_names"]
 
-_OURS = frozenset({"log_ratio"})
-"""Functions of the runtime, not of NumPy."""
 _RANK = {"add": 1, "sub": 1, "neg": 2, "mul": 3, "div": 3}
 _UFUNC = {"add": "add", "sub": "subtract", "mul": "multiply", "div": "divide", "neg": "negative"}
 
@@ -31,7 +30,7 @@ def _number(value: Fraction | float) -> str:
     if not math.isfinite(number):
         wrong = "a number is too large for double precision"
         raise DerivationError(problem(wrong, str(value), f"numbers up to {sys.float_info.max:.0e}"))
-    return repr(number)
+    return repr(number).replace("e+", "e")
 
 
 def infix(node: Node, rank: int = 0) -> str:
@@ -53,7 +52,7 @@ def infix(node: Node, rank: int = 0) -> str:
             return f"np.square({infix(a)})"
         return f"({infix(a)} * {infix(a)})" if rank >= 3 else f"{infix(a)} * {infix(a)}"
     if node.op in FUNCTIONS:
-        home = "" if node.op in _OURS else "np."
+        home = "" if node.op in SPECIAL else "np."
         return f"{home}{node.op}({', '.join(infix(a) for a in node.args)})"
     own = _RANK[node.op]
     if node.op == "neg":
@@ -96,7 +95,18 @@ def filled(node: Node, out: str, spare: str) -> list[str]:
             raise DerivationError("a per-sample value needs more than one spare buffer")
     else:
         operands = [_operand(a, out, spare, lines) for a in node.args]
+    if node.op in SPECIAL:  # these take no out
+        return [*lines, f"np.copyto({out}, {ufunc}({', '.join(operands)}))"]
     return [*lines, f"np.{ufunc}({', '.join(operands)}, out={out})"]
+
+
+def special_names(text: str) -> list[str]:
+    """The runtime's own functions that a piece of code calls.
+
+    >>> special_names("a = log_gamma_ratio(b, c, d) + np.log(e)")
+    ['log_gamma_ratio']
+    """
+    return sorted(n for n in SPECIAL if re.search(rf"(?<![\w.]){n}\(", text))
 
 
 def _operand(node: Node, out: str, spare: str, lines: list[str]) -> str:

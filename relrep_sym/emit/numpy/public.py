@@ -11,6 +11,7 @@ from relrep_sym.declare.chart import Chart
 from relrep_sym.emit.latex import one_line
 from relrep_sym.emit.numpy.layout import filled_text
 from relrep_sym.emit.numpy.naming import identifiers
+from relrep_sym.equations.component import ComponentForm
 from relrep_sym.equations.record import Equation, Record
 
 __all__ = ["given_keywords", "public_functions"]
@@ -230,8 +231,7 @@ def public_functions(record: Record) -> list[dict[str, object]]:
         "k": model.components,
         "b": len(record.view.names) if record.view else 0,
         "truth": ", ".join(["weights", *(p.name for p in model.family.parameters)]),
-        "basis": ", ".join(str(b) for b in record.form.basis)
-        + (f" with z = {record.form.standard}" if record.form.own else " with z = x"),
+        "basis": _basis(record.form),
     }
     given = given_keywords(chart)
     out: list[dict[str, object]] = []
@@ -262,6 +262,14 @@ def public_functions(record: Record) -> list[dict[str, object]]:
 def given_keywords(chart: Chart) -> list[str]:
     """The keywords of a chart's constants, mangled where the code uses the name."""
     return list(identifiers([c.name for c in chart.constants], _ARGUMENTS).values())
+
+
+def _basis(form: ComponentForm) -> str:
+    if form.slopes is not None:
+        names = ", ".join(f"∂ log f/∂{p.name}" for p in form.family.parameters)
+        return f"log f, {names}"
+    shown = ", ".join(str(b) for b in form.basis)
+    return shown + (f" with z = {form.standard}" if form.own else " with z = x")
 
 
 def _annotated(argument: str) -> str:

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 import sympy as sp
 
-from relrep_sym.declare.symbols import Parameter
 from relrep_sym.emit.lowering import lower
 from relrep_sym.emit.numpy.chart_code import ChartFragments
 from relrep_sym.emit.numpy.layout import assignments, bare, bracketed, tuple_of
 from relrep_sym.emit.numpy.printer import infix
 from relrep_sym.equations.component import ComponentForm
-from relrep_sym.equations.curvature import adjoint, curvature
+from relrep_sym.equations.curvature import Curvature, adjoint
+from relrep_sym.equations.kernels import with_kernels
 from relrep_sym.equations.second import SecondForm
 from relrep_sym.statements.language import Assign, Item, Node, Num, Op, Var, names
 from relrep_sym.statements.passes import prune, share
@@ -47,7 +47,7 @@ def _rows(labels: Sequence[str], rows: Sequence[Sequence[sp.Expr]]) -> list[str]
             if value == 0:
                 cells.append("None")
                 continue
-            node = lower(value, bare)
+            node = lower(with_kernels(value), bare)
             if isinstance(node, Op):
                 program.append(Assign(f"{label}{j}", node))
                 node = Var(program[-1].target)
@@ -59,15 +59,9 @@ def _rows(labels: Sequence[str], rows: Sequence[Sequence[sp.Expr]]) -> list[str]
     return [*lines, line] if len(line) <= 96 else [*lines, *bracketed("return (", shown, ")")]
 
 
-def bend_lines(pieces: ChartFragments) -> list[str] | None:
+def bend_lines(pieces: ChartFragments, curved: Curvature) -> list[str] | None:
     """Body of ``_bend(rows, d_rows, d_weights, d_role …)``; None where the chart is linear."""
-    model, last = pieces.model, pieces.last_weight
-    known: dict[sp.Symbol, Node] = {adjoint(p.name): pieces._incoming(p) for p in model.parameters}
-    fed: list[Parameter] = [p.symbol for p in model.parameters]
-    if last is not None:
-        known[adjoint(last.name)] = Item("d_weights", model.free_weights[-1])
-        fed.append(last)
-    curved = curvature(pieces.chart, fed)
+    known: dict[sp.Symbol, Node] = {adjoint(t.name): v for t, v in pieces.incoming.items()}
     if curved.vanishes:
         return None
     known |= {t: Item("d_rows", j) for j, t in enumerate(curved.directions)}
@@ -79,9 +73,11 @@ def bend_lines(pieces: ChartFragments) -> list[str] | None:
         return lower(value.xreplace(pieces.given), leaf)
 
     program: list[Assign] = []
+    arguments = ["d_rows", "d_weights", *(f"d_{role}" for role in pieces.roles)]
     for symbol, value in curved.steps:
-        program.append(Assign(symbol.name, lowered(value)))
-        known[symbol] = Var(symbol.name)
+        name = f"{symbol.name}_" if symbol.name in arguments else symbol.name
+        program.append(Assign(name, lowered(value)))
+        known[symbol] = Var(name)
     results: list[Node] = []
     for j, value in enumerate(curved.results, start=1):
         node = lowered(value)
