@@ -348,3 +348,20 @@ def test_certificates_of_every_family(name: str, components: int) -> None:
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_full_certificates_of_built_in_families(name: str, components: int) -> None:
     derived(name, components).verify(digits=25, full=True, seconds=900.0).check()
+
+
+@pytest.mark.parametrize("order", [[0.2, 0.3, 0.5], [0.5, 0.2, 0.3]])
+def test_fields_in_a_softmax_chart_are_the_identitys_pulled_back(order: list[float]) -> None:
+    """Whichever component is the heaviest, and so the one that derivatives are relative to."""
+    model = rs.mixture("laplace", components=3, scales=1)
+    plain = rs.derive(model).compile()
+    soft = rs.derive(model, rs.softmax(model)).compile()
+    theta = np.array([*order[:2], -1.0, 0.5, 2.0])
+    coords = soft.from_model(theta)
+    truth = ([0.4, 0.6], [-0.5, 1.5], [1.0, 1.0])
+    want = plain.averaged_field(theta, truth) @ soft.jacobian(coords)
+    np.testing.assert_allclose(soft.averaged_field(coords, truth), want, atol=1e-12)
+    inner = soft.jacobian(coords)
+    np.testing.assert_allclose(
+        soft.fisher(coords), inner.T @ plain.fisher(theta) @ inner, atol=1e-12
+    )

@@ -128,6 +128,7 @@ _SIGNS = {  # LaTeX: Unicode, ASCII
     r"\infty": ("∞", "inf"),
     r"\times": ("×", "x"),
     r"\le": ("≤", "<="),
+    r"\ne": ("≠", "!="),
     r"\quad": ("  ", "  "),
     r"\,": (" ", " "),
     r"\!": ("", ""),

@@ -94,7 +94,10 @@ def _blocks(g: Generic) -> list[list[Rule]]:
 
 
 def _trivial(rule: Rule) -> bool:
-    """Whether an entry of θ is the coordinate of its own name."""
+    """Whether an entry of θ is the coordinate, or the constant, of its own name."""
+    if not rule.reads and isinstance(rule.shape, Entry):
+        stem, number = split_index(rule.target.name)
+        return rule.shape == (Entry(stem) if number is None else Entry.of(stem, number))
     own = len(rule.reads) == 1 and rule.shape == rule.reads[0].entry
     return own and rule.reads[0].name == rule.target.name
 

@@ -154,7 +154,7 @@ def constant(
     low, high = row.min(), row.max()
     if low < floor or high > ceiling or (strict and low <= floor):
         bad = high if high > ceiling else low
-        right = f"{'(' if strict else '['}{floor}, {ceiling}]"
+        right = interval(floor, ceiling, strict)
         raise DomainError(problem(f"the constant {name} is outside its domain", f"{bad}", right))
     return row
 

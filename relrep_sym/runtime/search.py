@@ -51,7 +51,7 @@ def searched(point: Point, truth: Point) -> Iterator[Rule]:
         part = point.take(members)
         share = steps * _density(truth, members, nodes)
         k, names = len(point.heights), len(point.form.names)
-        count = k - 1 + names * k
+        count = k - (part.order is None) + names * k  # weights' rows are one more where reordered
         values = np.zeros((2 * count + 1, len(members)))
         sizes = np.zeros_like(values)
 
