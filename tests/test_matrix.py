@@ -14,7 +14,11 @@ from relrep_sym.verify.certificate import Entry
 from relrep_sym.verify.yardstick import LIMIT
 from tests.matrix import CELLS, CHARTS, COUNTS, FAMILIES, TRUTHS, Cell, certificate
 
-MISSES: dict[str, str] = {}
+MISSES: dict[str, str] = {
+    "poisson 2, ratios, weighted sample": "the Hessian's entry of log_rate_1 and pi_1 is a sum of "
+    "rate_k ∂²/∂rate_k∂π_1 that cancels where rates merge: the chart's factors differ, and the "
+    "common part is subtracted for equal ones alone",
+}
 """Cells that miss the yardstick, and why: each is held to miss it."""
 
 QUICK = [
@@ -23,7 +27,7 @@ QUICK = [
     if c.components == 2
     and (
         (c.family == "poisson" and c.truth == "weighted sample")
-        or (c.family == "normal" and c.truth != "weighted sample" and c.chart == "softmax")
+        or (c.family == "normal" and c.truth == "in the model" and c.chart == "softmax")
     )
 ]
 REST = [c for c in CELLS if c not in QUICK]

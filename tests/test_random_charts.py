@@ -153,7 +153,7 @@ def exact_jacobian(chart: Chart, point: dict[str, float]) -> np.ndarray:
 
 
 @given(ANY)
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_theta_and_its_jacobian_are_those_of_the_declared_map(
     drawn: tuple[Chart, dict[str, float]],
 ) -> None:
@@ -173,7 +173,7 @@ def test_theta_and_its_jacobian_are_those_of_the_declared_map(
 
 
 @given(ANY)
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_coordinates_come_back_from_theta(drawn: tuple[Chart, dict[str, float]]) -> None:
     chart, point = drawn
     coords, constants = split(chart, point)
@@ -196,7 +196,7 @@ def test_coordinates_come_back_from_theta(drawn: tuple[Chart, dict[str, float]])
 
 
 @given(ANY)
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_the_score_is_the_transposed_jacobian_times_that_in_theta(
     drawn: tuple[Chart, dict[str, float]],
 ) -> None:
@@ -219,7 +219,7 @@ def test_the_score_is_the_transposed_jacobian_times_that_in_theta(
 
 
 @given(placed(named()))
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_the_hessian_is_symmetric_and_the_slope_of_the_score(
     drawn: tuple[Chart, dict[str, float]],
 ) -> None:
@@ -243,7 +243,7 @@ def test_the_hessian_is_symmetric_and_the_slope_of_the_score(
 
 
 @given(placed(named()))
-@settings(max_examples=20)
+@settings(max_examples=12)
 def test_what_lies_outside_of_the_image_is_refused(drawn: tuple[Chart, dict[str, float]]) -> None:
     """θ out of order, or with a weight below its clearance, has no coordinates."""
     chart, point = drawn
@@ -267,7 +267,7 @@ def test_what_lies_outside_of_the_image_is_refused(drawn: tuple[Chart, dict[str,
 
 
 @given(placed(written()))
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_a_map_on_a_map_is_their_composition(drawn: tuple[Chart, dict[str, float]]) -> None:
     """A shift and a scale of each real coordinate, declared on the chart, does what it says."""
     chart, point = drawn

@@ -183,9 +183,14 @@ def test_a_coordinate_may_be_called_like_an_entry_of_theta_that_it_is_not() -> N
     assert mpmath.almosteq(found["mu_2"], point["mu_3"] + mpmath.exp(point["mu_2"]), 1e-14)
 
 
-@pytest.mark.parametrize("name", ["rest_1", "log_Z", "pi_3", "d_pi_1", "x", "lambda", "Delta_1_o"])
-@pytest.mark.parametrize("weigh", [rs.softmax, rs.stick_breaking])
-def test_a_coordinate_may_be_called_like_an_intermediate(name: str, weigh) -> None:
+@pytest.mark.parametrize(
+    ("weigh", "name"),
+    [
+        (rs.softmax, "log_Z"), (rs.softmax, "pi_3"), (rs.softmax, "d_pi_1"),
+        (rs.stick_breaking, "rest_1"), (rs.stick_breaking, "pi_3"), (rs.stick_breaking, "x"),
+    ],
+)  # fmt: skip
+def test_a_coordinate_may_be_called_like_an_intermediate(weigh, name: str) -> None:
     made = weigh(NORMAL, clearance="lam")
     first = made.names[0]
     c = rs.chart(made, {first: f"{name}/2", "mu_1": f"{name} + 1"})

@@ -35,7 +35,9 @@ CHARTS = {
     "stick": lambda m: rs.stick_breaking(m),
     "relative stick": lambda m: rs.relative(rs.stick_breaking(m), gap="exp"),
 }
+QUICK = ("relative", "relative softmax", "relative stick")
 PAIRS = [(0, 1), (1, 2)]
+DISTANCES = [pytest.param(1e-9, marks=pytest.mark.slow), 1e-12]
 
 
 @cache
@@ -79,10 +81,11 @@ def far_cases():
                 missed = name == "last two" and role == "heavy" and chart in ("relative softmax",
                           "relative stick")  # fmt: skip
                 marks = [pytest.mark.xfail(strict=True, reason=HEAVY)] if missed else []
+                marks += [] if chart in QUICK else [pytest.mark.slow]
                 yield pytest.param(chart, pair, role, id=f"{chart}-{name}-{role}", marks=marks)
 
 
-@pytest.mark.parametrize("distance", [1e-9, 1e-12])
+@pytest.mark.parametrize("distance", DISTANCES)
 @pytest.mark.parametrize(("chart", "pair", "role"), list(far_cases()))
 def test_two_merge_while_a_third_is_far(chart, pair, role, distance):
     derivation, module = module_of("free", chart)
@@ -95,7 +98,7 @@ def test_two_merge_while_a_third_is_far(chart, pair, role, distance):
     assert misses(derivation, module, theta) <= LIMIT
 
 
-@pytest.mark.parametrize("distance", [1e-9, 1e-12])
+@pytest.mark.parametrize("distance", DISTANCES)
 @pytest.mark.parametrize("pair", PAIRS, ids=["first two", "last two"])
 @pytest.mark.parametrize("chart", ["identity", "relative", "from the last"])
 @pytest.mark.parametrize("pattern", ["last fixed", "first fixed", "inside fixed"])
