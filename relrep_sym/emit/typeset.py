@@ -17,6 +17,7 @@ from functools import lru_cache
 import sympy as sp
 from sympy.printing.latex import LatexPrinter
 
+from relrep_sym.declare.functions import Logistic, LogTotal, Softplus, SoftplusInverse
 from relrep_sym.declare.symbols import latex_name, script, split_index
 from relrep_sym.emit.measure import width
 from relrep_sym.emit.order import (
@@ -289,6 +290,14 @@ def _polygamma(e: sp.polygamma) -> Shown:
     return _applied(name)(e)
 
 
+def _log_total(e: LogTotal) -> Shown:
+    """log(1 + e^a + e^b + …), of more than four the first and the last."""
+    terms = ["1", *(_show(sp.exp(a))[0] for a in e.args)]
+    if len(terms) > 5:
+        terms = [*terms[:2], r"\dots", terms[-1]]
+    return r"\log" + _bracketed(" + ".join(terms)), _PRODUCT
+
+
 def _binomial(e: sp.binomial) -> Shown:
     above, below = (_show(a)[0] for a in e.args)
     return rf"\binom{{{above}}}{{{below}}}", _ATOM
@@ -457,6 +466,10 @@ _WRITERS: dict[type, Callable[..., Shown]] = {
     sp.gamma: _applied(r"\Gamma"),
     sp.loggamma: _applied(r"\log\Gamma"),
     sp.polygamma: _polygamma,
+    Softplus: lambda e: _function(r"\log")(sp.log(1 + sp.exp(e.args[0]), evaluate=False)),
+    SoftplusInverse: lambda e: _function(r"\log")(sp.log(sp.exp(e.args[0]) - 1, evaluate=False)),
+    LogTotal: _log_total,
+    Logistic: lambda e: _show(sp.Pow(1 + sp.exp(-e.args[0]), -1, evaluate=False)),
     sp.core.function.AppliedUndef: _density_of_truth,
     type(sp.pi): lambda _: (r"\pi", _ATOM),
     **{
