@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -54,6 +55,11 @@ class _Command(click.Command):
                     formatter.write("".join(f"  {line}\n" for line in lines))
 
 
+def _say(message: Warning | str, *_: object) -> None:
+    """A warning as a line of its own, without the place in this package."""
+    click.echo(f"warning: {message}", err=True)
+
+
 class _Commands(_Command, click.Group):
     """Commands whose errors of the package are one line each, and no traceback."""
 
@@ -61,7 +67,9 @@ class _Commands(_Command, click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _say  # type: ignore[assignment]
+                return super().invoke(ctx)
         except RelrepError as why:
             raise _Refused(_one_line(str(why))) from why
 

@@ -57,10 +57,6 @@ class CertificateError(RelrepError):
     """A kernel missed its yardstick against the oracle; the text names the worst point."""
 
 
-class ChartWarning(UserWarning):
-    """A chart that is used for what a view is meant for: its plain gradient flow differs."""
-
-
 class GenerationError(RelrepError):
     """A generated file is stale, edited, missing or untracked, or could not be written."""
 
@@ -71,6 +67,10 @@ class NotInstalledError(RelrepError, ImportError):
 
 class RelrepWarning(UserWarning):
     """Base of every warning that relrep_sym gives on purpose."""
+
+
+class ChartWarning(RelrepWarning):
+    """A chart that is used for what a view is meant for: its plain gradient flow differs."""
 
 
 class ConditionWarning(RelrepWarning):

@@ -23,6 +23,7 @@ __all__ = [
     "coordinates",
     "interval",
     "numbers",
+    "per_coordinate",
     "sample",
     "sample_weights",
 ]
@@ -202,3 +203,15 @@ def interval(lower: float, upper: float, strict: bool) -> str:
     """
     opening = "(" if strict or lower == -np.inf else "["
     return f"{opening}{lower}, {upper}{')' if upper == np.inf else ']'}"
+
+
+def per_coordinate(value: ArrayLike, count: int, what: str, *, positive: bool) -> Array:
+    """One number, or one for each coordinate: above zero, or at least zero."""
+    array = numbers(value, what)
+    if array.shape not in ((), (count,)):
+        right = f"a number, or shape ({count},)"
+        raise DataError(problem(f"{what} has the wrong shape", f"shape {array.shape}", right))
+    if not ((array > 0) if positive else (array >= 0)).all():
+        right = f"{what} > 0" if positive else f"{what} >= 0"
+        raise DataError(problem(f"{what} is too small", f"{array.min()}", right))
+    return np.broadcast_to(array, (count,)).astype(float)

@@ -68,8 +68,8 @@ def flow(
         raise DataError(problem("unknown field", field, '"gradient" or "natural"'))
     if method not in _METHODS:
         raise DataError(problem("unknown method", method, "one of " + ", ".join(_METHODS)))
-    absolute = _per_coordinate(atol, count, "atol", positive=False)
-    speed = None if rates is None else _per_coordinate(rates, count, "rates", positive=True)
+    absolute = check.per_coordinate(atol, count, "atol", positive=False)
+    speed = None if rates is None else check.per_coordinate(rates, count, "rates", positive=True)
     if not isinstance(rtol, int | float | np.number) or not 3e-14 <= rtol < 1:
         raise DataError(problem("rtol is no tolerance", rtol, "a number from 3e-14 to below 1"))
 
@@ -294,15 +294,3 @@ def _times(times: ArrayLike) -> Array:
         given = f"times[{n}] = {clock[n]}, times[{n + 1}] = {clock[n + 1]}"
         raise DataError(problem("times do not ascend", given, "each later than the one before"))
     return clock
-
-
-def _per_coordinate(value: ArrayLike, count: int, what: str, positive: bool) -> Array:
-    """One number, or one for each coordinate: above zero, or at least zero."""
-    array = check.numbers(value, what)
-    if array.shape not in ((), (count,)):
-        right = f"a number, or shape ({count},)"
-        raise DataError(problem(f"{what} has the wrong shape", f"shape {array.shape}", right))
-    if not ((array > 0) if positive else (array >= 0)).all():
-        right = f"{what} > 0" if positive else f"{what} >= 0"
-        raise DataError(problem(f"{what} is too small", f"{array.min()}", right))
-    return np.broadcast_to(array, (count,)).astype(float)

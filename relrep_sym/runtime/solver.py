@@ -489,12 +489,15 @@ class Solver:
             raise NoInverseError(self.chart.why["view"])
         return _columns(self.chart.view(given.rows), given)
 
-    def view_field(self, coords: ArrayLike, truth: object) -> Array:
-        """db/dt = J ∇_λ E_q[log p], (…, Pb)."""
+    def view_field(self, coords: ArrayLike, truth: object, rates: ArrayLike | None = None) -> Array:
+        """db/dt = J diag(η) ∇_λ E_q[log p], (…, Pb)."""
         given, point = self._point(coords)
         if self.chart.push_view is None:
             raise NoInverseError(self.chart.why["view"])
         field = self._field(given.rows, point, self._truth(truth))
+        if rates is not None:
+            count = len(self.chart.coordinates)
+            field = field * check.per_coordinate(rates, count, "rates", positive=True)[:, None]
         return _columns(self.chart.push_view(given.rows, field), given)
 
     # -------------------------------------------------------------------------- learning

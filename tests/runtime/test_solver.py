@@ -577,3 +577,21 @@ def test_importing_a_generated_module_loads_numpy_alone(tmp_path):
         cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_a_view_shows_learning_with_a_rate_for_each_coordinate():
+    model = rs.mixture("normal", components=3, scales=1)
+    chart = rs.relative(model, "mu", gap="exp", clearance="lam")
+    seen = rs.view(chart, {"low": "mu_1", "width": "mu_3 - mu_1", "share": "pi_1*pi_2"})
+    k = rs.derive(model, chart, view=seen).compile()
+    coords, truth = [0.2, 0.3, -1.0, 0.1, 0.4], ([0.5, 0.5], [-1.0, 2.0], [1.0, 1.0])
+    rates = np.array([1.0, 0.5, 2.0, 0.25, 3.0])
+    speed = rates * k.averaged_field(coords, truth, lam=0.1)
+    step = 1e-6
+    moved = k.to_view(coords + step * speed, lam=0.1) - k.to_view(coords - step * speed, lam=0.1)
+    found = k.view_field(coords, truth, rates, lam=0.1)
+    np.testing.assert_allclose(found, moved / (2 * step), rtol=1e-8)
+    with pytest.raises(DataError, match="rates has the wrong shape"):
+        k.view_field(coords, truth, [1.0, 2.0], lam=0.1)
+    with pytest.raises(DataError, match="rates is too small"):
+        k.view_field(coords, truth, 0.0, lam=0.1)

@@ -187,9 +187,10 @@ _FUNCTIONS: tuple[_Function, ...] = (
     ),
     _Function(
         "view_field",
-        "coords, truth",
-        "coords, truth",
-        "The learning of the chart, seen in the view, at η = 1: J ∇_λ L.",
+        "coords, truth, rates=None",
+        "coords, truth, rates",
+        "The learning of the chart, seen in the view, at η = 1: J ∇_λ L. `rates` ({p},) gives each "
+        "coordinate a rate of its own: J diag(η) ∇_λ L.",
         "averaged_in_view",
         "(…, {b})",
     ),
