@@ -43,13 +43,14 @@ class Components(NamedTuple):
     def of(parts: Parts, reference: int | None = -1) -> tuple[Components, NDArray[np.intp] | None]:
         """A mixture with one component brought to the end, and the order that does it.
 
-        ``reference`` is that component, or None for the heaviest of each mixture. The order (K, B)
-        is None where nothing moves.
+        ``reference`` is that component, or None for one of each mixture: the heaviest, or of two
+        that nearly coincide the heavier, unless it is light. The order (K, B) is None where nothing
+        moves.
         """
         weights, parameters, steps = parts
         count, batch = weights.shape
         if reference is None:
-            last = weights.argmax(axis=0)
+            last = _of_the_nearest(weights, parameters)
         else:
             last = np.full(batch, reference % count)
         moves = bool((last != count - 1).any())
@@ -69,6 +70,39 @@ class Components(NamedTuple):
         )
         half = len(parameters)
         return Components(weights, tuple(rows[:half]), tuple(r[:-1] for r in rows[half:])), order
+
+
+_NEAR = 0.05
+"""Distance of two components, in the range of all, below which their difference must be exact."""
+_LIGHT = 1 / 16
+"""Share of the heaviest weight below which a component is no reference: its R is too large."""
+
+
+def _of_the_nearest(weights: Array, parameters: Sequence[Array]) -> NDArray[np.intp]:
+    """The heaviest component of each mixture, (B,), or the heavier of the nearest two.
+
+    A chart may subtract the rows of two components (the last piece of a broken stick does): where
+    these merge, what is left is exact only if one of them is the reference.
+    """
+    heaviest = weights.argmax(axis=0)
+    count = len(weights)
+    if count < 3:
+        return heaviest
+    least = np.full(weights.shape[1], _NEAR)
+    found = heaviest
+    scaled = []
+    for p in parameters:
+        span = np.ptp(p, axis=0)
+        scaled.append(p / np.where(span > 0.0, span, np.inf))
+    for k in range(count - 1):
+        for j in range(k + 1, count):
+            distance = np.sum([np.abs(p[k] - p[j]) for p in scaled], axis=0)
+            heavier = np.where(weights[k] > weights[j], k, j)
+            heavy = np.maximum(weights[k], weights[j]) >= _LIGHT * weights.max(axis=0)
+            nearer = (distance < least) & heavy
+            found = np.where(nearer, heavier, found)
+            least = np.where(nearer, distance, least)
+    return found
 
 
 def _to_the_last(step: Array) -> Array:
