@@ -88,21 +88,18 @@ def _of_the_nearest(weights: Array, parameters: Sequence[Array]) -> NDArray[np.i
     count = len(weights)
     if count < 3:
         return heaviest
-    least = np.full(weights.shape[1], _NEAR)
-    found = heaviest
-    scaled = []
+    first, second = np.triu_indices(count, 1)
+    distance = np.zeros((len(first), weights.shape[1]))
     for p in parameters:
         span = np.ptp(p, axis=0)
-        scaled.append(p / np.where(span > 0.0, span, np.inf))
-    for k in range(count - 1):
-        for j in range(k + 1, count):
-            distance = np.sum([np.abs(p[k] - p[j]) for p in scaled], axis=0)
-            heavier = np.where(weights[k] > weights[j], k, j)
-            heavy = np.maximum(weights[k], weights[j]) >= _LIGHT * weights.max(axis=0)
-            nearer = (distance < least) & heavy
-            found = np.where(nearer, heavier, found)
-            least = np.where(nearer, distance, least)
-    return found
+        distance += np.abs(p[first] - p[second]) / np.where(span > 0.0, span, np.inf)
+    above = np.maximum(weights[first], weights[second])
+    distance[above < _LIGHT * weights.max(axis=0)] = np.inf
+    nearest = distance.argmin(axis=0)
+    members = np.arange(weights.shape[1])
+    one, other = first[nearest], second[nearest]
+    heavier = np.where(weights[one, members] > weights[other, members], one, other)
+    return np.where(distance[nearest, members] < _NEAR, heavier, heaviest)
 
 
 def _to_the_last(step: Array) -> Array:
