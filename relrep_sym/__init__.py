@@ -40,8 +40,10 @@ if TYPE_CHECKING:
         FlowWarning,
         GenerationError,
         NoInverseError,
+        NotInstalledError,
         ParseError,
         RelrepError,
+        RelrepWarning,
     )
     from relrep_sym.identities import E, Verdict, check
 
@@ -62,8 +64,10 @@ _HOME = {
     "GenerationError": "errors",
     "Mixture": "declare.model",
     "NoInverseError": "errors",
+    "NotInstalledError": "errors",
     "ParseError": "errors",
     "RelrepError": "errors",
+    "RelrepWarning": "errors",
     "Truth": "declare.truth",
     "Verdict": "identities",
     "View": "declare.view",
@@ -100,8 +104,10 @@ __all__ = [
     "GenerationError",
     "Mixture",
     "NoInverseError",
+    "NotInstalledError",
     "ParseError",
     "RelrepError",
+    "RelrepWarning",
     "Truth",
     "Verdict",
     "View",

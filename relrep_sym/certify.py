@@ -11,7 +11,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import mpmath
@@ -25,9 +25,9 @@ from relrep_sym.declare.view import View
 from relrep_sym.emit.numpy.public import given_keywords
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.errors import CertificateError, DomainError, NoInverseError, problem
+from relrep_sym.oracle_input import callable_of, components_of, oracle_of
 from relrep_sym.verify.certificate import Case, Certificate, Entry, certify
 from relrep_sym.verify.chain import Chain
-from relrep_sym.verify.jets import Density
 from relrep_sym.verify.natural import condition, natural_field
 from relrep_sym.verify.oracle import Oracle, OracleAt
 from relrep_sym.verify.points import Point, points
@@ -91,86 +91,6 @@ def table(certificates: Iterable[Certificate]) -> str:
             lines.append(f"| {function} | {len(own)} | {worst.point} | {shown} |")
         lines.append("")
     return "\n".join(lines)
-
-
-# ----------------------------------------------------------------------------- the oracle's input
-
-
-def oracle_of(chart: Chart) -> Oracle:
-    """The oracle of a chart's model: the declared density and the declared map, as callables.
-
-    >>> import relrep_sym as rs
-    >>> chart = rs.identity(rs.mixture("poisson", components=1))
-    >>> float(oracle_of(chart).at([2.0]).log_density(0.0).value)
-    -2.0
-    """
-    return Oracle(_density(chart.model.family), _components(chart), chart.names)
-
-
-def _callable(arguments: Sequence[sp.Symbol], expression: sp.Expr) -> Callable[..., Any]:
-    return sp.lambdify(list(arguments), expression, modules=[_STABLE, "mpmath"], dummify=True)
-
-
-def _log_total(*values: Any) -> Any:
-    top = max([mpmath.mpf(0), *(mpmath.re(v) for v in values)])
-    return top + mpmath.log(mpmath.exp(-top) + mpmath.fsum(mpmath.exp(v - top) for v in values))
-
-
-_STABLE: dict[str, Callable[..., Any]] = {
-    "Softplus": lambda x: _log_total(x),
-    "Logistic": lambda x: 1 / (1 + mpmath.exp(-x)),
-    "SoftplusInverse": lambda y: mpmath.log(mpmath.expm1(y)),
-    "LogTotal": _log_total,
-}
-"""Declared functions in mpmath, by their definitions."""
-
-
-@lru_cache(maxsize=4096)
-def _log_gamma_at(precision: int, value: Any) -> Any:
-    return mpmath.loggamma(value)
-
-
-def _log_gamma(value: Any) -> Any:
-    """log Γ, remembered: that of a component's shape is asked for at every node."""
-    return _log_gamma_at(mpmath.mp.prec, value)
-
-
-def _density(family: Family) -> Density:
-    inputs = (family.x, *family.symbols)
-    log_density = sp.lambdify(
-        inputs, family.log_density, modules=[{"loggamma": _log_gamma}, "mpmath"], dummify=True
-    )
-    kinks = None
-    if family.kink is not None:
-        at = [_callable(family.symbols, x) for x in sp.solve(family.kink, family.x)]
-
-        def kinks(*phi: Any) -> list[Any]:
-            return [mpmath.mpmathify(x(*phi)) for x in at]
-
-    smooth = not family.log_density.has(sp.Abs, sp.sign)
-    return Density(log_density, family.support, smooth, kinks)
-
-
-def _components(chart: Chart) -> Callable[[Sequence[Any]], Any]:
-    """Coordinates → (weights, [φ_1 …]), by the declared program, one assignment after another."""
-    model: Mixture = chart.model
-    inputs: list[sp.Symbol] = list(chart.symbols)
-    steps = []
-    for target, rule in chart.program:
-        steps.append(_callable(inputs, rule))
-        inputs.append(target)
-    outputs = [chart.weight_expressions]
-    outputs += [model.component(p.name) for p in model.family.parameters]
-    rows = [[_callable(inputs, e) for e in row] for row in outputs]
-
-    def components(coords: Sequence[Any]) -> Any:
-        values = list(coords)
-        for step in steps:
-            values.append(step(*values))
-        weights, *families = [[mpmath.mpmathify(f(*values)) for f in row] for row in rows]
-        return weights, [tuple(phi) for phi in zip(*families, strict=True)]
-
-    return components
 
 
 # ----------------------------------------------------------------------------- points and cases
@@ -276,7 +196,7 @@ def _cases(
         exact = {n: sp.Rational(v) for n, v in constants.items()}
         chart = with_constants(declared, exact) if constants else declared
         seen = None if view is None else _with_constants(view, chart, exact)
-        here = replace(oracle, components=_components(chart))
+        here = replace(oracle, components=components_of(chart))
         at = _Judge(here.at(coords), chart, coords)
         bound = _Bound(module, _keywords(declared, constants)) if constants else module
         shown = "; ".join([str(at), *(f"{n}={v!r}" for n, v in constants.items())])
@@ -354,7 +274,7 @@ class _Judge:
         self._at, self._chart = at, chart
         self._own = chart.own
         if self._own:
-            maps = [_callable(chart.symbols, e) for e in chart.unrolled.values()]
+            maps = [callable_of(chart.symbols, e) for e in chart.unrolled.values()]
             exact = [mpmath.mpf(c) for c in coords]
             self._slopes = [[abs(_slope(f, exact, j)) for j in range(len(coords))] for f in maps]
             theta = [float(f(*exact)) for f in maps]
@@ -492,7 +412,7 @@ def _view_field(
     out = []
     exact = [mpmath.mpf(c) for c in coords]
     for expression in view.expressions:
-        f = _callable(view.chart.symbols, expression)
+        f = callable_of(view.chart.symbols, expression)
         row = [_slope(f, exact, j) for j in range(len(exact))]
         bends = [
             sum(

@@ -20,7 +20,6 @@ import mpmath
 import sympy as sp
 from mpmath import mp
 
-from relrep_sym.certify import _callable, oracle_of
 from relrep_sym.declare.chart import identity
 from relrep_sym.declare.family import Family
 from relrep_sym.declare.identity import Scope
@@ -28,6 +27,7 @@ from relrep_sym.declare.model import mixture
 from relrep_sym.declare.nodes import At, Atom, Expected, Node, Slope
 from relrep_sym.declare.symbols import Parameter
 from relrep_sym.errors import CertificateError, problem
+from relrep_sym.oracle_input import callable_of, oracle_of
 from relrep_sym.verify.jets import WORKING
 from relrep_sym.verify.quadrature import Budget, Mark, integrate
 from relrep_sym.verify.truth import Weighing
@@ -78,8 +78,8 @@ class _Component:
     def __init__(self, family: Family) -> None:
         self.density = oracle_of(identity(mixture(family, 1))).density
         fixed, moving = family.log_density.as_independent(family.x, as_Add=True)
-        self._fixed = _callable(family.symbols, fixed)
-        self._moving = _callable((family.x, *family.symbols), moving)
+        self._fixed = callable_of(family.symbols, fixed)
+        self._moving = callable_of((family.x, *family.symbols), moving)
         self._heights: dict[tuple[Number, ...], Number] = {}
         self._numbers: dict[tuple[Number, ...], int] = {}
         self._known: dict[Number, dict[int, Number]] = {}
@@ -161,7 +161,7 @@ class Evaluator:
     def theta(self) -> dict[sp.Symbol, Callable[..., Number]]:
         """θ by the coordinates and the constants of the chart."""
         inputs = (*self.scope.coordinates, *self.scope.constants)
-        return {t: _callable(inputs, e) for t, e in self.scope.theta.items()}
+        return {t: callable_of(inputs, e) for t, e in self.scope.theta.items()}
 
     @cached_property
     def rows(self) -> dict[str, tuple[tuple[sp.Symbol, ...], list[list[Callable[..., Number]]]]]:
@@ -170,9 +170,9 @@ class Evaluator:
         inputs = tuple(p.symbol for p in model.parameters)
         rows = [model.weight_expressions]
         rows += [model.component(p.name) for p in model.family.parameters]
-        out = {"p": (inputs, [[_callable(inputs, e) for e in row] for row in rows])}
+        out = {"p": (inputs, [[callable_of(inputs, e) for e in row] for row in rows])}
         if truth is not None:
-            found = [[_callable(truth.symbols, e) for e in r] for r in _truth_rows(truth)]
+            found = [[callable_of(truth.symbols, e) for e in r] for r in _truth_rows(truth)]
             out["q"] = (tuple(truth.symbols), found)
         return out
 
@@ -182,7 +182,7 @@ class Evaluator:
             nodes = {n: sp.Dummy("n") for n in _outer_nodes(e)}
             plain = e.xreplace(nodes)
             symbols = sorted(plain.free_symbols - set(nodes.values()), key=sp.default_sort_key)
-            self._plans[e] = _callable([*symbols, *nodes.values()], plain), symbols, list(nodes)
+            self._plans[e] = callable_of([*symbols, *nodes.values()], plain), symbols, list(nodes)
         return self._plans[e]
 
 

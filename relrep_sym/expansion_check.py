@@ -16,12 +16,12 @@ import mpmath
 import sympy as sp
 from mpmath import mp
 
-from relrep_sym.certify import _callable, _components, _density
 from relrep_sym.declare.parser import number
 from relrep_sym.declare.truth import Truth
 from relrep_sym.equations.nodes import Expectation, LogSumExp, Responsibility
 from relrep_sym.equations.series import Moment, Series
 from relrep_sym.errors import CertificateError, DataError, DeclarationError, DomainError, problem
+from relrep_sym.oracle_input import callable_of, components_of, density_of
 from relrep_sym.verify.expansion import Expansion as Judge
 from relrep_sym.verify.expansion import Path, average
 from relrep_sym.verify.jets import WORKING
@@ -242,8 +242,8 @@ def _mpf(value: sp.Expr) -> Any:
 def _path(series: Series, point: Mapping[sp.Symbol, sp.Expr]) -> Path:
     chart, solved = series.view.chart, series.overlap.solved
     symbols = series.view.symbols
-    back = [_callable(symbols, solved.coordinates[s]) for s in chart.symbols]
-    forth = [_callable(chart.symbols, e) for e in series.view.expressions]
+    back = [callable_of(symbols, solved.coordinates[s]) for s in chart.symbols]
+    forth = [callable_of(chart.symbols, e) for e in series.view.expressions]
     values = {s: _mpf(v) for s, v in point.items()}
     vanishing = series.overlap.vanishing
 
@@ -251,8 +251,8 @@ def _path(series: Series, point: Mapping[sp.Symbol, sp.Expr]) -> Path:
         return [values.get(s, mp.one) * e if s in vanishing else values[s] for s in symbols]
 
     return Path(
-        _density(chart.model.family),
-        _components(chart),
+        density_of(chart.model.family),
+        components_of(chart),
         lambda c: [f(*c) for f in forth],
         lambda e: [f(*seen(e)) for f in back],
         seen,
@@ -291,7 +291,7 @@ def _averaged(
     means: dict[sp.Basic, Any] = {}
     if nodes:
         plain = [_without_nodes(e.args[0]).xreplace(dict(point)) for e in nodes]
-        kernels = [_callable([x], e) for e in plain]
+        kernels = [callable_of([x], e) for e in plain]
         found = under.mean(lambda value: [f(value) for f in kernels])
         means = {e: m for e, (m, _) in zip(nodes, found, strict=True)}
 

@@ -9,6 +9,7 @@ Names are the chart's coordinates; in :func:`trajectories` also a view's functio
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def field(
         model: a Derivation, or its module.
         truth: as for ``averaged_field``.
         x, y: names of two coordinates.
-        at: the other coordinates' values, all of them.
+        at: the other coordinates' values, all of them, and the chart's constants'.
         xlim, ylim: the picture's ends.
         n: points along each side.
         field: ``"gradient"`` or ``"natural"``.
@@ -73,7 +74,10 @@ def field(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('$\\mu_1$', '$\\Delta_1$')
     """
-    module = _module(model)
+    given = dict(at or {})
+    whole = _module(model)
+    constants = {c: given.pop(c) for c in whole.CONSTANTS if c in given}
+    module = _Given(whole, constants)
     names = tuple(module.COORDINATES)
     i, j = _place(names, x), _place(names, y)
     if i == j:
@@ -85,7 +89,7 @@ def field(
     kernels = {"gradient": "averaged_field", "natural": "natural_field"}
     if field not in kernels:
         raise DataError(problem("unknown field", field, '"gradient" or "natural"'))
-    point = _held(names, (x, y), at)
+    point = _held(names, (x, y), given)
     across, along = (np.linspace(*_ends(e, w), n) for e, w in ((xlim, "xlim"), (ylim, "ylim")))
     coords = np.broadcast_to(point, (n, n, len(names))).copy()
     coords[..., i], coords[..., j] = np.meshgrid(across, along)
@@ -121,6 +125,7 @@ def trajectories(
     start: ArrayLike | None = None,
     times: ArrayLike | None = None,
     field: str = "gradient",
+    constants: Mapping[str, float] | None = None,
     ax: Axes | None = None,
     **options: Any,
 ) -> Axes:
@@ -135,6 +140,7 @@ def trajectories(
         x, y: names of two coordinates, or of two functions of the module's view.
         paths: coordinates (…, T, P), NaN where a member was stopped; or (these, stops).
         truth, start, times, field: of a flow, where no paths are given.
+        constants: values of the chart's constants.
         ax: where to draw; by default on the current Axes.
         **options: go on to ``Axes.plot``.
 
@@ -150,7 +156,7 @@ def trajectories(
     >>> len(ax.lines)  # of each a path, a ring and a dot
     6
     """
-    module = _module(model)
+    module = _Given(_module(model), dict(constants or {}))
     if paths is None:
         if truth is None or start is None or times is None:
             right = "paths, or truth=, start= and times="
@@ -199,6 +205,23 @@ def _module(model: Any) -> Any:
         return model.compile()
     right = "a derivation, or a generated module"
     raise DataError(problem("there is nothing to draw of this", type(model).__name__, right))
+
+
+class _Given:
+    """A module whose kernels are given the chart's constants."""
+
+    def __init__(self, module: Any, constants: Mapping[str, float]) -> None:
+        if set(constants) != set(module.CONSTANTS):
+            right = ", ".join(module.CONSTANTS) or "none"
+            raise DataError(
+                problem("the chart's constants are not given", sorted(constants), right)
+            )
+        self._module, self._constants = module, constants
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._module, name)
+        kernel = callable(found) and not name.startswith("_") and self._constants
+        return partial(found, **self._constants) if kernel else found
 
 
 def _place(names: Sequence[str], name: str) -> int:
@@ -316,7 +339,7 @@ def _dress(axes: Axes, module: Any, x: str, y: str) -> None:
 def _edges(axes: Axes, module: Any, x: str, y: str) -> None:
     """A line where a coordinate's domain ends inside the picture: Δ = 0, a weight of 0 or 1."""
     chart = module._solver().chart
-    ends = {n: e for n, *e in zip(chart.coordinates, chart.lower, chart.upper, strict=True)}
+    ends = {n: e for n, *e in zip(chart.coordinates, chart.lower, chart.upper, strict=False)}
     for name, limits, draw in (
         (x, axes.get_xlim(), axes.axvline),
         (y, axes.get_ylim(), axes.axhline),

@@ -16,11 +16,12 @@ from types import ModuleType
 import sympy as sp
 
 import relrep_sym as rs
-from relrep_sym.certify import _Bound, _components, _Judge, _keywords, _located, oracle_of
+from relrep_sym.certify import _Bound, _Judge, _keywords, _located
 from relrep_sym.declare.chart import Chart, held, with_constants
 from relrep_sym.declare.domains import domain
 from relrep_sym.declare.model import Mixture
 from relrep_sym.errors import ChartWarning
+from relrep_sym.oracle_input import components_of, oracle_of
 from relrep_sym.runtime.expectation import Nodes
 from relrep_sym.verify.certificate import Case, Certificate, certify
 from relrep_sym.verify.oracle import OracleAt
@@ -177,7 +178,7 @@ def cases(cell: Cell) -> Iterator[Case]:
         wanted.remove(point.name)
         exact = {n: sp.Rational(v) for n, v in constants.items()}
         chart = with_constants(declared, exact) if constants else declared
-        at = _Judge(replace(oracle, components=_components(chart)).at(coords), chart, coords)
+        at = _Judge(replace(oracle, components=components_of(chart)).at(coords), chart, coords)
         kernels = _Bound(module, _keywords(declared, constants))
         shown = "; ".join([str(at), *(f"{n} = {v!r}" for n, v in constants.items())])
         for name, kernel, judge in functions(cell, kernels, at, point, coords):

@@ -10,8 +10,9 @@ import pytest
 
 import relrep_sym as rs
 from relrep_sym import scripts
-from relrep_sym.certify import certify_derivation, oracle_of, table
+from relrep_sym.certify import certify_derivation, table
 from relrep_sym.errors import CertificateError
+from relrep_sym.oracle_input import oracle_of
 from tests.runtime.models import OWN
 
 DERIVATIONS = Path(__file__).parents[1] / "derivations"

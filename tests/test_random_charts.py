@@ -2,7 +2,8 @@
 
 Round trips are held to 8 u · cond. With J = ∂θ/∂λ by mpmath and J⁺ its inverse on the image, cond
 is |J⁺| (|θ| + |J| |λ| + |constants|) + |λ|, row by row: what one rounding of each input and of each
-θ_i makes of a coordinate. A weight's θ_i counts with the sum of all of θ: others may leave it.
+θ_i makes of a coordinate. A weight's θ_i counts with the sum of all of θ, for it may be what others
+leave.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ MAX_GAMMA = 500.0  # |x| in gamma(x): SymPy computes factorials exactly
 MAX_WORK = 16_384  # in one expression: bits of numbers beyond 128, and 128 per irrational one
 MAX_SECONDS = 0.5  # of processor time, in one expression; a common one takes a thousandth
 WATCHED_AFTER = 0.02  # seconds, or
-WATCHED_ABOVE = 3  # functions and powers within each other: from there on a step may take forever
+WATCHED_ABOVE = 1  # functions and powers within each other: a single step may then take forever
 
 #: The functions of the language, by the name that they have in a text.
 FUNCTIONS: Mapping[str, Callable[[Expr], Expr]] = {

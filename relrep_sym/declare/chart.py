@@ -3,14 +3,14 @@
 In: a model and a map. Out: a frozen :class:`Chart`: coordinates with domains, and assignments, one
 for each entry of θ and perhaps some between, each of which may use those before it
 (μ_k = μ_{k−1} + …), so that a derivative is a few local ones and cost grows with the length of the
-program, not with the unrolled sums. Charts compose: :func:`composed`, or ``outer @ inner``.
+program, not with the unrolled sums. Charts compose (:mod:`.compose`): ``outer @ inner``.
 
 The named charts are in :mod:`.charts`, a user's own map is read in :mod:`.own_map`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -28,10 +28,12 @@ __all__ = [
     "Given",
     "Local",
     "Slot",
-    "composed",
     "held",
     "identity",
+    "is_plain",
+    "model_of",
     "slots",
+    "united",
     "with_constants",
 ]
 
@@ -182,7 +184,9 @@ class Chart:
                     self.model.describe(),
                 )
             )
-        return inner if inner.over == self else composed(self, _seen_from(self, inner))
+        from relrep_sym.declare.compose import composed, seen_from  # it makes charts itself
+
+        return inner if inner.over == self else composed(self, seen_from(self, inner))
 
 
 def is_plain(rule: sp.Expr) -> bool:
@@ -251,23 +255,6 @@ class Local:
     own: bool = False
 
 
-def declared(on: Mixture | Chart, local: Local) -> Chart:
-    """The chart that a map makes of a model, or of a chart's coordinates."""
-    if isinstance(on, Chart):
-        return replace(composed(on, local), over=on)
-    _insist_apart(local.coordinates, local.constants)
-    return Chart(
-        on,
-        local.coordinates,
-        local.program,
-        local.title,
-        local.inverse,
-        local.constants,
-        local.weights,
-        local.own,
-    )
-
-
 def identity(model: Mixture | Chart) -> Chart:
     """The chart whose coordinates are the model's own parameters; of a chart, that chart.
 
@@ -275,115 +262,19 @@ def identity(model: Mixture | Chart) -> Chart:
     >>> identity(mixture("poisson", components=2)).names
     ('pi_1', 'rate_1', 'rate_2')
     """
+    if isinstance(model, Chart):
+        return model
     entries = slots(model)
     if not entries:
         right = "a model with a free parameter"
-        raise DeclarationError(
-            problem("there is nothing to learn", model_of(model).describe(), right)
-        )
+        raise DeclarationError(problem("there is nothing to learn", model.describe(), right))
     coordinates = tuple(Coordinate(s.name, s.domain) for s in entries)
     program = tuple((s.symbol, sp.Symbol(s.name)) for s in entries)
-    return declared(model, Local(coordinates, program, "identity chart"))
+    return Chart(model, coordinates, program, "identity chart")
 
 
-# ------------------------------------------------------------------------------ composition
-
-
-def composed(outer: Chart, local: Local) -> Chart:
-    """θ = outer(local(λ)): one straight-line program.
-
-    A coordinate of the outer chart becomes what the map says of it: another coordinate, an entry of
-    θ where it stands for one alone, or an intermediate; one that is read once is put in where it
-    is read.
-    """
-    taken = {c.name for c in local.coordinates} | {c.name for c in local.constants}
-    taken |= {t.name for t, _ in outer.program}
-    direct = {rule: target for target, rule in reversed(outer.program) if is_plain(rule)}
-    # what a slot is, for the map's own rules, and what a coordinate is, for the outer chart's: the
-    # map may have coordinates that are called like the outer ones, and are others
-    filled: dict[sp.Symbol, sp.Expr] = {}
-    stands: dict[sp.Symbol, sp.Expr] = {}
-    program: list[tuple[Parameter, sp.Expr]] = []
-    fresh: list[Parameter] = []
-    for target, rule in local.program:
-        rule = rule.xreplace(filled)
-        coordinate = sp.Symbol(target.name)
-        if isinstance(target, Intermediate):
-            name = Intermediate(_free(target.name, taken))
-            filled[target] = name
-            taken.add(name.name)
-            program.append((name, rule))
-            fresh.append(name)
-        elif is_plain(rule):
-            filled[target] = stands[coordinate] = rule
-        elif coordinate in direct:
-            filled[target] = stands[coordinate] = direct[coordinate]
-            program.append((direct[coordinate], rule))
-        else:
-            name = Intermediate(_free(target.name, taken))
-            filled[target] = stands[coordinate] = name
-            taken.add(name.name)
-            program.append((name, rule))
-            fresh.append(name)
-    done = {t for t, _ in program}
-    # the outer chart's own intermediates keep apart from coordinates that are called like them
-    own = {t: Intermediate(_free(t.name, taken - {t.name})) for t in outer.intermediates}
-    program += [
-        (own.get(t, t), rule.xreplace({**stands, **own}))
-        for t, rule in outer.program
-        if t not in done
-    ]
-    weights = None
-    if outer.weights is not None:
-        weights = tuple(w.xreplace({**stands, **own}) for w in outer.weights)
-    elif local.weights is not None and all(
-        direct.get(sp.Symbol(p.name)) == p.symbol for p in outer.model.of_role("weight")
-    ):
-        weights = tuple(w.xreplace(filled) for w in local.weights)
-    hints = [
-        (stands.get(s, own.get(s, s)), e.xreplace({**stands, **own})) for s, e in outer.inverse
-    ]
-    hints += [(filled.get(s, s), e.xreplace(filled)) for s, e in local.inverse]
-    program = _inlined(program, fresh, [*(weights or ()), *(e for pair in hints for e in pair)])
-    constants = _united(outer.constants, local.constants)
-    _insist_apart(local.coordinates, constants)
-    parts = [t for t in (outer.title, local.title) if t != "identity chart"]
-    return Chart(
-        outer.model,
-        local.coordinates,
-        tuple(program),
-        "; ".join(parts) or "identity chart",
-        tuple(hints),
-        constants,
-        weights,
-        outer.own or local.own,
-    )
-
-
-def _free(name: str, taken: Iterable[str]) -> str:
-    """A name for an intermediate that nothing else has."""
-    stem, number = split_index(name)
-    end = "" if number is None else f"_{number}"
-    while f"{stem}{end}" in taken:
-        stem += "_o"
-    return f"{stem}{end}"
-
-
-def _inlined(
-    program: Sequence[tuple[Parameter, sp.Expr]],
-    candidates: Sequence[Parameter],
-    elsewhere: Sequence[sp.Expr],
-) -> list[tuple[Parameter, sp.Expr]]:
-    """The program with intermediates that one rule alone reads put in there."""
-    rules = dict(program)
-    for c in candidates:
-        readers = [t for t, rule in rules.items() if rule.has(c)]
-        if len(readers) == 1 and not any(e.has(c) for e in elsewhere):
-            rules[readers[0]] = rules[readers[0]].xreplace({c: rules.pop(c)})
-    return list(rules.items())
-
-
-def _united(first: Sequence[Given], second: Sequence[Given]) -> tuple[Given, ...]:
+def united(first: Sequence[Given], second: Sequence[Given]) -> tuple[Given, ...]:
+    """The constants of two maps, each once; DeclarationError where their domains disagree."""
     known = {c.name: c for c in first}
     for c in second:
         if known.setdefault(c.name, c).domain != c.domain:
@@ -395,101 +286,6 @@ def _united(first: Sequence[Given], second: Sequence[Given]) -> tuple[Given, ...
                 )
             )
     return tuple(known.values())
-
-
-def _insist_apart(coordinates: Sequence[Coordinate], constants: Sequence[Given]) -> None:
-    both = {c.name for c in coordinates} & {c.name for c in constants}
-    names = [c.name for c in coordinates]
-    twice = [n for k, n in enumerate(names) if n in names[:k]]
-    if both or twice:
-        name = sorted(both)[0] if both else twice[0]
-        wrong = f"{name} is both a coordinate and a constant" if both else f"two coordinates {name}"
-        raise DeclarationError(problem(wrong, ", ".join(names), "a name of its own for each"))
-
-
-def _seen_from(outer: Chart, inner: Chart) -> Local:
-    """A chart of the same model as a map of another chart's coordinates."""
-    rules = dict(inner.program)
-    moved = [
-        t.name
-        for t, rule in inner.program
-        if t not in inner.intermediates
-        and not (is_plain(rule) and rule.name == t.name)
-        and t.name not in outer.names
-    ]
-    if moved:
-        raise DeclarationError(
-            problem(
-                f"the inner chart changes {', '.join(moved)}, which the outer chart has not",
-                f"an outer chart with coordinates {', '.join(outer.names)}",
-                "an inner chart that leaves other entries of θ as they are, or one declared on the "
-                "outer chart: rs.chart(outer, {coordinate: expression})",
-            )
-        )
-    domains = {c.name: c for c in inner.coordinates}
-    needed: dict[Parameter, sp.Expr] = {}
-
-    def need(target: Parameter) -> None:
-        if target in needed:
-            return
-        rule = rules[target]
-        for symbol in sorted(rule.free_symbols, key=lambda s: s.name):
-            if isinstance(symbol, Parameter):
-                need(symbol)
-        needed[target] = rule
-
-    program: list[tuple[Parameter, sp.Expr]] = []
-    order: list[Coordinate] = []
-    for c in outer.coordinates:
-        target = Parameter(c.name)
-        if target in rules:
-            need(target)
-        else:
-            needed[target] = c.symbol
-            domains.setdefault(c.name, c)
-    outside = [t.name for t in needed if t.name not in outer.names and t not in inner.intermediates]
-    if outside:
-        raise DeclarationError(
-            problem(
-                f"the inner chart needs {', '.join(outside)}, which the outer chart has not",
-                ", ".join(outer.names),
-                "an inner chart of the outer chart's coordinates alone",
-            )
-        )
-    program = list(needed.items())
-    read = {s for _, rule in program for s in rule.free_symbols}
-    order = [domains[n] for n in _ordered(inner, outer, program) if sp.Symbol(n) in read]
-    weights = inner.weights
-    if weights is not None and not all(
-        s in needed for w in weights for s in w.free_symbols if isinstance(s, Parameter)
-    ):
-        rest = [(t, r) for t, r in inner.program if t not in needed]
-        program += [(t, r) for t, r in rest if t in inner.intermediates]
-    hints = tuple((s, e) for s, e in inner.inverse)
-    used = {s for _, r in program for s in r.free_symbols}
-    constants = tuple(c for c in inner.constants if c.symbol in used)
-    return Local(tuple(order), tuple(program), inner.title, hints, constants, weights, inner.own)
-
-
-def _ordered(inner: Chart, outer: Chart, program: Sequence[tuple[Parameter, sp.Expr]]) -> list[str]:
-    """Coordinates of a composition, in the order of the outer chart's that they stand in for."""
-    rules = dict(program)
-    place = {n: j for j, n in enumerate((*inner.names, *outer.names))}
-    out: dict[str, None] = {}
-
-    def visit(rule: sp.Expr) -> None:
-        symbols = rule.free_symbols
-        for s in sorted(
-            (s for s in symbols if not isinstance(s, Parameter | Constant)),
-            key=lambda s: place.get(s.name, 0),
-        ):
-            out.setdefault(s.name)
-        for s in sorted((s for s in symbols if isinstance(s, Parameter)), key=lambda s: s.name):
-            visit(rules[s])
-
-    for c in outer.coordinates:
-        visit(rules[Parameter(c.name)])
-    return list(out)
 
 
 def held(chart: Chart, moving: object) -> Chart:
@@ -526,7 +322,7 @@ def held(chart: Chart, moving: object) -> Chart:
         program=tuple((t, rule.xreplace(put)) for t, rule in chart.program),
         title=f"{chart.title}; {', '.join(c.name for c in still)} held",
         inverse=tuple((s, e.xreplace(put)) for s, e in chart.inverse if s not in put),
-        constants=_united(chart.constants, given),
+        constants=united(chart.constants, given),
         weights=None if chart.weights is None else tuple(w.xreplace(put) for w in chart.weights),
         over=None,
         whole=chart,

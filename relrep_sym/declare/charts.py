@@ -18,10 +18,10 @@ from relrep_sym.declare.chart import (
     Given,
     Local,
     Slot,
-    declared,
     model_of,
     slots,
 )
+from relrep_sym.declare.compose import declared
 from relrep_sym.declare.domains import domain
 from relrep_sym.declare.functions import Softplus
 from relrep_sym.declare.model import Mixture

@@ -11,7 +11,8 @@ from dataclasses import replace
 import sympy as sp
 
 from relrep_sym.declare.bounded import MAX_SECONDS
-from relrep_sym.declare.chart import Chart, Coordinate, Given, Local, Slot, declared, slots
+from relrep_sym.declare.chart import Chart, Coordinate, Given, Local, Slot, slots
+from relrep_sym.declare.compose import declared
 from relrep_sym.declare.domains import Domain, domain
 from relrep_sym.declare.functions import spelled_out
 from relrep_sym.declare.model import Mixture

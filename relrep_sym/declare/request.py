@@ -8,7 +8,6 @@ each entry to the functions that a script would call. Nothing in a request is ev
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,18 +23,12 @@ from relrep_sym.declare.model import Mixture, mixture
 from relrep_sym.declare.own import family as own_family
 from relrep_sym.declare.own_map import chart
 from relrep_sym.declare.parser import check_name
+from relrep_sym.declare.toml import MAX_BYTES, Decimal, read_toml
 from relrep_sym.declare.view import View, view
 from relrep_sym.declare.weight_charts import cleared, softmax, stick_breaking
 from relrep_sym.errors import DeclarationError, problem
 
 __all__ = ["Request", "parse_request", "read_request"]
-
-MAX_BYTES = 1_000_000
-MAX_LINE = 20_000  # characters; one expression may have 10 000
-MAX_LINES = 5000
-MAX_KEYS = 5000
-MAX_DOTS = 4  # in a key: tomllib's work grows with their square
-MAX_BITS = 4096  # of a whole number
 
 #: The keys of [chart] beside ``kind``, for each kind.
 CHARTS: Mapping[str, tuple[str, ...]] = {
@@ -120,7 +113,7 @@ def parse_request(text: str, *, place: str = "request") -> Request:
     relrep_sym.errors.DeclarationError: request: 'name' is missing; given: model; expected: \
 name, model and perhaps family, chart, view, moving, symbols
     """
-    top = _Section(place, "", _toml(text.replace("\r\n", "\n"), place))
+    top = _Section(place, "", read_toml(text.replace("\r\n", "\n"), place))
     top.only(("name", "model"), ("family", "chart", "view", "moving", "symbols"))
     with top.placed():
         name = check_name(top.text("name"), kind="request's")
@@ -362,12 +355,6 @@ class _Section:
 # ----------------------------------------------------------------------------- values
 
 
-class _Decimal(str):
-    """A TOML float as it was written, so that it is read exactly."""
-
-    __slots__ = ()
-
-
 def _whole(value: object) -> int | None:
     return value if type(value) is int else None
 
@@ -408,7 +395,7 @@ def _kind(value: object) -> str:
     """What a value is called in TOML."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    names = {dict: "a table", list: "a list", _Decimal: "a float", str: "a string", int: "a number"}
+    names = {dict: "a table", list: "a list", Decimal: "a float", str: "a string", int: "a number"}
     said = names.get(type(value), "a date or time")
     if isinstance(value, list) and value:
         odd = sorted({_kind(v) for v in value})
@@ -423,58 +410,3 @@ def _shown(key: str) -> str:
 def _any_of(given: str, known: Sequence[str] | Mapping[str, object]) -> str:
     close = get_close_matches(given[:64], list(known), n=1)
     return ", ".join(known) + (f" (did you mean {close[0]}?)" if close else "")
-
-
-# ----------------------------------------------------------------------------- TOML
-
-
-def _toml(text: str, place: str) -> Table:
-    """The text as plain data. What would keep tomllib busy for long is refused beforehand."""
-    lines, keys = text.split("\n"), text.count("=")
-    if len(text) > MAX_BYTES or len(lines) > MAX_LINES or keys > MAX_KEYS:
-        given = f"{len(text)} characters in {len(lines)} lines with {keys} equals signs"
-        right = f"at most {MAX_BYTES} characters, {MAX_LINES} lines, {MAX_KEYS} keys"
-        raise DeclarationError(problem(f"{place}: the request is too large", given, right))
-    for number, line in enumerate(lines, start=1):
-        if len(line) > MAX_LINE:
-            given, right = f"{len(line)} characters", f"at most {MAX_LINE}"
-            raise DeclarationError(problem(f"{place}: line {number} is too long", given, right))
-        if _dots(line) > MAX_DOTS:
-            given, right = f"{line[:40]}…", "keys such as chart.map.mu_1"
-            raise DeclarationError(
-                problem(f"{place}: too many dots in a key in line {number}", given, right)
-            )
-    try:
-        table = tomllib.loads(text, parse_float=_Decimal)
-        _check_size(table, place)
-    except tomllib.TOMLDecodeError as why:
-        raise DeclarationError(problem(f"{place}: this is no TOML", str(why), "TOML 1.0")) from None
-    except RecursionError:
-        right = "tables and lists as in the examples"
-        raise DeclarationError(problem(f"{place}: nested too deeply", "TOML", right)) from None
-    except ValueError as why:
-        if isinstance(why, DeclarationError):
-            raise
-        # Python refuses to read whole numbers of more than 4300 digits
-        right = f"at most {MAX_BITS} bits"
-        raise DeclarationError(problem(f"{place}: a number too large", str(why), right)) from None
-    return table
-
-
-def _dots(line: str) -> int:
-    """The most dots in what may be a key of this line: what stands before an equals sign."""
-    bare = line.strip()
-    if bare.startswith("#"):
-        return 0
-    pieces = bare.split("=")
-    keys = pieces if bare.startswith("[") else pieces[:-1]
-    return max((k.count(".") for k in keys), default=0)
-
-
-def _check_size(value: object, place: str) -> None:
-    if isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            _check_size(inner, place)
-    elif type(value) is int and value.bit_length() > MAX_BITS:
-        given, right = f"{value.bit_length()} bits", f"at most {MAX_BITS} bits"
-        raise DeclarationError(problem(f"{place}: a number too large", given, right))

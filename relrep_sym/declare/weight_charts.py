@@ -16,11 +16,11 @@ from relrep_sym.declare.chart import (
     Given,
     Local,
     Slot,
-    declared,
     model_of,
     slots,
 )
 from relrep_sym.declare.charts import clearance_of, untouched
+from relrep_sym.declare.compose import declared
 from relrep_sym.declare.domains import domain
 from relrep_sym.declare.functions import LogTotal
 from relrep_sym.declare.model import Mixture

@@ -35,7 +35,7 @@ class Chain:
     the chart is a map of the user's own, of which every entry counts; ``mapped`` that the chart
     makes the weights of other coordinates: every entry by one of these counts. With three
     components or more an entry counts that is by a weight and by something else, which several
-    components may share.
+    components may share; with two where both share it by different slopes.
     """
 
     at: OracleAt
@@ -64,7 +64,18 @@ class Chain:
     def _counts(self, i: int, j: int) -> bool:
         count = len(self.at.located.weights)
         by = [any(n < count for n, _ in self.at.located.jacobian[k]) for k in (i, j)]
-        return self.own or (self.mapped and any(by)) or (count > 2 and by[0] != by[1])
+        mixed = by[0] != by[1] and (count > 2 or self._uneven(i) or self._uneven(j))
+        return self.own or (self.mapped and any(by)) or mixed
+
+    def _uneven(self, j: int) -> bool:
+        """Whether a coordinate moves one parameter of several components by different slopes."""
+        place = self.at.located
+        count, roles = len(place.weights), len(place.phis[0])
+        slopes: dict[int, set[Number]] = {}
+        for n, value in place.jacobian[j]:
+            if n >= count and value:
+                slopes.setdefault((n - count) % roles, set()).add(value)
+        return any(len(found) > 1 for found in slopes.values())
 
     def _scales(
         self, hessian: Sequence[Sequence[Measured]], score: Sequence[Measured]

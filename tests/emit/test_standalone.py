@@ -194,7 +194,8 @@ except ImportError as why:
 
 @pytest.mark.slow
 def test_a_standalone_module_of_three_components_is_certified() -> None:
-    d = derivation("relative3")
+    model = rs.mixture("normal", 3)
+    d = rs.derive(model, rs.relative(model, "mu"))
     certificate = d.verify(module=d.compile(standalone=True))
     certificate.check()
     assert {"score", "fisher", "averaged_field", "em_step"} <= {

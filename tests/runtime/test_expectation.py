@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import relrep_sym as rs
-from relrep_sym.certify import oracle_of
 from relrep_sym.errors import DataError, DomainError
+from relrep_sym.oracle_input import oracle_of
 from relrep_sym.runtime.expectation import Nodes
 from relrep_sym.verify.yardstick import ratio
 from tests.runtime import models

@@ -131,5 +131,5 @@ def test_the_logarithm_of_a_ratio_beyond_double_precision() -> None:
 
 def test_coordinates_of_no_names_are_refused() -> None:
     for none in ([], ()):
-        with pytest.raises(rs.DeclarationError, match="coordinates= is empty"):
+        with pytest.raises(rs.DeclarationError, match="coordinates= is no list of names"):
             rs.chart(MODEL, {n: n for n in MODEL.names}, coordinates=none)

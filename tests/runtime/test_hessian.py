@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import relrep_sym as rs
-from relrep_sym.certify import oracle_of
 from relrep_sym.errors import DerivationError, DomainError
+from relrep_sym.oracle_input import oracle_of
 from relrep_sym.runtime.expectation import Nodes
 from relrep_sym.runtime.solver import Solver
 from relrep_sym.verify.yardstick import ratio

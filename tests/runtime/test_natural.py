@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import relrep_sym as rs
-from relrep_sym.certify import oracle_of
 from relrep_sym.errors import ConditionWarning, DataError
+from relrep_sym.oracle_input import oracle_of
 from relrep_sym.runtime.natural import Natural, cut_off, solve
 from relrep_sym.verify.natural import condition, natural_field
 from relrep_sym.verify.yardstick import ratio

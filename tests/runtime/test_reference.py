@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import relrep_sym as rs
-from relrep_sym.certify import _Judge, oracle_of
+from relrep_sym.certify import _Judge
+from relrep_sym.oracle_input import oracle_of
 from relrep_sym.runtime.point import Components
 from relrep_sym.verify.yardstick import LIMIT, ratio
 
