@@ -164,7 +164,7 @@ def check_name(name: str, *, kind: str) -> str:
         right = "at most 64 ASCII letters, digits and single underscores, the first a letter"
     elif name in RESERVED:
         wrong, right = "is reserved", f"a name other than {' '.join(RESERVED)}"
-    elif name in FUNCTIONS:
+    elif name in FUNCTIONS and kind != "family":  # whose name stands in no expression
         wrong, right = "is a function of the language", f"another name, such as '{name}_1'"
     else:
         return str(name)
