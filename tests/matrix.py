@@ -33,6 +33,9 @@ SECONDS = 600.0
 FAMILIES: dict[str, Callable[[int], Mixture]] = {
     "normal": lambda count: rs.mixture("normal", components=count),
     "poisson": lambda count: rs.mixture("poisson", components=count),
+    "exponential": lambda count: rs.mixture("exponential", components=count),
+    "laplace": lambda count: rs.mixture("laplace", components=count),
+    "gamma": lambda count: rs.mixture("gamma", components=count),
 }
 
 
