@@ -20,6 +20,7 @@ from relrep_sym.declare.chart import Chart, is_plain
 from relrep_sym.declare.functions import LogTotal
 from relrep_sym.declare.symbols import Constant, Parameter, split_index
 from relrep_sym.equations.nodes import ComponentSum, Entry, Index, Posterior, Terms
+from relrep_sym.equations.program import slopes
 
 __all__ = ["WeightSlopes", "weight_slopes"]
 
@@ -91,9 +92,11 @@ def weight_slopes(chart: Chart) -> Mapping[str, WeightSlopes]:
         if j is None:
             return {}
         plain = [rows[w].get(c, sp.Integer(0)) for w in weights]
-        found = [_shape(value.xreplace(known), j) for value in plain]
-        if None in found:  # the name of a weight brought another index in
-            found = [_shape(value, j) for value in plain]
+        # most components' slopes are the same one
+        shapes = {value: _shape(value.xreplace(known), j) for value in set(plain)}
+        if None in shapes.values():  # the name of a weight brought another index in
+            shapes = {value: _shape(value, j) for value in shapes}
+        found = [shapes[value] for value in plain]
         sides = {None if k == j else k < j: set[sp.Expr | None]() for k in range(1, len(found) + 1)}
         for k, value in enumerate(found, start=1):
             sides[None if k == j else k < j].add(value)
@@ -122,23 +125,30 @@ def _merged(first: WeightSlopes | None, second: WeightSlopes) -> WeightSlopes | 
 
 
 def _log_rows(chart: Chart) -> dict[Parameter, Row]:
-    """D log(target)/d(coordinate) of the weights and what they are made of, in targets."""
+    """D log(target)/d(coordinate) of the weights and what they are made of, in targets.
+
+    That of a logarithm (a softmax's) is its own derivative, not the derivative of its logarithm.
+    """
     rows: dict[Parameter, Row] = {}
+    logarithms: set[Parameter] = set()
     for target, rule in chart.program:
         if target not in (chart.weights or ()) and target not in chart.intermediates:
             continue
-        below = target if isinstance(rule, LogTotal) else rule
         row: Row = {}
-        for s in sorted(rule.free_symbols, key=lambda s: s.name):
-            if isinstance(s, Constant):
-                continue
-            if isinstance(rule, sp.exp):
-                ratio = sp.diff(rule.args[0], s)
-            else:
-                ratio = sp.diff(rule, s).xreplace({rule: below}) / below
+        local: list[tuple[sp.Symbol, sp.Expr]]
+        if isinstance(rule, LogTotal):
+            logarithms.add(target)
+            local = slopes(chart, target, rule)
+        else:
+            inner, below = (rule.args[0], 1) if isinstance(rule, sp.exp) else (rule, rule)
+            read = sorted(rule.free_symbols, key=lambda s: s.name)
+            local = [(s, sp.diff(inner, s) / below) for s in read if not isinstance(s, Constant)]
+        for s, ratio in local:
             if isinstance(s, Parameter):
+                factor = ratio if s in logarithms else ratio * s
                 for c, value in rows.get(s, {}).items():
-                    row[c] = row.get(c, sp.Integer(0)) + ratio * s * value
+                    term = factor * value
+                    row[c] = row[c] + term if c in row else term
             else:
                 row[s] = row.get(s, sp.Integer(0)) + ratio
         rows[target] = row
