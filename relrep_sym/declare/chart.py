@@ -145,11 +145,13 @@ class Chart:
     @cached_property
     def mixed(self) -> tuple[str, ...]:
         """Coordinates that weights and other entries of θ both depend on."""
+        below: dict[sp.Symbol, set[sp.Symbol]] = {s: {s} for s in self.symbols}
+        for target, rule in self.program:
+            below[target] = {c for s in rule.free_symbols for c in below.get(s, ())}
         roles: dict[sp.Symbol, set[bool]] = {s: set() for s in self.symbols}
         for p in self.model.parameters:
-            for s in self.unrolled[p.symbol].free_symbols:
-                if s in roles:
-                    roles[s].add(p.role == "weight")
+            for s in below[p.symbol]:
+                roles[s].add(p.role == "weight")
         return tuple(s.name for s, found in roles.items() if len(found) == 2)
 
     @cached_property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import sympy as sp
@@ -63,29 +64,27 @@ def pull_back(
     return out + [(symbol, sp.Add(*parts)) for symbol, parts in terms.items()]
 
 
-def slopes(chart: Chart, target: Parameter, rule: sp.Expr) -> list[tuple[sp.Symbol, sp.Expr]]:
+def slopes(chart: Chart, target: Parameter, rule: sp.Expr) -> tuple[tuple[sp.Symbol, sp.Expr], ...]:
     """The local partial derivatives of one step of a chart's program, constants left out.
 
     Where the chart has intermediates, and so computes its targets on the way, what is the target's
     own value in a derivative (of an exponential, of a softmax's logarithm) is written as the
     target.
     """
+    own = bool(chart.intermediates) and isinstance(rule, sp.exp | LogTotal)
+    return _slopes(rule, target if own else None)
+
+
+@lru_cache(maxsize=4096)
+def _slopes(rule: sp.Expr, own: Parameter | None) -> tuple[tuple[sp.Symbol, sp.Expr], ...]:
     read = _ordered(rule.free_symbols)
     if rule.is_Symbol:
-        return [(s, sp.Integer(1)) for s in read]
-    own = chart.intermediates and isinstance(rule, sp.exp | LogTotal)
-    known = {rule: target} if own else {}
-    if isinstance(rule, LogTotal):  # one of its arguments each
-        return (
-            [
-                (a, sp.exp(a - target) if own else rule.fdiff(j))
-                for j, a in enumerate(rule.args, start=1)
-                if a.is_Symbol
-            ]
-            if all(a.is_Symbol for a in rule.args)
-            else [(s, sp.diff(rule, s).xreplace(known)) for s in read]
-        )
-    return [(s, sp.diff(rule, s).xreplace(known)) for s in read]
+        return tuple((s, sp.Integer(1)) for s in read)
+    if isinstance(rule, LogTotal) and all(a.is_Symbol for a in rule.args):
+        value = rule if own is None else own
+        return tuple((a, sp.exp(a - value)) for a in rule.args if not isinstance(a, Constant))
+    known = {} if own is None else {rule: own}
+    return tuple((s, sp.diff(rule, s).xreplace(known)) for s in read)
 
 
 _MOST_TERMS = 2000
@@ -296,16 +295,21 @@ class _Search:
             if not self.known(symbol) and not self.unknown(rule):
                 self.found[symbol] = rule
                 return True
-        for target, rule in self.pending:
+        for item in list(self.pending):
+            target, rule = item
             unknown = self.unknown(rule)
-            if not unknown and not self.known(target):
-                self.found[target] = rule
-                return True
+            if not unknown:  # the rule gives its target; or it only says which θ are in the image
+                self.pending.remove(item)
+                if not self.known(target):
+                    self.found[target] = rule
+                    return True
+                continue
             if len(unknown) == 1 and self.known(target):
                 (s,) = unknown
                 above = target in self.above
                 solved = _invert(rule, target, s, self.domains.get(s), above)
                 if solved is not None:
+                    self.pending.remove(item)
                     self.found[s] = solved
                     return True
         solved_together = _invert_linear(

@@ -138,7 +138,7 @@ def _log_rows(chart: Chart) -> dict[Parameter, Row]:
         local: list[tuple[sp.Symbol, sp.Expr]]
         if isinstance(rule, LogTotal):
             logarithms.add(target)
-            local = slopes(chart, target, rule)
+            local = list(slopes(chart, target, rule))
         else:
             inner, below = (rule.args[0], 1) if isinstance(rule, sp.exp) else (rule, rule)
             read = sorted(rule.free_symbols, key=lambda s: s.name)

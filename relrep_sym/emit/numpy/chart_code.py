@@ -190,7 +190,10 @@ class ChartFragments:
     def pull_back(self) -> list[str]:
         """Body of ``_pull_back(rows, d_weights, d_role …)``."""
         known = {_bar(t.name): v for t, v in self.incoming.items()}
-        return self._pull_back(known, pull_back(self.chart, _bar, self.incoming))
+        backwards = self._reversed
+        if self.last_weight is not None:
+            backwards = pull_back(self.chart, _bar, self.incoming)
+        return self._pull_back(known, backwards)
 
     @cached_property
     def incoming(self) -> dict[Parameter, Node]:
