@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sympy as sp
 
+from relrep_sym.declare.functions import spelled_out
 from relrep_sym.declare.parser import number
 from relrep_sym.emit import latex
 from relrep_sym.equations.equation import Equation
@@ -366,4 +367,5 @@ class Expansion:
 
 
 def _function(arguments: Sequence[sp.Symbol], expression: sp.Expr) -> Any:
-    return sp.lambdify(list(arguments), expression, modules=["scipy", "numpy"], dummify=True)
+    plain = spelled_out(expression)
+    return sp.lambdify(list(arguments), plain, modules=["scipy", "numpy"], dummify=True)

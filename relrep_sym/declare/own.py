@@ -17,6 +17,7 @@ import sympy as sp
 from relrep_sym.declare.density import Family, FamilyParameter
 from relrep_sym.declare.domains import domain
 from relrep_sym.declare.family import names as built_in
+from relrep_sym.declare.functions import spelled_out
 from relrep_sym.declare.normalised import insist_normalised
 from relrep_sym.declare.parser import check_name, expression
 from relrep_sym.declare.support import support_of
@@ -78,7 +79,7 @@ def family(
     found = _parameters(parameters, dict(plurals or {}))
     x = sp.Symbol("x", real=True)
     known = {"x": x, **{p.name: p.symbol for p in found}}
-    logarithm = expression(log_density, known, where="the log-density")
+    logarithm = spelled_out(expression(log_density, known, where="the log-density"))
     made = Family(name, logarithm, found, support_of(support))
     _insist_dependence(made)
     _ = made.kink  # refuses what is not smooth

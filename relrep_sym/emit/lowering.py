@@ -41,9 +41,11 @@ def _softplus(x: Node) -> Node:
 
 
 def _logistic(x: Node) -> Node:
-    """exp(−log(1 + e⁻ˣ)): to its digits in both tails."""
-    minus = x.args[0] if isinstance(x, Op) and x.op == "neg" else Op("neg", (x,))
-    return Op("exp", (Op("neg", (_softplus(minus),)),))
+    """exp(min(x, 0))/(1 + exp(−|x|)): to its digits in both tails."""
+    size = Op("abs", (x,))
+    below = Op("mul", (Num(Fraction(1, 2)), Op("sub", (x, size))))  # exact
+    above = Op("add", (Num(Fraction(1)), Op("exp", (Op("neg", (size,)),))))
+    return Op("div", (Op("exp", (below,)), above))
 
 
 def _softplus_inverse(y: Node) -> Node:

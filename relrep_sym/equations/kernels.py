@@ -3,7 +3,8 @@
 In: a SymPy expression in the language's functions. Out: the same value in nodes that name a kernel
 of :mod:`relrep_sym.runtime.special` (``kernel_name``), or a refusal that names the function. Each
 node has its own derivative, so that what is written stably stays so when it is differentiated:
-log(1 + eᵃ) is :class:`Softplus` and its slope :class:`Logistic`, not a quotient of infinities.
+log(1 + eᵃ) is a :class:`~relrep_sym.declare.functions.Softplus` and its slope a logistic function,
+not a quotient of infinities.
 """
 
 from __future__ import annotations
@@ -11,13 +12,12 @@ from __future__ import annotations
 import sympy as sp
 from sympy.codegen.cfunctions import log1p
 
+from relrep_sym.declare.functions import Logistic, Softplus
 from relrep_sym.errors import DeclarationError, problem
 
 __all__ = [
     "LogGammaRatio",
     "LogRatio",
-    "Logistic",
-    "Softplus",
     "StirlingRemainder",
     "insist_kernels",
     "stable",
@@ -61,37 +61,6 @@ class StirlingRemainder(sp.Function):
         return sp.loggamma(x + 1) - x * sp.log(x) + x
 
 
-class Logistic(sp.Function):
-    """1/(1 + e⁻ᵃ), which never overflows.
-
-    >>> a = sp.Symbol("a", real=True)
-    >>> sp.diff(Logistic(a), a)
-    Logistic(-a)*Logistic(a)
-    """
-
-    kernel_name = "logistic"
-
-    def fdiff(self, argindex: int = 1) -> sp.Expr:
-        """σ(a) σ(−a)."""
-        return Logistic(self.args[0]) * Logistic(-self.args[0])
-
-    def _eval_rewrite_as_exp(self, a: sp.Expr, **_: object) -> sp.Expr:
-        return 1 / (1 + sp.exp(-a))
-
-
-class Softplus(sp.Function):
-    """log(1 + eᵃ), which never overflows."""
-
-    kernel_name = "softplus"
-
-    def fdiff(self, argindex: int = 1) -> sp.Expr:
-        """The logistic function."""
-        return Logistic(self.args[0])
-
-    def _eval_rewrite_as_log(self, a: sp.Expr, **_: object) -> sp.Expr:
-        return sp.log(1 + sp.exp(a))
-
-
 class _LogGamma(sp.Function):
     kernel_name = "log_gamma"
 
@@ -127,7 +96,7 @@ _KERNELS: dict[type, type[sp.Function]] = {
     sp.sign: _Sign,
 }
 _PLAIN = (sp.exp, sp.log, log1p, sp.Abs, sp.sin, sp.cos, sp.tan, sp.sinh, sp.cosh, sp.tanh)
-_KNOWN = (*_PLAIN, sp.asinh, sp.atan)
+_KNOWN = (*_PLAIN, sp.asinh, sp.atan, Softplus, Logistic)
 
 
 def stable(expression: sp.Expr) -> sp.Expr:

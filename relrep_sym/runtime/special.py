@@ -16,8 +16,6 @@ __all__ = [
     "log_gamma",
     "log_gamma_ratio",
     "log_ratio",
-    "logistic",
-    "softplus",
     "stirling_remainder",
     "trigamma",
 ]
@@ -191,22 +189,3 @@ def erfc(x: Array) -> Array:
     """
     array = np.asarray(x, dtype=float)
     return np.array([math.erfc(v) for v in array.ravel().tolist()]).reshape(array.shape)
-
-
-def softplus(x: Array) -> Array:
-    """log(1 + eˣ), without overflow.
-
-    >>> softplus(np.array([-800.0, 1.0, 800.0])).round(6).tolist()
-    [0.0, 1.313262, 800.0]
-    """
-    return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
-
-
-def logistic(x: Array) -> Array:
-    """1/(1 + e⁻ˣ), without overflow and to its digits in both tails.
-
-    >>> logistic(np.array([-800.0, 0.0, 800.0]))
-    array([0. , 0.5, 1. ])
-    """
-    small = np.exp(-np.abs(x))
-    return np.where(x < 0.0, small, 1.0) / (1.0 + small)

@@ -70,8 +70,7 @@ class Op:
 Node = Num | Var | Item | Op
 
 SPECIAL = frozenset(
-    "log_ratio log_gamma_ratio log_gamma digamma trigamma gamma erf erfc softplus logistic "
-    "stirling_remainder".split()
+    "log_ratio log_gamma_ratio log_gamma digamma trigamma gamma erf erfc stirling_remainder".split()
 )
 """Elementwise functions that an array library lacks: the runtime's own."""
 

@@ -142,3 +142,14 @@ def test_a_bernoulli_mixture_is_refused_until_something_is_held() -> None:
         "binomial", components=2, trials=1, weights="1/2", probabilities=["1/4", None]
     )
     assert held.names == ("prob_2",)
+
+
+def test_softplus_may_be_written_in_a_log_density() -> None:
+    parameters = {"m": "real", "s": "positive"}
+    said = rs.family(
+        "-(x - m)/s - 2*softplus(-(x - m)/s) - log(s)", parameters, "line", name="said"
+    )
+    spelled = rs.family(
+        "-(x - m)/s - 2*log(1 + exp(-(x - m)/s)) - log(s)", parameters, "line", name="said"
+    )
+    assert said == spelled
