@@ -20,7 +20,7 @@ refuted at pi_1 = ..., s = ...
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,7 @@ from relrep_sym.declare.chart import Chart, identity
 from relrep_sym.declare.identity import Scope
 from relrep_sym.declare.model import Mixture
 from relrep_sym.declare.nodes import At, Atom, Expected, Slope, density_symbol
-from relrep_sym.declare.parser import check_name, expression
+from relrep_sym.declare.parser import AnyName, expression
 from relrep_sym.declare.truth import Truth
 from relrep_sym.emit.typeset import tex
 from relrep_sym.equations.prove import Proof, prove
@@ -327,7 +327,7 @@ class E(Expected):
         density = under if isinstance(under, sp.Symbol) else density_symbol(under)
         inner = expr
         if isinstance(expr, str):
-            inner = expression(expr, _AnyName(), where="the expression of a mean")
+            inner = expression(expr, AnyName("symbol"), where="the expression of a mean")
         return super().__new__(cls, inner, density)
 
     def rewrite_by(
@@ -353,19 +353,3 @@ class E(Expected):
         """A rule applied to every mean in an expression, or a text as :func:`check` takes it."""
         scope = _scope(model, chart, truth, None)
         return rewritten(scope, scope.read(expr, "the expression"), rule)
-
-
-class _AnyName(Mapping[str, sp.Symbol]):
-    """Every well-formed name is a symbol, to be known when a model is."""
-
-    def __getitem__(self, name: str) -> sp.Symbol:
-        return sp.Symbol(check_name(name, kind="symbol"))
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0

@@ -7,7 +7,7 @@ chart in the place of the model; its coordinates are then what is mapped, as in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sympy as sp
@@ -25,11 +25,11 @@ from relrep_sym.declare.compose import declared
 from relrep_sym.declare.domains import domain
 from relrep_sym.declare.functions import Softplus
 from relrep_sym.declare.model import Mixture
-from relrep_sym.declare.parser import check_name, expression
+from relrep_sym.declare.parser import AnyName, check_name, expression
 from relrep_sym.declare.symbols import Constant, Parameter
 from relrep_sym.errors import DeclarationError, problem
 
-__all__ = ["AnyConstant", "affine", "clearance_of", "log", "relative", "untouched"]
+__all__ = ["affine", "clearance_of", "log", "relative", "untouched"]
 
 GAPS: Mapping[str, tuple[str, Callable[[sp.Symbol], sp.Expr]]] = {
     "plain": ("nonnegative", lambda d: d),
@@ -40,25 +40,13 @@ GAPS: Mapping[str, tuple[str, Callable[[sp.Symbol], sp.Expr]]] = {
 """The gaps: domain of Δ, and the step that it makes."""
 
 
-class AnyConstant(Mapping[str, sp.Symbol]):
-    """Every well-formed name is a constant."""
-
-    def __getitem__(self, name: str) -> sp.Symbol:
-        return Constant(check_name(name, kind="constant"))
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
+_CONSTANTS = AnyName("constant", make=Constant)
+"""Every well-formed name is a constant."""
 
 
 def clearance_of(value: object, most: sp.Expr | None = None) -> tuple[sp.Expr, tuple[Given, ...]]:
     """A clearance: a number >= 0, or a text or SymPy expression in constants; and the constants."""
-    room = expression(value, AnyConstant(), where="clearance")
+    room = expression(value, _CONSTANTS, where="clearance")
     symbols = sorted(room.free_symbols, key=lambda s: s.name)
     given = tuple(Given(s.name, domain("nonnegative")) for s in symbols)
     assumed = room.xreplace({s: sp.Dummy(s.name, nonnegative=True) for s in symbols})
@@ -255,7 +243,7 @@ def affine(
         raise DeclarationError(
             problem("the matrix of an affine chart has another shape", shape, right)
         )
-    entries = [[expression(v, AnyConstant(), where="the matrix") for v in row] for row in rows]
+    entries = [[expression(v, _CONSTANTS, where="the matrix") for v in row] for row in rows]
     shift = _offsets(offset, len(rows))
     whole = sp.Matrix(entries)
     if whole.rank() < width:
@@ -322,4 +310,4 @@ def _offsets(offset: Any, count: int) -> list[sp.Expr]:
     if len(row) != count:
         right = f"one number, or {count} of them"
         raise DeclarationError(problem("the offset has another length", f"{len(row)}", right))
-    return [expression(v, AnyConstant(), where="the offset") for v in row]
+    return [expression(v, _CONSTANTS, where="the offset") for v in row]

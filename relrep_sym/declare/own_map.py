@@ -5,7 +5,7 @@ In: a model or a chart, and texts or SymPy expressions. Out: a :class:`~.chart.C
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import sympy as sp
@@ -16,7 +16,7 @@ from relrep_sym.declare.compose import declared
 from relrep_sym.declare.domains import Domain, domain
 from relrep_sym.declare.functions import spelled_out
 from relrep_sym.declare.model import Mixture
-from relrep_sym.declare.parser import check_name, expression, substitute
+from relrep_sym.declare.parser import AnyName, check_name, expression, substitute
 from relrep_sym.declare.patience import Patience, TooLong
 from relrep_sym.declare.symbols import Constant
 from relrep_sym.errors import DeclarationError, problem
@@ -72,7 +72,7 @@ def chart(
             )
     constant = _constants(constants)
     wanted = _listed(coordinates)
-    names = _Names({c.name: c.symbol for c in constant})
+    names = AnyName("coordinate", {c.name: c.symbol for c in constant})
     rules = {s.name: _rule(map[s.name], names, f"the map of {s.name}") for s in entries}
     order = wanted or _appearance(rules.values(), [map[s.name] for s in entries])
     used = {s.name for rule in rules.values() for s in _coordinates(rule)}
@@ -160,27 +160,6 @@ def _cover(model: Mixture | Chart, entries: Sequence[Slot], map: Mapping[str, ob
                 "an expression for each of " + ", ".join(names),
             )
         )
-
-
-class _Names(Mapping[str, sp.Symbol]):
-    """Every well-formed name is a coordinate, but for the constants."""
-
-    def __init__(self, constants: Mapping[str, sp.Symbol]) -> None:
-        self.constants = constants
-
-    def __getitem__(self, name: str) -> sp.Symbol:
-        if name in self.constants:
-            return self.constants[name]
-        return sp.Symbol(check_name(name, kind="coordinate"))
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
 
 
 def _rule(value: object, names: Mapping[str, sp.Symbol], where: str) -> sp.Expr:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral, Real
 from numbers import Rational as AnyRational
@@ -33,6 +33,7 @@ from relrep_sym.errors import DeclarationError, ParseError, problem
 
 __all__ = [
     "FUNCTIONS",
+    "AnyName",
     "check_name",
     "expression",
     "number",
@@ -169,6 +170,38 @@ def check_name(name: str, *, kind: str) -> str:
     else:
         return str(name)
     raise DeclarationError(problem(f"the {kind} name {wrong}", given, right))
+
+
+class AnyName(Mapping[str, Symbol]):
+    """Every well-formed name stands for a symbol: a ``known`` one, or what ``make`` makes of it.
+
+    ``kind`` is what an ill-formed name is called in the error.
+
+    >>> parse_expression("a*t", AnyName("coordinate", {"t": Symbol("t", real=True)}), where="here")
+    a*t
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        known: Mapping[str, Symbol] | None = None,
+        make: Callable[[str], Symbol] = Symbol,
+    ) -> None:
+        self._kind, self._known, self._make = kind, known or {}, make
+
+    def __getitem__(self, name: str) -> Symbol:
+        if name in self._known:
+            return self._known[name]
+        return self._make(check_name(name, kind=self._kind))
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ derived, and are given as keywords where numbers are wanted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,7 +16,7 @@ import sympy as sp
 
 from relrep_sym.declare.family import Family, arguments_of, family_named
 from relrep_sym.declare.moments import MOST, component_moments
-from relrep_sym.declare.parser import check_name, expression, number
+from relrep_sym.declare.parser import AnyName, expression, number
 from relrep_sym.declare.symbols import Constant
 from relrep_sym.errors import DeclarationError, problem
 
@@ -158,24 +158,11 @@ def _row(value: object, where: str, length: int | None) -> tuple[sp.Expr, ...]:
     return row
 
 
+_SYMBOLS = AnyName("truth's symbol", make=Constant)
+
+
 def _entry(value: object, where: str) -> sp.Expr:
     """A number, or an expression in constants."""
     if isinstance(value, str | sp.Expr) and value not in ("free", "tied"):  # a model's words
-        return expression(value, _Constants(), where=where)
+        return expression(value, _SYMBOLS, where=where)
     return number(value, where=where)
-
-
-class _Constants(Mapping[str, sp.Symbol]):
-    """Every well-formed name is a constant."""
-
-    def __getitem__(self, name: str) -> sp.Symbol:
-        return Constant(check_name(name, kind="truth's symbol"))
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
