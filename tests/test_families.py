@@ -365,3 +365,22 @@ def test_fields_in_a_softmax_chart_are_the_identitys_pulled_back(order: list[flo
     np.testing.assert_allclose(
         soft.fisher(coords), inner.T @ plain.fisher(theta) @ inner, atol=1e-12
     )
+
+
+def test_a_far_component_of_a_family_written_with_logistic() -> None:
+    """Where 1 + e⁻ᶻ overflows, log σ(z) is still −softplus(−z)."""
+    said = rs.family(
+        "log(logistic((x - m)/s)) + log(logistic(-(x - m)/s)) - log(s)",
+        {"m": "real", "s": "positive"},
+        "line",
+        name="said",
+    )
+    model = rs.mixture(said, components=3, ss=1)
+    k = rs.derive(model).compile()
+    far = [0.2, 0.3, -1.0, 0.0, 2000.0]
+    assert np.isfinite(k.log_density([-3000.0, 0.0, 5000.0], far)).all()
+    at = np.array([0.2, 0.3, -1.0, 0.0, 100.0])
+    truth = ([1.0], [0.0], [1.0])
+    step = 1e-5 * np.array([0, 0, 1.0, 0, 0])
+    moved = k.kl(at + step, truth) - k.kl(at - step, truth)
+    np.testing.assert_allclose(k.averaged_field(at, truth)[2], -moved / 2e-5, rtol=1e-6)

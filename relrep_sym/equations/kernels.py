@@ -105,6 +105,8 @@ def stable(expression: sp.Expr) -> sp.Expr:
     >>> a = sp.Symbol("a", real=True)
     >>> stable(-a - 2 * sp.log(1 + sp.exp(-a)))
     -a - 2*Softplus(-a)
+    >>> stable(sp.log(1 / (1 + sp.exp(-a))))
+    -Softplus(-a)
     """
 
     def softened(inner: sp.Expr) -> sp.Expr:
@@ -115,6 +117,8 @@ def stable(expression: sp.Expr) -> sp.Expr:
             (other,) = (t for t in inner.args if t != 1)
             if isinstance(other, sp.exp):
                 return Softplus(other.args[0])
+        if inner.is_Pow and inner.exp.is_Rational and inner.base.is_positive:
+            return inner.exp * softened(inner.base)
         return sp.log(inner)
 
     out: sp.Expr = expression.replace(sp.log, softened)
