@@ -11,8 +11,8 @@ and E the mean over the sample:
 
 (Louis 1982 for H of a mixture; White 1982 for the sandwich, which needs no right model). A function
 g of the coordinates has G C Gᵀ with G = ∂g/∂λ: the delta method. All is kept as a root R, C = R Rᵀ,
-found from the eigenvalues of the matrix scaled to a unit diagonal: variances are sums of squares,
-and units of the coordinates do not matter.
+from the Cholesky factor of the matrix scaled to a unit diagonal (:mod:`.spectrum`): variances are
+sums of squares, and units of the coordinates do not matter.
 """
 
 from __future__ import annotations
@@ -163,8 +163,9 @@ def estimate(
     if score is not None:
         _warn_of_distance(solver, rows, root, score * size, shape, level)
     if kind == "sandwich":
-        meat = Spectrum.of(_outer(solver, rows, point, points, share)).root()
-        root = root @ (root.swapaxes(1, 2) @ meat) * np.sqrt(size)
+        meat = root.swapaxes(1, 2) @ _outer(solver, rows, point, points, share) @ root
+        values, vectors = np.linalg.eigh(size * meat)  # the identity where the model is right
+        root = root @ vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
     insist_finite(root, "the covariance")
     warn_of_bounds(solver.chart, rows, shape, level)
     _warn_of_condition(spectrum, names, shape, level)
@@ -393,7 +394,7 @@ def criteria(
         )
         warnings.warn(text, ConditionWarning, stacklevel=4)
     if not bad.all():
-        root = spectrum.inverse_root()[~bad] / np.sqrt(size)
+        root = spectrum.take(~bad).inverse_root() / np.sqrt(size)
         near = nearest(solver.chart, solver.form, rows[:, ~bad], root)
         warn_of_overlap(near, shape if not bad.any() else root.shape[:1], "AIC and BIC", 5)
     learned = min(len(names), len(solver.chart.parameters))

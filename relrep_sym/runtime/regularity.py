@@ -39,7 +39,9 @@ _RANK = 1e-10
 
 
 class Nearest(NamedTuple):
-    """The nearest singular set of each member: its distance (B,), and which it is (B,)."""
+    """The nearest singular set of each member: its distance (B,), and in words (B,): the nearest
+    pair of components, and the nearest weight, of those that are near.
+    """
 
     distance: Array
     which: list[str]
@@ -54,29 +56,30 @@ def nearest(chart: Chart, form: Form, rows: Array, root: Array) -> Nearest:
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         weights, parameters, steps = chart.components(rows)
     count, batch = weights.shape
-    distance, which = np.full(batch, np.inf), [""] * batch
     if count == 1:
-        return Nearest(distance, which)
+        return Nearest(np.full(batch, np.inf), [""] * batch)
     first, second = np.triu_indices(count, 1)
-    heights = _slopes_of_weights(chart, rows, count, len(parameters))
     gaps = _slopes_of_gaps(chart, rows, count, len(parameters))
     apart = np.array([_apart(p, s) for p, s in zip(parameters, steps, strict=True)])
-    found: list[tuple[str, Array]] = []
-    for i, slope in enumerate(heights):
-        error = np.linalg.norm(slope[:, None, :] @ root, axis=-1)[:, 0]
-        sure = error <= np.finfo(float).tiny
-        with np.errstate(divide="ignore", invalid="ignore"):
-            far = np.where(sure, np.inf, weights[i] / error)
-        found.append((f"the weight of component {i + 1} is {{}} from zero", far))
-    for n, (j, k) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
-        slope = gaps[:, n].transpose(1, 0, 2)  # (B, roles, P)
-        far = _length(slope @ root, apart[:, n].T)
-        found.append((f"components {j + 1} and {k + 1} are {{}} apart", far))
-    for text, far in found:
-        for b in map(int, np.flatnonzero(far < distance)):
-            distance[b], which[b] = far[b], text
-    shown = [w.format(f"{d:.2g} standard errors") for w, d in zip(which, distance, strict=True)]
-    return Nearest(distance, shown)
+    pairs = np.array([
+        _length(gaps[:, n].transpose(1, 0, 2) @ root, apart[:, n].T) for n in range(len(first))
+    ])  # fmt: skip
+    heights = _slopes_of_weights(chart, rows, count, len(parameters))
+    errors = np.array([np.linalg.norm(h[:, None, :] @ root, axis=-1)[:, 0] for h in heights])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        light = np.where(errors <= np.finfo(float).tiny, np.inf, weights / errors)
+    which = []
+    for near, low in zip(pairs.T, light.T, strict=True):
+        n, k, said = int(near.argmin()), int(low.argmin()), []
+        if near[n] < NEAR:
+            where = f"components {first[n] + 1} and {second[n] + 1}"
+            said.append(f"{where} are {near[n]:.2g} standard errors apart")
+        if low[k] < NEAR:
+            said.append(
+                f"the weight of component {k + 1} is {low[k]:.2g} standard errors from zero"
+            )
+        which.append(", ".join(said))
+    return Nearest(np.minimum(pairs.min(axis=0), light.min(axis=0)), which)
 
 
 def _apart(parameter: Array, step: Array | None) -> Array:

@@ -19,11 +19,16 @@ __all__ = ["Spectrum"]
 
 
 class Spectrum(NamedTuple):
-    """Eigenvalues (B, P) and vectors of a batch of symmetric matrices scaled to a unit diagonal."""
+    """Eigenvalues (B, P) and vectors of a batch of symmetric matrices scaled to a unit diagonal.
+
+    ``matrix`` is what they are of, (B, P, P), and ``scale`` (B, P) what it was multiplied with from
+    both sides.
+    """
 
     values: Array
     vectors: Array
     scale: Array
+    matrix: Array
 
     @staticmethod
     def of(matrix: Array) -> Spectrum:
@@ -31,8 +36,8 @@ class Spectrum(NamedTuple):
         size = np.sqrt(np.abs(np.einsum("bii->bi", matrix)))
         with np.errstate(divide="ignore"):
             scale = np.where(size > 0, 1.0 / size, 1.0)
-        values, vectors = np.linalg.eigh(matrix * scale[:, :, None] * scale[:, None, :])
-        return Spectrum(values, vectors, scale)
+        unit = matrix * scale[:, :, None] * scale[:, None, :]
+        return Spectrum(*np.linalg.eigh(unit), scale, unit)
 
     @property
     def least(self) -> Array:
@@ -63,19 +68,25 @@ class Spectrum(NamedTuple):
         vector = self.vectors[b, :, 0]
         return names[int(np.abs(vector).argmax())]
 
+    def take(self, members: NDArray[np.bool_]) -> Spectrum:
+        """Those of some members."""
+        return Spectrum(*(a[members] for a in self))
+
     def inverse_root(self) -> Array:
-        """R with R Rᵀ the inverse.
+        """R with R Rᵀ the inverse, by Cholesky's factor, of members that are not singular.
+
+        What is nearly singular among some coordinates costs the others no digits.
 
         >>> root = Spectrum.of(np.array([[[4.0, 0.0], [0.0, 1e-20]]])).inverse_root()[0]
         >>> root @ root.T
         array([[2.5e-01, 0.0e+00],
                [0.0e+00, 1.0e+20]])
         """
-        with np.errstate(divide="ignore", invalid="ignore"):
-            sides = self.vectors / np.sqrt(self.values)[:, None, :]
-        return self.scale[:, :, None] * sides
-
-    def root(self) -> Array:
-        """R with R Rᵀ the matrix; eigenvalues below zero are rounding."""
-        sides = self.vectors * np.sqrt(np.maximum(self.values, 0.0))[:, None, :]
-        return sides / self.scale[:, :, None]
+        lower = np.linalg.cholesky(self.matrix)
+        count = lower.shape[1]
+        out = np.zeros_like(lower)  # of L⁻¹, row by row
+        for i in range(count):
+            out[:, i, i] = 1.0
+            out[:, i] -= (lower[:, i, None, :i] @ out[:, :i])[:, 0]
+            out[:, i] /= lower[:, i, i, None]
+        return self.scale[:, :, None] * out.swapaxes(1, 2)
