@@ -214,6 +214,47 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "a Fit: coords, parameters, history, iterations, converged, reason",
     ),
     _Function(
+        "covariance",
+        'x, coords, kind="observed", *, of="coordinates", weights=None, count=None',
+        "x, coords, kind, of=of, weights=weights, count=count",
+        "Estimated covariance of the maximum likelihood estimator. `kind` is the information that "
+        'is inverted: "observed", "expected" (`fisher`), "opg" (outer products of scores), or '
+        '"sandwich", which holds in a wrong model too. `of` is what is estimated: "coordinates" '
+        '(Q = {p}), "parameters" (Q = {theta}) or "view", by the delta method. {count} `x` may be '
+        'None where `kind="expected"` and `count` is given. DomainError where the information is '
+        "singular, or −H not positive definite: no maximum. ConditionWarning where the model is "
+        "within two standard errors of where it is singular; InferenceWarning at an end of a "
+        "domain, and off the maximum.",
+        "covariance",
+        "(…, Q, Q)",
+    ),
+    _Function(
+        "standard_errors",
+        'x, coords, kind="observed", *, of="coordinates", weights=None, count=None',
+        "x, coords, kind, of=of, weights=weights, count=count",
+        "Square roots of the diagonal of `covariance`, which says what the arguments are.",
+        None,
+        "(…, Q)",
+    ),
+    _Function(
+        "confidence_intervals",
+        'x, coords, level=0.95, kind="observed", *, of="coordinates", weights=None, count=None',
+        "x, coords, level, kind, of=of, weights=weights, count=count",
+        "Wald's intervals, kept inside the domains; arguments as of `covariance`. A parameter that "
+        "depends on one coordinate alone has the image of that coordinate's interval.",
+        None,
+        "(…, Q, 2): lower and upper ends",
+    ),
+    _Function(
+        "criteria",
+        "x, coords, weights=None, *, count=None",
+        "x, coords, weights, count=count",
+        "AIC and BIC. {count} ConditionWarning where the model is so near to where it is singular "
+        "that they mean little.",
+        None,
+        "a Criteria: aic, bic, log_likelihood (the total), parameters, points",
+    ),
+    _Function(
         "sample",
         "rng, n, coords",
         "rng, n, coords",
@@ -234,6 +275,8 @@ def public_functions(record: Record) -> list[dict[str, object]]:
         "b": len(record.view.names) if record.view else 0,
         "truth": ", ".join(["weights", *(p.name for p in model.family.parameters)]),
         "basis": _basis(record.form),
+        "count": "N is `count`, or how many points have a positive weight: a weight w is N w "
+        "observations.",
     }
     given = given_keywords(chart)
     out: list[dict[str, object]] = []
@@ -245,6 +288,8 @@ def public_functions(record: Record) -> list[dict[str, object]]:
         equation = record[named] if named is not None else None
         doc = _docstring(says, equation, f.returns.format(**facts))
         arguments = [_annotated(a) for a in f.signature.split(", ")]
+        if f.name in _NO_SAMPLE:
+            arguments[0] = "x: ArrayLike | None"
         if given and "*" not in arguments:
             arguments.append("*")
         arguments += [f"{name}: ArrayLike" for name in given]
@@ -284,7 +329,8 @@ def _annotated(argument: str) -> str:
 
 
 _ARGUMENTS = frozenset(
-    "x coords theta out weights truth rng n start method tol max_iter rows given".split()
+    "x coords theta out weights truth rng n start method tol max_iter rows given kind of count "
+    "level".split()
 )
 
 _TYPES = {
@@ -301,14 +347,22 @@ _TYPES = {
     "field": "str",
     "rates": "ArrayLike | None",
     "rtol": "float",
+    "kind": "str",
+    "of": "str",
+    "count": "float | None",
+    "level": "float",
 }
 
+
+_NO_SAMPLE = frozenset(["covariance", "standard_errors", "confidence_intervals"])
+"""Functions whose x may be None."""
 
 _RETURNS = {
     "components": "tuple[Array, ...]",
     "statistics": "tuple[Array, ...]",
     "em_step": "Array | Step",
     "fit": "Fit",
+    "criteria": "Criteria",
     "natural_field": "Array | Natural",
     "flow": "Array | tuple[Array, list[Stop]]",
 }
