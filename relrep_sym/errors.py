@@ -14,6 +14,7 @@ __all__ = [
     "DeclarationError",
     "DerivationError",
     "DomainError",
+    "FitWarning",
     "FlowWarning",
     "GenerationError",
     "NoInverseError",
@@ -75,6 +76,10 @@ class ChartWarning(RelrepWarning):
 
 class ConditionWarning(RelrepWarning):
     """A matrix that double precision cannot invert: a pseudo-inverse was taken, see the text."""
+
+
+class FitWarning(RelrepWarning):
+    """A fit that can mean little, such as one with fewer points than parameters."""
 
 
 class FlowWarning(RelrepWarning):
