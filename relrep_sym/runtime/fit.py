@@ -187,8 +187,8 @@ class _Run:
         """Note what a step found and stop those that are over; the rest, None where that is all."""
         going, options, values = self.going, self.options, taken.log_likelihood
         self._seen.append((going, values))
-        for b, note in taken.notes.items():
-            self._notes.setdefault(int(going[b]), {})[note] = None
+        for member, note in taken.notes.items():
+            self._notes.setdefault(int(going[member]), {})[note] = None
         over = np.zeros(going.size, dtype=bool)
         if taken.failures:
             for failed, why in taken.failures.items():

@@ -353,7 +353,7 @@ def test_a_step_without_a_maximum_is_an_error_and_a_fit_stops_with_a_reason(case
     module = compiled("normal", 2)
     with pytest.raises(DomainError, match=text):
         module.em_step(x, start, weights)
-    if "constant" in case or "one point" in case:
+    if case.startswith(("constant", "one point")):
         with pytest.raises(DataError, match="all points of the sample are equal"):
             module.fit(x, start, weights=weights)
         return
@@ -427,8 +427,9 @@ def test_a_family_without_statistics_says_so():
 
 
 def test_absurd_data_are_an_error_also_in_a_fit():
+    x = [0.0, 1.0, 2.0, 3.0, 1e200]
     with pytest.raises(DomainError, match="overflows"):
-        compiled("normal", 2).fit([0.0, 1e200], [0.5, 0.0, 1.0, 1.0, 1.0])
+        compiled("normal", 2).fit(x, [0.5, 0.0, 1.0, 1.0, 1.0])
 
 
 @pytest.mark.parametrize(
