@@ -22,6 +22,7 @@ from relrep_sym.errors import DataError, DomainError, problem
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.em import Taken
+from relrep_sym.runtime.fit import StepFunction
 from relrep_sym.runtime.point import Point
 from relrep_sym.runtime.refusals import learned_of
 
@@ -96,14 +97,11 @@ class Floor:
         return chart._replace(lower=tuple(ends), open_lower=tuple(strict), m_step=step)
 
     def held(
-        self, step: Callable[..., Taken], point_at: Callable[[Array], Point], *arguments: object
+        self, step: StepFunction, rows: Array, point: Point, x: Array, weights: Array | None
     ) -> Taken:
         """A step, whose scales are held against the floor."""
-        taken = step(*arguments)
-        rows = arguments[0]
-        assert isinstance(rows, np.ndarray)
-        count = len(taken.rows)
-        after = np.concatenate([taken.rows, rows[count:]])
+        taken = step(rows, point, x, weights)
+        after = np.concatenate([taken.rows, rows[len(taken.rows) :]])
         with np.errstate(all="ignore"):
             scales = self.solver.chart.components(after)[1][self.role]
         failures, notes = dict(taken.failures), dict(taken.notes)

@@ -87,12 +87,12 @@ def _insist_method(method: object, order: object, sweeps: object, rate: object) 
     if not isinstance(method, str) or method not in _METHODS:
         right = " or ".join(f'"{m}"' for m in _METHODS)
         raise DataError(problem("unknown method", method, right))
-    for name, value, usual, owner in (
-        ("order", order, None, "ecm"),
-        ("sweeps", sweeps, 1, "ecm"),
-        ("rate", rate, None, "gradient_em"),
+    for name, value, given, owner in (
+        ("order", order, order is not None, "ecm"),
+        ("sweeps", sweeps, not isinstance(sweeps, int) or sweeps != 1, "ecm"),
+        ("rate", rate, rate is not None, "gradient_em"),
     ):
-        if value is not usual and value != usual and method != owner:
+        if given and method != owner:
             right = f'method="{owner}", or no {name}'
             raise DataError(problem(f'method "{method}" takes no {name}', value, right))
 

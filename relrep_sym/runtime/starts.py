@@ -102,13 +102,9 @@ def _one(
     first: DomainError | None = None
     tries = 1 if kind == "quantiles" and number == 0 else _TRIES
     for _ in range(tries):
-        split = _split(kind, number, rng, sample, solver.form.components)
-        if not split.any(axis=1).all():
-            first = first or DomainError(
-                problem("a component of the start is empty", kind, "more distinct points")
-            )
-            continue
         try:
+            split = _split(kind, number, rng, sample, solver.form.components)
+            _insist_all(split)
             return _coordinates(solver, split * sample.weights, sample, floor)
         except DomainError as why:
             first = first or why
@@ -119,6 +115,14 @@ def _one(
 
 
 # ------------------------------------------------------------------------------- splits
+
+
+def _insist_all(split: Array) -> None:
+    """Refuse a split that leaves a component without points."""
+    empty = np.flatnonzero(~split.any(axis=1))
+    if empty.size:
+        right = "at least as many distinct points as components"
+        raise DomainError(problem("a part of the sample is empty", f"part {empty[0] + 1}", right))
 
 
 def _split(
