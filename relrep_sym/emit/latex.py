@@ -345,6 +345,8 @@ _PROSE = {
     r"$I_{point}^{+}$ is its Moore--Penrose pseudo-inverse, which depends on the coordinates.",
     "covariance": r"Of the maximum likelihood estimator. The sandwich holds too where the model is "
     r"wrong. $C$ is any of the four; of functions of the coordinates it is by the delta method.",
+    "q": r"The mean of $\log p(x, z \mid {point}^+)$, the component $z$ drawn from its posterior "
+    r"$r_k(x)$ at the present ${point}$, which is held; the M-step maximises it over ${point}^+$.",
     "m_step": r"New values of $\theta$; where they lie in its image, the coordinates follow by the "
     r"inverse of the chart.",
 }
