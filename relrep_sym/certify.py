@@ -370,7 +370,8 @@ def _functions(
     yield "score", lambda: module.score(x, coords, w), lambda: at.score(x, w)
     if not isinstance(derivation.record.second_or_reason, str):
         yield "hessian", lambda: module.hessian(x, coords, w), lambda: at.hessian(x, w)
-    if point.name in ("ordinary", "last weight 1e-12") and "m_step" in derivation.record.names:
+    closed = not isinstance(derivation.record.m_step_or_reason, str)
+    if point.name in ("ordinary", "last weight 1e-12") and closed:
         yield from _em(module, at, x, w, coords)
     if point.truth is None:
         return
