@@ -31,6 +31,7 @@ __all__ = [
     "stayed",
     "sum_over",
     "uncentred",
+    "weight_lines",
 ]
 
 _Q = sp.Symbol("q")
@@ -38,25 +39,30 @@ _Q = sp.Symbol("q")
 
 def m_step_lines(g: Generic, step: MStep) -> tuple[Line, ...]:
     """N_k, then each parameter's new value."""
-    count = g.model.components
-    lines: list[Line] = []
     updated: set[tuple[str, int]] = set()
     updates: list[Line] = []
     gone: set[int] = set()
     for u in step.updates:
         updates += _update_lines(g, u, updated, gone)
         gone |= {k + 1 for k in u.components if u.shift}
+    return (*weight_lines(g), *updates)
+
+
+def weight_lines(g: Generic) -> tuple[Line, ...]:
+    """N_k, and the new weights: N_k over what the free ones sum to."""
+    count = g.model.components
+    lines: list[Line] = []
     if count > 1:
         n = Expectation(g.posterior("k"), g.model.family.x, _Q)
         lines.append(Line(mass_of(g, "k"), n, where_text(numbers_to(count))))
-    free = [k + 1 for k in step.free_weights]
+    free = [k + 1 for k in g.model.free_weights]
     if free and "weight" not in g.constants:
         room = 1 - sum((w for w in g.model.weights if isinstance(w, sp.Expr)), sp.Integer(0))
         share = mass_of(g, "k")
         if len(free) < count:
             share = room * share / sum_over(g, lambda i: mass_of(g, i), free)
         lines.append(Line(new_entry("pi", "k"), share, where_text(free)))
-    return (*lines, *updates)
+    return tuple(lines)
 
 
 def mass_of(g: Generic, i: Index) -> sp.Expr:

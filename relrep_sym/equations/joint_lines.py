@@ -13,9 +13,10 @@ import sympy as sp
 
 from relrep_sym.declare.chart import identity
 from relrep_sym.declare.symbols import Constant, Parameter, latex_name, script
-from relrep_sym.equations.em import shift_symbol
-from relrep_sym.equations.em_lines import mass_of, new_entry, relocated
+from relrep_sym.equations.em import shift_symbol, statistic_symbol
+from relrep_sym.equations.em_lines import new_entry, relocated
 from relrep_sym.equations.generic import Generic
+from relrep_sym.equations.isotonic import pull_of
 from relrep_sym.equations.joint import JointStep, LeastSquares, OneUnknown, Profile, entry_symbol
 from relrep_sym.equations.lines import Line, name_at, numbers_to, spaced, where_text
 from relrep_sym.equations.nodes import ComponentSum, Entry, Index, Posterior, Terms
@@ -23,10 +24,10 @@ from relrep_sym.equations.pull_lines import (
     affected,
     factor_at,
     letters,
+    new_value,
     role_line,
     target_at,
 )
-from relrep_sym.equations.q_lines import mass_line
 
 __all__ = ["coordinate_lines", "joint_words", "profile_lines", "stationary_lines"]
 
@@ -34,9 +35,9 @@ _ROWS = 12
 """Components whose matrix is written out."""
 
 
-def coordinate_lines(g: Generic, step: JointStep, weights: tuple[Line, ...]) -> tuple[Line, ...]:
-    """The new coordinates of a step that is closed in them; ``weights`` are the weights' lines."""
-    rows = list(weights)
+def coordinate_lines(g: Generic, step: JointStep) -> tuple[Line, ...]:
+    """The new coordinates of a step that is closed in them."""
+    rows = list(weight_lines(g))
     done: set[str] = set()
     for square in step.squares:
         rows += _square_lines(g, square)
@@ -202,14 +203,20 @@ def profile_lines(g: Generic, profile: Profile) -> tuple[Line, ...]:
     moved = location is not None and location.name == profile.role
     back = {symbol: shift_symbol(family)} if moved else {symbol: new_entry(profile.role, None)}
 
-    def show(value: sp.Expr) -> sp.Expr:
-        return relocated(g, value.xreplace(back), "k")
-
-    above, below = sp.fraction(profile.slope)
-    body = mass_of(g, "k") * show(sp.expand(above)) / show(sp.expand(below))
-    rows = [mass_line(g), Line("0", ComponentSum.over(body, "k", 1, count))]
+    pull = pull_of(family, profile.role)
+    assert pull is not None
+    others = {s: new_value(g, s.name, "k") for s in family.symbols if s != symbol}
+    slope = sp.expand(pull.statistic - pull.link) * pull.factor * pull.shape
+    body = relocated(g, statistic_symbol(0) * slope.xreplace({**others, **back}), "k")
+    rows = [*weight_lines(g), Line("0", ComponentSum.over(body, "k", 1, count))]
     for name, value in profile.own:
-        rows.append(Line(new_entry(name, "k"), show(value), where_text(numbers_to(count))))
+        rows.append(
+            Line(
+                new_entry(name, "k"),
+                relocated(g, value.xreplace(back), "k"),
+                where_text(numbers_to(count)),
+            )
+        )
     return tuple(rows)
 
 
@@ -232,8 +239,8 @@ def joint_words(g: Generic, step: JointStep, profile: Profile | None) -> str:
     if step.way == "ordered":
         return (
             r"New values of $\theta$ where they satisfy what the chart asks of them, and "
-            rf"${point}^+$ then follows by its inverse; where they do not, the constrained step "
-            "is the one below."
+            rf"${point}^+$ then follows by its inverse; where they do not, the constrained problem "
+            "is solved exactly."
         )
     if step.way == "partly":
         return (
@@ -245,7 +252,7 @@ def joint_words(g: Generic, step: JointStep, profile: Profile | None) -> str:
         polynomials = [r for r in step.roots if r.value is None]
         words = rf"The equations $\partial Q / \partial {point}^+ = 0$ are solved as they stand."
         for r in polynomials:
-            unknown = latex_name(r.name) + "^+"
+            unknown = latex_name(_mark(g, r.name)) + "^+"
             if r.unknown != sp.Symbol(r.name):
                 unknown = f"e^{{{unknown}}}"
             words += (
@@ -264,7 +271,14 @@ def joint_words(g: Generic, step: JointStep, profile: Profile | None) -> str:
 
 
 def _short(reason: str) -> str:
-    return reason.partition("; given:")[0].removeprefix("no closed form: ")
+    """Why the M-step of θ has no closed form, without what would be right instead."""
+    head, _, rest = reason.partition("; given: ")
+    given = rest.partition("; expected: ")[0]
+    if head != "the M-step has no closed form":
+        return head.removeprefix("no closed form: ").removeprefix("no closed form for ")
+    if given.startswith("the equations"):
+        return f"{given} are not solved one unknown at a time"
+    return "log is no sum of products of a function of x and one of the parameters"
 
 
 def _named(g: Generic, text: str) -> str:
@@ -274,6 +288,10 @@ def _named(g: Generic, text: str) -> str:
 
     def shown(found: re.Match[str]) -> str:
         name = found[0]
+        if name in ("Q", "x"):
+            return f"${name}$"
+        if name == "log":
+            return r"$\log f$"
         return f"${latex_name(name)}$" if name in known - plurals else name
 
     return re.sub(r"[A-Za-z]\w*", shown, text)

@@ -14,7 +14,7 @@ from relrep_sym.declare.symbols import latex_name, script, split_index
 from relrep_sym.equations.em_lines import new_entry
 from relrep_sym.equations.generic import Generic
 from relrep_sym.equations.isotonic import Regression, inverse_link
-from relrep_sym.equations.lines import Line, numbers_to, spaced, where_text
+from relrep_sym.equations.lines import Line, name_at, numbers_to, spaced, where_text
 from relrep_sym.equations.nodes import ComponentSum, Entry, Index, Terms
 from relrep_sym.equations.orders import Floor, Order
 from relrep_sym.equations.pull_lines import (
@@ -63,7 +63,7 @@ def ordered_lines(g: Generic, r: Regression) -> tuple[Line, ...]:
     slack = f"{nu}_k ({_difference(g, r, u)})"
     slack = _greek(nu, slack)
     rows.append(Line(slack, "0", rf"{latex_name(nu)}_k \ge 0, \quad {links}"))
-    rows += _gap_gradients(order, nu, links)
+    rows += _gap_gradients(g, order, nu, links)
     return tuple(rows)
 
 
@@ -172,18 +172,15 @@ def _difference(g: Generic, r: Regression, u: str) -> str:
 
 def _multiplier(g: Generic, r: Regression, y: str, u: str, w: str) -> sp.Expr:
     """ν_k = Σ_{j ≤ k} ∂Q/∂φ_j, of logarithms where it is these that are in order."""
-    if r.pull.quadratic and not r.order.multiplicative:
-        shared = factor_at(g, r.pull, "j", tied=True)
-        inner = Entry.of(w, "j") * (Entry.of(y, "j") - new_entry(u, "j"))
-    else:
-        shared = sp.Integer(1)
-        phi = new_value(g, r.order.role, "j")
-        at = {r.pull.symbol: phi}
-        shape = r.pull.shape * (r.pull.symbol if r.order.multiplicative else 1)
-        apart = target_at(g, r.pull, "j") - r.pull.link.xreplace(at)
-        inner = factor_at(g, r.pull, "j") * factor_at(g, r.pull, "j", tied=True)
-        inner = inner * sp.simplify(shape).xreplace(at) * apart
-    return shared * ComponentSum.over(inner, "j", 1, "k")
+    new = new_entry(u, "j")
+    shape, at = r.pull.shape, new_value(g, r.order.role, "j")
+    if r.order.multiplicative:  # the clearance's factors are in y, w and u
+        shape, inner = shape * r.pull.symbol, inverse_link(r.pull, new)
+        at = at if inner is None else inner
+    slope = sp.powdenest(sp.simplify(shape).xreplace({r.pull.symbol: at}), force=True)
+    shared = factor_at(g, r.pull, "j", tied=True)
+    apart = Terms(Entry.of(y, "j"), -new)
+    return shared * ComponentSum.over(Entry.of(w, "j") * slope * apart, "j", 1, "k")
 
 
 def gap_slope(step: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
@@ -193,13 +190,13 @@ def gap_slope(step: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
     >>> gap_slope(d**2, d), gap_slope(sp.exp(d), d)
     (2*d, exp(d))
     """
-    return sp.diff(step, symbol)
+    return sp.diff(step, symbol).rewrite(sp.exp)
 
 
-def _gap_gradients(order: Order, nu: str, where: str) -> list[Line]:
+def _gap_gradients(g: Generic, order: Order, nu: str, where: str) -> list[Line]:
     """∂Q/∂Δ_k = −g′(Δ_k) ν_k."""
     if _regular(order):
-        stem = split_index(order.gaps[0])[0]
+        stem = _gap_stem(g, order)
         (s,) = order.steps[0].free_symbols
         slope = gap_slope(order.steps[0], s).xreplace({s: new_entry(stem, "k")})
         left = rf"\frac{{\partial Q}}{{\partial {spaced(latex_name(stem, 'k'))}^+}}"
@@ -207,8 +204,8 @@ def _gap_gradients(order: Order, nu: str, where: str) -> list[Line]:
     out = []
     for k, (name, step) in enumerate(zip(order.gaps, order.steps, strict=True), start=1):
         symbol = sp.Symbol(name)
-        slope = gap_slope(step, symbol).xreplace({symbol: Entry(f"{name}^+")})
-        left = rf"\frac{{\partial Q}}{{\partial {spaced(latex_name(name))}^+}}"
+        slope = gap_slope(step, symbol).xreplace({symbol: Entry(f"{_shown(g, name)}^+")})
+        left = rf"\frac{{\partial Q}}{{\partial {spaced(latex_name(_shown(g, name)))}^+}}"
         out.append(Line(left, -slope * Entry.of(nu, k)))
     return out
 
@@ -234,10 +231,20 @@ def ordered_words(g: Generic, r: Regression) -> str:
             f"ones too: at given {held} it is the step; together they have no closed form and are "
             "found by Newton's method on $Q$, which never lowers it."
         )
-    nu = latex_name(letters(g, "nu")[0])
+    if not r.pull.quadratic:
+        out.append(
+            "Pooled components have the parameter at which the weighted mean of their $y_k$ is "
+            "stationary, so that the solution is that of least squares."
+        )
+    nu, count = latex_name(letters(g, "nu")[0]), script(str(g.model.components))
+    here, after = (name_at(order.role, i) + "^+" for i in ("k", "k+1"))
+    if order.multiplicative:
+        here, after = rf"\log {here}", rf"\log {after}"
+    room = {"0": "", "None": " - c_k"}.get(str(order.clearance), " - c")
+    what = ", $c$ being the clearance" if room else ""
     out.append(
-        rf"With ${nu}_0 = {nu}_{script(str(g.model.components))} = 0$ the multipliers make the "
-        "Lagrangian stationary in every component."
+        rf"${nu}_k$ are the multipliers of the Lagrangian $Q + \sum_k {nu}_k ({after} - {here}"
+        rf"{room})$, stationary in every component with ${nu}_0 = {nu}_{count} = 0${what}."
     )
     if "square" in order.kinds:
         out.append(

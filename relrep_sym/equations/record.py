@@ -547,11 +547,9 @@ class Record:
             if same and self._profile is not None:
                 return profile_lines(g, self._profile)
             return stationary_lines(g)
-        lines = m_step_lines(g, self.m_step)
-        if joint.way != "coordinates":
-            return lines
-        weights = tuple(line for line in lines if str(line.left).startswith(("N[", "pi^+")))
-        return coordinate_lines(g, joint, weights)
+        if joint.way == "coordinates":
+            return coordinate_lines(g, joint)
+        return m_step_lines(g, self.m_step)
 
     def _m_step_words(self) -> str:
         return joint_words(self.generic, self.joint, self._profile)
