@@ -379,7 +379,8 @@ def _functions(
                 lambda: _covariance(module, x, coords, "observed", w),
                 lambda: inverse(negative(bent())),
             )
-    if point.name in ("ordinary", "last weight 1e-12") and "m_step" in derivation.record.names:
+    closed = not isinstance(derivation.record.m_step_or_reason, str)
+    if point.name in ("ordinary", "last weight 1e-12") and closed:
         yield from _em(module, at, x, w, coords)
     if point.truth is None:
         return
