@@ -14,7 +14,7 @@ import sympy as sp
 from relrep_sym.declare.chart import identity
 from relrep_sym.declare.symbols import Constant, Parameter, latex_name, script
 from relrep_sym.equations.em import shift_symbol, statistic_symbol
-from relrep_sym.equations.em_lines import new_entry, relocated
+from relrep_sym.equations.em_lines import new_entry, relocated, weight_lines
 from relrep_sym.equations.generic import Generic
 from relrep_sym.equations.isotonic import pull_of
 from relrep_sym.equations.joint import JointStep, LeastSquares, OneUnknown, Profile, entry_symbol
