@@ -62,11 +62,15 @@ def isotonic(values: Array, weights: Array) -> Isotonic:
     if len(some):
         fit = _minimax(values[:, some], weights[:, some])
         pooled[:, some] = fit[1:] == fit[:-1]
-    high, low = precise_means(values, weights, pooled)
-    while (high[1:] < high[:-1]).any():  # two blocks that rounding alone told apart
-        pooled = pooled | (high[1:] < high[:-1])
+    for _ in range(2 * len(values)):
         high, low = precise_means(values, weights, pooled)
-    return Isotonic(high, *_multipliers(values, weights, high, low, pooled))
+        falls = high[1:] < high[:-1]  # blocks that rounding alone told apart
+        multipliers, residual = _multipliers(values, weights, high, low, pooled)
+        apart = pooled & (multipliers < 0)  # blocks that rounding alone made one
+        if not falls.any() and not apart.any():
+            break
+        pooled = (pooled & ~apart) | falls
+    return Isotonic(high, np.maximum(multipliers, 0.0), residual)
 
 
 def _odd(values: Array, above: float = -np.inf) -> str:
@@ -158,4 +162,4 @@ def _multipliers(
     whole = np.abs(_runs(np.add, weights * (values - high), pooled))
     worst = np.maximum(whole.max(axis=0), -found.min(axis=0, initial=0.0))
     residual = np.divide(worst, scale, out=np.zeros(batch), where=scale > 0)
-    return np.maximum(found, 0.0), residual
+    return found, residual
