@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from relrep_sym.errors import DataError, problem
 from relrep_sym.runtime.check import Array
 
-__all__ = ["Isotonic", "isotonic", "precise_means"]
+__all__ = ["Isotonic", "balanced", "isotonic", "runs"]
 
 
 class Isotonic(NamedTuple):
@@ -63,7 +63,7 @@ def isotonic(values: Array, weights: Array) -> Isotonic:
         fit = _minimax(values[:, some], weights[:, some])
         pooled[:, some] = fit[1:] == fit[:-1]
     for _ in range(2 * len(values)):
-        high, low = precise_means(values, weights, pooled)
+        high, low = _means(values, weights, pooled)
         falls = high[1:] < high[:-1]  # blocks that rounding alone told apart
         multipliers, residual = _multipliers(values, weights, high, low, pooled)
         apart = pooled & (multipliers < 0)  # blocks that rounding alone made one
@@ -97,7 +97,7 @@ def _minimax(values: Array, weights: Array) -> Array:
     return out
 
 
-def precise_means(values: Array, weights: Array, pooled: NDArray[np.bool_]) -> tuple[Array, Array]:
+def _means(values: Array, weights: Array, pooled: NDArray[np.bool_]) -> tuple[Array, Array]:
     """Means over the runs of rows that ``pooled`` (K − 1, B) joins: (K, B), and what rounding left.
 
     The sum of both is the mean to nearly twice the digits of a double.
@@ -107,18 +107,18 @@ def precise_means(values: Array, weights: Array, pooled: NDArray[np.bool_]) -> t
         return high, low
     some = np.flatnonzero(pooled.any(axis=0))
     v, w, joined = values[:, some], weights[:, some], pooled[:, some]
-    mass = _runs(np.add, w, joined)
-    about = _runs(np.maximum, v, joined)  # any point of the run would do
+    mass = runs(np.add, w, joined)
+    about = runs(np.maximum, v, joined)  # any point of the run would do
     for _ in range(2):
-        about = about + _runs(np.add, w * (v - about), joined) / mass
+        about = about + runs(np.add, w * (v - about), joined) / mass
     difference, rest = _two_difference(v, about)
-    left = _runs(np.add, w * (difference + rest), joined) / mass
+    left = runs(np.add, w * (difference + rest), joined) / mass
     high[:, some] = about + left
     low[:, some] = (about - high[:, some]) + left
     return high, low
 
 
-def _runs(combine: np.ufunc, rows: Array, joined: NDArray[np.bool_]) -> Array:
+def runs(combine: np.ufunc, rows: Array, joined: NDArray[np.bool_]) -> Array:
     """The rows combined over each run that ``joined`` makes, given to all of the run."""
     out = rows.copy()
     for k in range(1, len(out)):
@@ -143,23 +143,26 @@ def _multipliers(
     if not pooled.any():
         return np.zeros((count - 1, batch)), np.zeros(batch)
     difference, rest = _two_difference(values, high)
-    pull = weights * (difference + (rest - low))
-    size = np.abs(pull)
-    left, left_size = np.zeros(pull.shape), np.zeros(pull.shape)
-    right, right_size = np.zeros(pull.shape), np.zeros(pull.shape)
-    for k in range(count - 1):
-        before = 0.0 if k == 0 else np.where(pooled[k - 1], left[k - 1], 0.0)
-        before_size = 0.0 if k == 0 else np.where(pooled[k - 1], left_size[k - 1], 0.0)
-        left[k], left_size[k] = before + pull[k], before_size + size[k]
-    for k in range(count - 1, 0, -1):
-        after = 0.0 if k == count - 1 else np.where(pooled[k], right[k], 0.0)
-        after_size = 0.0 if k == count - 1 else np.where(pooled[k], right_size[k], 0.0)
-        right[k - 1], right_size[k - 1] = after + pull[k], after_size + size[k]
-    # both sums are the multiplier: the side with less in it has less rounding
-    found = np.where(left_size[:-1] <= right_size[:-1], left[:-1], -right[:-1])
-    found = np.where(pooled, found, 0.0)
+    found = balanced(weights * (difference + (rest - low)), pooled)
     scale = (weights * (np.abs(values) + np.abs(high))).sum(axis=0)
-    whole = np.abs(_runs(np.add, weights * (values - high), pooled))
+    whole = np.abs(runs(np.add, weights * (values - high), pooled))
     worst = np.maximum(whole.max(axis=0), -found.min(axis=0, initial=0.0))
-    residual = np.divide(worst, scale, out=np.zeros(batch), where=scale > 0)
-    return found, residual
+    return found, np.divide(worst, scale, out=np.zeros(batch), where=scale > 0)
+
+
+def balanced(pulls: Array, pooled: NDArray[np.bool_]) -> Array:
+    """The sum of a block's pulls up to k, (K − 1, B): a multiplier; zero between blocks.
+
+    A block's pulls sum to zero, so that those after k give it, too: the side with less in it, which
+    has less rounding, is taken.
+    """
+    sides = []
+    for rows, joined in ((pulls[:-1], pooled[:-1]), (pulls[:0:-1], pooled[:0:-1])):
+        total, size = rows.copy(), np.abs(rows)
+        for k in range(1, len(rows)):
+            total[k] += np.where(joined[k - 1], total[k - 1], 0.0)
+            size[k] += np.where(joined[k - 1], size[k - 1], 0.0)
+        sides.append((total, size))
+    (left, left_size), (right, right_size) = sides
+    found = np.where(left_size <= right_size[::-1], left, -right[::-1])
+    return np.where(pooled, found, 0.0)

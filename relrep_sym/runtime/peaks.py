@@ -8,13 +8,16 @@ ranges prove that the sum has no peak in it, or one.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.isotonic import balanced, runs
 from relrep_sym.runtime.terms import Terms
 
-__all__ = ["peaks", "polished"]
+__all__ = ["peaks", "settled"]
 
 _LEVELS = 44
 """Halvings after which an interval that cannot be decided is taken for a candidate."""
@@ -23,12 +26,17 @@ _MOST = 400_000
 
 
 def peaks(
-    terms: Terms, offsets: Array, low: Array, high: Array, runs: list[tuple[int, int]], want: Array
+    terms: Terms,
+    offsets: Array,
+    low: Array,
+    high: Array,
+    pairs: list[tuple[int, int]],
+    want: NDArray[np.bool_],
 ) -> Array:
     """Local maxima in u of Σ_{k=i}^{j} g_k(u + offset_k) between ``low`` and ``high`` (B,).
 
-    ``runs`` lists (i, j), both inclusive; ``want`` (runs, B) says for which problems each is asked.
-    Returns (C, B), NaN where a problem has fewer.
+    ``pairs`` lists (i, j), both inclusive; ``want`` (pairs, B) says for which problems each is
+    asked. Returns (C, B), NaN where a problem has fewer.
     """
     count, batch = terms.peak.shape
     places = [terms.peak - offsets, *(t - offsets for t in terms.turns())]
@@ -38,11 +46,19 @@ def peaks(
     wide = terms.lifted(lambda a: a[:, None])
     slopes, bends = wide.slope(y), wide.bend(y)
     found: list[tuple[NDArray[np.intp], Array]] = []
-    boxes: list[tuple[Array, ...]] = []
-    for (i, j), asked in zip(runs, want, strict=True):
-        m, b = np.nonzero((marks[1:] > marks[:-1]) & asked)
+    boxes: list[tuple[NDArray[Any], ...]] = []
+    most, least = (
+        np.maximum(slopes[:, 1:], slopes[:, :-1]),
+        np.minimum(slopes[:, 1:], slopes[:, :-1]),
+    )
+    steepest = np.minimum(bends[:, 1:], bends[:, :-1])
+    for (i, j), asked in zip(pairs, want, strict=True):
+        block = slice(i, j + 1)
+        kept = asked & (marks[1:] > marks[:-1]) & (most[block].sum(axis=0) >= 0)
+        kept &= (least[block].sum(axis=0) <= 0) & (steepest[block].sum(axis=0) <= 0)
+        m, b = np.nonzero(kept)
         inside = np.zeros((count, len(b)))
-        inside[i : j + 1] = 1.0
+        inside[block] = 1.0
         at = (slopes[:, m, b], bends[:, m, b], slopes[:, m + 1, b], bends[:, m + 1, b])
         boxes.append((b, inside, marks[m, b], marks[m + 1, b], *at))
     b, inside, left, right, s0, b0, s1, b1 = (
@@ -120,33 +136,53 @@ def _root(
     return u
 
 
-def polished(terms: Terms, offsets: Array, values: Array, pooled: NDArray[np.bool_]) -> Array:
-    """The values of pooled blocks after Newton steps, taken where they lower the slope's size."""
-    u = values
-    for _ in range(3):
-        slope, bend = _of_blocks(terms, u + offsets, pooled)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            after = np.where(bend < 0, u - slope / bend, u)
-        after = np.where(np.isfinite(after), after, u)
-        least, most = terms.low - offsets[:1], terms.high - offsets[-1:]
-        after = np.where((after > least) & (after < most), after, u)
-        better = np.abs(_of_blocks(terms, after + offsets, pooled)[0]) < np.abs(slope)
-        if not better.any():
+def settled(
+    terms: Terms, offsets: Array, start: Array, low: Array, high: Array
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Ascending values brought to rest in their slopes, and which links hold, (K − 1, B).
+
+    The sum of gains tells a component of mass 1e-12 from its neighbours to four digits only: its
+    slope tells it to all of them. A block that still slopes moves to its nearest rest, or to the
+    block in its way and on with that; a block whose parts pull apart is parted, each link once.
+    """
+    count = len(start)
+    u = start.copy()
+    held = u[1:] == u[:-1]
+    parted = np.zeros_like(held)
+    for _ in range(4 * count):
+        y = u + offsets
+        slopes = terms.slope(y)
+        grain = np.abs(slopes) + np.abs(terms.bend(y)) * np.maximum(np.abs(y), np.abs(offsets))
+        room = 4 * np.finfo(float).eps * runs(np.add, grain, held)
+        sums = runs(np.add, slopes, held)
+        apart = held & (balanced(slopes, held) < -room[1:]) & ~parted
+        if apart.any():
+            held, parted = held & ~apart, parted | apart
+            continue
+        first = np.abs(sums) > room
+        first[1:] &= ~held
+        k, b = np.nonzero(first)
+        if not len(k):
             break
-        u = np.where(better, after, u)
-    return u
-
-
-def _of_blocks(terms: Terms, y: Array, pooled: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """Slope and bend of the block of each component."""
-    return tuple(runs(np.add, rows, pooled) for rows in (terms.slope(y), terms.bend(y)))  # type: ignore[return-value]
-
-
-def runs(combine: np.ufunc, rows: Array, joined: NDArray[np.bool_]) -> Array:
-    """The rows combined over each run that ``joined`` makes, given to all of the run."""
-    out = rows.copy()
-    for k in range(1, len(out)):
-        out[k] = np.where(joined[k - 1], combine(out[k - 1], out[k]), out[k])
-    for k in range(len(out) - 1, 0, -1):
-        out[k - 1] = np.where(joined[k - 1], out[k], out[k - 1])
-    return out
+        up = sums[k, b] > 0
+        until = k.copy()  # the last of the block
+        for _ in range(count - 1):
+            more = until + 1 < count
+            until += more & held[np.minimum(until, count - 2), b]
+        link = np.where(up, until, k - 1)
+        beside = (link >= 0) & (link < count - 1)
+        other = np.clip(np.where(up, until + 1, k - 1), 0, count - 1)
+        end = np.where(beside, u[other, b], np.where(up, high[b], low[b]))
+        here, shift = terms.lifted(lambda a, b=b: a[:, b]), offsets[:, b]  # type: ignore[misc]
+        index = np.arange(count)[:, None]
+        inside = (index >= k) & (index <= until)
+        there = np.where(inside, here.slope(end + shift), 0.0).sum(axis=0)
+        runs_on = np.where(up, there > 0, there < 0) | (end == u[k, b])
+        left, right = np.minimum(u[k, b], end), np.maximum(u[k, b], end)
+        rest = _root(terms, offsets, b, inside.astype(float), left, right)
+        u[:, b] = np.where(inside, np.where(runs_on, end, rest), u[:, b])
+        joins = runs_on & beside
+        held[link[joins], b[joins]] = True
+        held |= u[1:] < u[:-1]
+        u = runs(np.maximum, u, held)
+    return u, held

@@ -19,6 +19,13 @@ from relrep_sym.runtime.check import Array
 __all__ = ["Logit", "Power", "Profile", "Quadratic", "Terms"]
 
 
+def _log_ratio(a: Array, b: Array) -> Array:
+    """log(a/b), to the last digit also where the two nearly agree."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        excess = (a - b) / b
+        return np.where(np.abs(excess) < 0.5, np.log1p(excess), np.log(a / b))
+
+
 @dataclass(frozen=True)
 class Terms:
     """K terms of B problems.
@@ -138,8 +145,11 @@ class Power(Terms):
 
     def _excess(self, y: Array) -> Array:
         """r − 1, without cancellation near the peak."""
-        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            return np.expm1((self.p - self.q) * np.log1p((y - self.peak) / self.peak))
+        n = self.q - self.p
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            excess = (y - self.peak) / self.peak
+            near = np.expm1(-n * np.log1p(excess))
+            return np.where(np.abs(excess) < 0.5, near, (self.peak / y) ** n - 1)
 
     def slope(self, y: Array) -> Array:
         """β y^q (r − 1)."""
@@ -152,8 +162,8 @@ class Power(Terms):
     def gain(self, y: Array) -> Array:
         """(mass/n)(log z − z + 1) with z = r where q = −1, 1/r where p = −1."""
         n = self.q - self.p
-        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            log = (-n if self.q == -1 else n) * np.log1p((y - self.peak) / self.peak)
+        with np.errstate(over="ignore", invalid="ignore"):
+            log = (-n if self.q == -1 else n) * _log_ratio(y, self.peak)
             out = self.mass / n * (log - np.expm1(log))
         return np.where(y > 0, out, -np.inf)
 
@@ -181,8 +191,7 @@ class Logit(Terms):
     def gain(self, y: Array) -> Array:
         """mass·(peak log(y/peak) + (1 − peak) log((1 − y)/(1 − peak)))."""
         p = self.peak
-        with np.errstate(divide="ignore", invalid="ignore"):
-            out = p * np.log1p((y - p) / p) + (1 - p) * np.log1p((p - y) / (1 - p))
+        out = p * _log_ratio(y, p) + (1 - p) * _log_ratio(1 - y, 1 - p)
         return np.where((y > 0) & (y < 1), self.mass * out, -np.inf)
 
     def turns(self) -> list[Array]:
