@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from relrep_sym.errors import DerivationError, DomainError, problem
 from relrep_sym.runtime import kernel
-from relrep_sym.runtime.ascent import maximise
+from relrep_sym.runtime.ascent import Maximum, maximise
 from relrep_sym.runtime.block import dots
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array
@@ -128,8 +128,27 @@ def em_step(
             starts[:count] = np.where(np.isfinite(found), found, starts[:count])
             todo, starts = todo[~inside], starts[:, ~inside]
     if todo.size:
-        out[:, todo] = _climbed(chart, point, rows, seen, x, weights, todo, starts)
+        best = _climbed(chart, point, rows, seen, x, weights, todo, starts)
+        failures |= {int(b): _unended(chart, best.rows[:, i]) for i, b in _lost(best, todo)}
+        ended = best.converged
+        out[:, todo[ended]] = best.rows[:count, ended]
     return Taken(out, seen, failures, {})
+
+
+def _lost(best: Maximum, members: NDArray[np.intp]) -> list[tuple[int, int]]:
+    """(place, member) of those whose maximum was not reached."""
+    return [(int(i), int(members[i])) for i in np.flatnonzero(~best.converged)]
+
+
+def _unended(chart: Chart, row: Array) -> DomainError:
+    at = ", ".join(f"{n} = {v:.6g}" for n, v in zip(chart.coordinates, row, strict=False))
+    return DomainError(
+        problem(
+            "Newton's method reaches no maximum of Q in the chart",
+            f"it stood at {at}",
+            "data and a chart in which Q has a maximum inside the domain or on a closed end of it",
+        )
+    )
 
 
 def _closed(
@@ -164,8 +183,8 @@ def _climbed(
     weights: Array | None,
     members: NDArray[np.intp],
     starts: Array,
-) -> Array:
-    """The maximisers (P, members) that Newton's method reaches from the better of two starts."""
+) -> Maximum:
+    """What Newton's method reaches from the better of two starts."""
     count = len(chart.coordinates)
     objective = objective_of(chart, point.form, rows, seen, members)
     present = rows[:, members]
@@ -181,7 +200,7 @@ def _climbed(
         means = _means_about(about, point.take(members), seen.found, members, x, weights)
         again = Objective(chart, point.form, present, seen.mass[:, members], means, about)
         best = maximise(again, best.rows)
-    return best.rows[:count]
+    return best
 
 
 def _recentred(
