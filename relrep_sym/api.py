@@ -277,6 +277,22 @@ class Derivation:
         return self._shown(self.record["natural"])
 
     @property
+    def q(self) -> Shown:
+        """Q(λ⁺ | λ) = E[log p(x, z | λ⁺)], the mean over z at the present λ: what EM maximises.
+
+        Its value is in the coordinates, which are the new ones; the present parameters, θ's own
+        symbols, are in the responsibilities alone.
+
+        >>> import relrep_sym as rs
+        >>> d = rs.derive(rs.mixture("poisson", components=1))
+        >>> d.q.value.diff(d.symbols["rate_1"])
+        Expectation((-1 + x/rate_1)*r_1(x), x, q)
+
+        Source: Dempster, Laird and Rubin 1977; paper 000, section 4.1.
+        """
+        return self._shown(self.record["q"])
+
+    @property
     def m_step(self) -> Shown:
         """The joint M-step; DerivationError, with the reason, where there is no closed form."""
         return self._shown(self.record["m_step"])

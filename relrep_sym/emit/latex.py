@@ -343,6 +343,8 @@ _PROSE = {
     r"seen in the view.",
     "natural": r"Gradient ascent in the Fisher metric. Where $I_{point}$ is singular "
     r"$I_{point}^{+}$ is its Moore--Penrose pseudo-inverse, which depends on the coordinates.",
+    "q": r"The mean of $\log p(x, z \mid {point}^+)$, the component $z$ drawn from its posterior "
+    r"$r_k(x)$ at the present ${point}$, which is held; the M-step maximises it over ${point}^+$.",
     "m_step": r"New values of $\theta$; where they lie in its image, the coordinates follow by the "
     r"inverse of the chart.",
 }
