@@ -235,9 +235,6 @@ class Both(NamedTuple):
     settled: NDArray[np.bool_]
 
 
-_TURNS = 1000
-
-
 def location_and_scale(
     places: Array,
     spreads: Array,
@@ -246,13 +243,14 @@ def location_and_scale(
     scale_clearances: Array,
     multiplicative: bool,
     present: Array,
+    turns: int = 1000,
 ) -> Both:
     """Ordered μ and ordered σ of Σ_k N_k (−log σ_k − (s_k² + (m_k − μ_k)²)/(2σ_k²)).
 
     ``places`` m and ``spreads`` s (K, B) maximise it without an order. By turns, each exactly: from
     the ``present`` scales, from s, and from the scales that are best for the locations of a free
     scale each; the best of the three comes out. Q never falls below what it was. This is a
-    stationary point; that it is the global maximum is not proven.
+    stationary point once it is settled; that it is the global maximum is not proven.
     """
 
     def moved(sigma: Array, b: NDArray[np.intp]) -> tuple[Ordered, Ordered]:
@@ -274,7 +272,7 @@ def location_and_scale(
         first, second = (list(part) for part in moved(sigma, everyone))
         settled = np.zeros(len(everyone), dtype=bool)
         todo = everyone
-        for _ in range(_TURNS):
+        for _ in range(turns):
             one, two = moved(second[0][:, todo], todo)
             change = np.abs(one.values - first[0][:, todo]) / two.values
             change = np.maximum(change, np.abs(two.values / second[0][:, todo] - 1))
