@@ -267,6 +267,28 @@ class Derivation:
         return self._shown(self.record["hessian"])
 
     @property
+    def covariance(self) -> Shown:
+        r"""The covariance of the maximum likelihood estimator, by four kinds of information.
+
+        Its value is the observed one, (−N H)⁻¹, not worked out. The delta method gives that of any
+        function of the coordinates: a view of the derivation, in whose module ``of="view"`` asks
+        for it (Louis 1982; White 1982).
+
+        >>> import relrep_sym as rs
+        >>> from relrep_sym.data import faithful
+        >>> chart = rs.identity(rs.mixture("normal", components=2, scales="tied"))
+        >>> wanted = {"last": "1 - pi_1", "distance": "(mu_2 - mu_1)/sigma"}
+        >>> k = rs.derive(chart.model, chart, view=rs.view(chart, wanted)).compile()
+        >>> waiting = faithful()[:, 1]
+        >>> found = k.fit(waiting, [0.5, 55, 80, 5], tol=1e-14)
+        >>> k.to_view(found.coords).round(3)
+        array([0.639, 4.341])
+        >>> k.standard_errors(waiting, found.coords, of="view").round(3)
+        array([0.03 , 0.241])
+        """
+        return self._shown(self.record["covariance"])
+
+    @property
     def natural(self) -> Shown:
         r"""Natural gradient learning dλ/dt = η F⁺ ∇_λ L (Amari 1998; paper 002, section 2).
 

@@ -23,7 +23,15 @@ from relrep_sym.declare.model import Mixture
 from relrep_sym.equations.component import component_form
 from relrep_sym.errors import DerivationError, problem
 
-__all__ = ["MStep", "Update", "derive_m_step", "shift_symbol", "statistic_symbol", "statistics_of"]
+__all__ = [
+    "MStep",
+    "Update",
+    "component_objective",
+    "derive_m_step",
+    "shift_symbol",
+    "statistic_symbol",
+    "statistics_of",
+]
 
 
 def statistic_symbol(index: int) -> sp.Symbol:
@@ -136,6 +144,14 @@ def _objective(family: Family) -> sp.Expr:
     for j, function in enumerate(functions, start=1):
         q += statistic_symbol(j) * parts[function]
     return statistic_symbol(0) * q
+
+
+def component_objective(family: Family) -> sp.Expr | None:
+    """Q of one component, in N, t_j and the family's symbols (a location's the shift); or None.
+
+    None where the log-density is no sum of products of a function of x and one of the parameters.
+    """
+    return None if component_form(family).slopes is not None else _objective(family)
 
 
 def _solve_own(family: Family, kind: tuple[str, ...], members: tuple[int, ...]) -> list[Update]:

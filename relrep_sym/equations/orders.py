@@ -24,7 +24,7 @@ from relrep_sym.declare.functions import LogTotal, Softplus
 from relrep_sym.declare.symbols import Constant, Parameter
 from relrep_sym.equations.covers import REALS, Need, interval_of, uncovered
 
-__all__ = ["Floor", "Order", "Orders", "Reference", "find_orders"]
+__all__ = ["Floor", "Order", "Orders", "Reference", "find_orders", "unfolded", "weight_needs"]
 
 Kind = Literal["plain", "square", "exp", "softplus"]
 Reference = Literal["first", "last"]
@@ -143,7 +143,7 @@ def find_orders(chart: Chart) -> Orders:
         entries = chart.model.component(p.name)
         base = entries[0 if order.reference == "first" else -1]
         done |= {sp.Symbol(n) for n in order.gaps} | {e for e in entries if e != base}
-    floors, needed, spoken = _weights(chart, rules)
+    floors, needed, spoken = weight_needs(chart)
     needs += needed
     done |= spoken
     for entry in chart.model.parameters:
@@ -207,7 +207,7 @@ def _order(
         steps=tuple(step for _, _, step, *_ in links),
         clearances=tuple(room for *_, room, _ in links),
         reference="first" if end == 0 else "last",
-        base=_unfolded(chain[end], rules, place),
+        base=unfolded(chart, chain[end]),
         multiplicative=multiplicative,
         closed=all(closed for *_, closed in links),
     )
@@ -241,11 +241,10 @@ def _difference(
     return None
 
 
-def _unfolded(
-    value: sp.Expr, rules: Mapping[sp.Symbol, sp.Expr], place: Mapping[sp.Symbol, int]
-) -> sp.Expr:
-    found = _difference(value, sp.Integer(0), rules, place)
-    return value if found is None else found
+def unfolded(chart: Chart, value: sp.Expr) -> sp.Expr:
+    """An expression in the coordinates and constants, multiplied out."""
+    known = {s: chart.every_value[s] for s in value.free_symbols if s in chart.every_value}
+    return sp.expand_mul(value.xreplace(known))
 
 
 def _link(chart: Chart, step: sp.Expr) -> tuple[sp.Symbol, Kind, sp.Expr, sp.Expr, bool] | None:
@@ -276,8 +275,9 @@ def _link(chart: Chart, step: sp.Expr) -> tuple[sp.Symbol, Kind, sp.Expr, sp.Exp
 _Weights = tuple[tuple[Floor, ...], list[Need], set[sp.Symbol]]
 
 
-def _weights(chart: Chart, rules: Mapping[sp.Symbol, sp.Expr]) -> _Weights:
+def weight_needs(chart: Chart) -> _Weights:
     """The floors of the weights, what must be reached for them, and which are spoken for."""
+    rules: dict[sp.Symbol, sp.Expr] = dict(chart.program)
     entries = [p.symbol for p in chart.model.of_role("weight")]
     found = _softmax(chart, rules, entries) or _sticks(chart, rules, entries)
     return found or _cleared(chart, rules, entries)

@@ -28,6 +28,7 @@ from relrep_sym.equations.em_lines import m_step_lines
 from relrep_sym.equations.equation import PAPERS, Equation
 from relrep_sym.equations.generic import Generic
 from relrep_sym.equations.hessian import hessian_lines, second_derivatives
+from relrep_sym.equations.inference import covariance_lines, observed_covariance
 from relrep_sym.equations.lines import Line
 from relrep_sym.equations.natural import natural_column, natural_lines
 from relrep_sym.equations.nodes import LogSumExp, Responsibility
@@ -48,7 +49,7 @@ class Record:
     >>> record = Record("demo", relative(mixture("normal", components=2, scales=1), "mu"))
     >>> [e.name for e in record]  # doctest: +NORMALIZE_WHITESPACE
     ['chart', 'jacobian', 'log_likelihood', 'responsibilities', 'score', 'averaged', 'kl',
-     'fisher', 'natural', 'hessian', 'q', 'm_step']
+     'fisher', 'natural', 'hessian', 'covariance', 'q', 'm_step']
     >>> record["score"].value[2]
     (-mu_2 + x)*r_2(x)
     >>> record["score"].lines[2].right  # what is printed
@@ -85,7 +86,7 @@ class Record:
         """The names of what every derivation has: nothing is solved for them."""
         base = ("chart", "jacobian", "log_likelihood", "responsibilities", "score", "averaged")
         seen = ("view", "mobility", "averaged_in_view") if self.view is not None else ()
-        return (*base, *seen, "kl", "fisher", "natural", "hessian", "q")
+        return (*base, *seen, "kl", "fisher", "natural", "hessian", "covariance", "q")
 
     def __iter__(self) -> Iterator[Equation]:
         return (self[name] for name in self.names)
@@ -458,6 +459,22 @@ class Record:
             self.chart, self.model_score, self.log_weighted, self.responsibilities
         )
         return found.applyfunc(self._mean)
+
+    @cached_property
+    def _covariance(self) -> Equation:
+        names = None if self.view is None else self.view.names
+        return self._equation(
+            "covariance",
+            "covariance of the estimates",
+            partial(covariance_lines, self.generic, names),
+            self._observed_covariance,
+            ("LO82", "W82"),
+            ("covariance", "standard_errors", "confidence_intervals"),
+            symmetric=True,
+        )
+
+    def _observed_covariance(self) -> sp.Inverse:
+        return observed_covariance(self._second_derivatives())
 
     @cached_property
     def _natural(self) -> Equation:
