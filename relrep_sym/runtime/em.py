@@ -24,7 +24,7 @@ from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.kernel import Statistics
 from relrep_sym.runtime.objective import Objective
-from relrep_sym.runtime.orders import in_order
+from relrep_sym.runtime.orders import in_order, keep_signs
 from relrep_sym.runtime.point import Form, Point
 
 __all__ = ["Expected", "Taken", "em_step", "expected", "objective_of"]
@@ -132,6 +132,7 @@ def em_step(
         todo, closed, starts = todo[going], _some(closed, going), starts[:, going]
         if chart.from_model is not None and todo.size:
             found, inside = preimage(_theta(chart, closed), rows[count:, todo])
+            keep_signs(chart, found, rows[:, todo])
             out[:, todo[inside]] = found[:, inside]
             starts[:count] = np.where(np.isfinite(found), found, starts[:count])
             todo, closed, starts = todo[~inside], _some(closed, ~inside), starts[:, ~inside]
@@ -187,7 +188,7 @@ def _in_order(
     if rough.size:  # Newton's method from there: it does not lower Q
         objective = objective_of(chart, point.form, rows, seen, members[rough])
         whole = np.concatenate([found[:, rough], rows[count:, members[rough]]])
-        found[:, rough] = maximise(objective, whole).rows[:count]
+        found[:, rough] = maximise(objective.moved(whole), whole).rows[:count]
     out[:, members[done]] = found[:, done]
     notes |= {int(members[i]): said for i, said in answer.notes.items() if done[i]}
     left = ~done & ~failed

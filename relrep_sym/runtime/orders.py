@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from relrep_sym.runtime.chart import Chart
     from relrep_sym.runtime.point import Form
 
-__all__ = ["Answer", "Order", "in_order"]
+__all__ = ["Answer", "Order", "in_order", "keep_signs"]
 
 _TURNS = 12
 """Turns between locations and scales before Newton's method takes over."""
@@ -127,6 +127,14 @@ def in_order(
             )
     said = {b: "; ".join(lines) for b, lines in notes.items() if b not in failures}
     return Answer(tuple(out), exact, solved, settled, failures, said)
+
+
+def keep_signs(chart: Chart, found: Array, rows: Array) -> None:
+    """Give square gaps of coordinates found from θ, which does not tell Δ from −Δ, their signs."""
+    for order in chart.orders:
+        for j, kind in zip(order.gaps, order.kinds, strict=True):
+            if kind == "square":
+                found[j] = np.where(found[j] == 0.0, 0.0, np.copysign(found[j], rows[j]))
 
 
 def _solved(
