@@ -197,7 +197,7 @@ def test_ordered_means_are_isotonic_and_keep_their_digits():
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_by_turns_means_and_scales_reach_a_maximum_no_lower_than_any_start(count, multiplicative):
     rng = np.random.default_rng(30 + count)
-    batch = 12
+    batch = 5
     m = rng.normal(size=(count, batch)) - 0.5 * np.arange(count)[:, None]
     s = rng.uniform(0.2, 2.0, size=(count, batch))
     n = rng.dirichlet(np.ones(count), size=batch).T
