@@ -167,14 +167,21 @@ class Solver:
         )
         return out.reshape(array.shape)
 
-    def _preimage(self, theta: Array, known: Array) -> tuple[Array, NDArray[np.bool_]]:
-        """Coordinates (P, B) of θ (Pθ, B) at the constants, and which of them are: (B,)."""
+    def _preimage(
+        self, theta: Array, known: Array, exact: Mapping[int, Array] | None = None
+    ) -> tuple[Array, NDArray[np.bool_]]:
+        """Coordinates (P, B) of θ (Pθ, B) at the constants, and which of them are: (B,).
+
+        ``exact`` gives coordinates that are known better than θ tells them.
+        """
         c = self.chart
         if c.from_model is None:
             raise NoInverseError(c.why["from_model"])
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             found = c.from_model(theta, known)
             rows = np.array(np.broadcast_arrays(*found, theta[0])[:-1])
+        for j, row in (exact or {}).items():
+            rows[j] = row
         there: NDArray[np.bool_] = np.logical_and.reduce(self._inside(rows), axis=0)
         if there.any():
             near, _ = self._off_image(rows[:, there], theta[:, there], known[:, there])
