@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import mpmath
-import numpy as np
 from mpmath import mp
 
 from relrep_sym.errors import CertificateError, problem
@@ -31,9 +30,11 @@ Face = Mapping[int, Number]
 
 MOST_FACES = 243
 """More faces than these are not searched."""
-STEPS = 80
+STEPS = 60
 SMALL = mpmath.mpf("1e-45")
 """The step at which Newton's method ends, relative to the coordinate and its curvature's width."""
+CURVED = 40
+"""Digits of the eigenvalues of an indefinite Hessian."""
 CLOSE = mpmath.mpf("1e-14")
 """The step at which a peak that is known already is recognised."""
 FLAT = mpmath.mpf("1e-35")
@@ -50,7 +51,11 @@ class Peak:
 
 
 class _Slid(Exception):
-    """The climb left for an open end, or to infinity."""
+    """The climb left for an open end, or to infinity; or it does not end: how high it came."""
+
+    def __init__(self, shown: str, height: Number = -mp.inf) -> None:
+        super().__init__(shown)
+        self.height = height
 
 
 def peaks(
@@ -70,21 +75,27 @@ def peaks(
     box = _Box(objective, list(start), tuple(index), tuple(ends))
     faces = box.faces()
     found: list[Peak] = []
-    slid = ""
+    slid: list[_Slid] = []
     for face in faces:
         for begin in box.starts(near, tries, face):
             try:
                 peak = box.climb(begin, face, found)
             except _Slid as stopped:
-                slid = str(stopped)
+                slid.append(stopped)
                 continue
             if peak is not None and not any(_same(peak.coords, p.coords) for p in found):
                 found.append(peak)
     if not found:
-        given = slid or "no start lies in it"
+        given = str(slid[0]) if slid else "no start lies in it"
         right = "a maximum in the chart's closed domain"
         raise CertificateError(problem("Q has no maximum on any face", given, right))
-    return sorted(found, key=lambda peak: -peak.value)
+    found.sort(key=lambda peak: -peak.value)
+    above = [stopped for stopped in slid if stopped.height > found[0].value]
+    if above:
+        given = f"after {STEPS} steps at {above[0]}"
+        right = f"nothing above the best, {box.shown(found[0].coords)}"
+        raise CertificateError(problem("a climb of Q that did not end is higher", given, right))
+    return found
 
 
 def _same(one: Sequence[Number], other: Sequence[Number], tiny: float = 1e-25) -> bool:
@@ -210,17 +221,13 @@ class _Box:
                 if all(abs(s) <= mpmath.sqrt(SMALL) * units[i] for i, s in step.items()):
                     return self._kept(coords, gradient, height, face, held)
                 raise CertificateError(
-                    problem("a climb of Q is stuck", self._shown(coords), "a stationary point")
+                    problem("a climb of Q is stuck", self.shown(coords), "a stationary point")
                 )
             coords, height = after
-            if any(abs(coords[i]) > mpmath.mpf("1e30") for i in moving):
-                raise _Slid(self._shown(coords))
-        if self._runs_away(coords, gradient, moving):
-            raise _Slid(self._shown(coords))
-        given = f"{STEPS} steps, then at {self._shown(coords)}"
-        raise CertificateError(problem("a climb of Q does not end", given, "a stationary point"))
+        raise _Slid(self.shown(coords), height)
 
-    def _shown(self, coords: Sequence[Number]) -> str:
+    def shown(self, coords: Sequence[Number]) -> str:
+        """Coordinates by name."""
         pairs = zip(self.objective.names, coords, strict=True)
         return ", ".join(f"{n} = {mpmath.nstr(c, 8)}" for n, c in pairs)
 
@@ -304,17 +311,6 @@ class _Box:
             share /= 2
         return share if share == 1 else mpmath.mpf("0.9") * share
 
-    def _runs_away(
-        self, coords: Sequence[Number], gradient: Sequence[Number], moving: list[int]
-    ) -> bool:
-        """Whether Q still rises toward infinity or toward an open end."""
-        for i in moving:
-            low, high, is_open = self.ends[i]
-            far = abs(coords[i]) > 30 and (mp.isinf(high) if coords[i] > 0 else mp.isinf(low))
-            if far or (is_open and abs(coords[i] - low) < mpmath.mpf("1e-12")):
-                return bool(gradient[i])
-        return False
-
     def _kept(
         self,
         coords: Sequence[Number],
@@ -352,20 +348,24 @@ def _positive(rows: Sequence[Sequence[Number]]) -> bool:
 def _uphill(
     gradient: Sequence[Number], hessian: Columns, free: Sequence[int]
 ) -> tuple[dict[int, Number], bool]:
-    """−H⁻¹∇Q over some coordinates, H made negative definite where it is not."""
+    """−H⁻¹∇Q over some coordinates, and whether H is negative definite.
+
+    Where it is not, each of its eigenvalues is taken with the sign that leads uphill.
+    """
     rows = [[-(hessian[i, j] + hessian[j, i]) / 2 for j in free] for i in free]
-    plain = _positive(rows)
-    if not plain:
-        scale = [mpmath.sqrt(abs(rows[a][a])) or mp.one for a in range(len(free))]
-        scaled = [[float(v / s / t) for t, v in zip(scale, row, strict=True)]
+    slope = [gradient[i] for i in free]
+    if _positive(rows):
+        step = mpmath.lu_solve(mpmath.matrix(rows), mpmath.matrix(slope))
+        return dict(zip(free, step, strict=True)), True
+    scale = [mpmath.sqrt(abs(rows[a][a])) or mp.one for a in range(len(free))]
+    with mp.workdps(CURVED):
+        scaled = [[v / s / t for t, v in zip(scale, row, strict=True)]
                   for s, row in zip(scale, rows, strict=True)]  # fmt: skip
-        least = min(0.0, float(np.linalg.eigvalsh(np.array(scaled)).min()))
-        for a, s in enumerate(scale):
-            rows[a][a] += (mpmath.mpf(1e-3) - 1.1 * least) * s * s
-    block = mpmath.matrix(rows)
-    try:
-        step = mpmath.lu_solve(block, mpmath.matrix([gradient[i] for i in free]))
-    except ZeroDivisionError:
-        given = f"{len(free)} coordinates"
-        raise CertificateError(problem("Q has no curvature", given, "a strict maximum")) from None
-    return dict(zip(free, step, strict=True)), plain
+        values, vectors = mpmath.eigsy(mpmath.matrix(scaled))
+        least = mpmath.mpf(10) ** -30 * max(abs(v) for v in values)
+        parts = vectors.T * mpmath.matrix([g / s for g, s in zip(slope, scale, strict=True)])
+        for a in range(len(free)):
+            parts[a] /= max(abs(values[a]), least)
+        turned = vectors * parts
+        step = [v / s for v, s in zip(turned, scale, strict=True)]
+    return dict(zip(free, step, strict=True)), False

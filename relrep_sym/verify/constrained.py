@@ -26,6 +26,8 @@ from relrep_sym.verify.yardstick import LIMIT, UNIT, Measured
 
 __all__ = ["Optimum", "optimum"]
 
+REST = mpmath.mpf("1e-20")
+"""Of the curvature's width: a free coordinate and its summands below this are zero."""
 METHOD = "Newton's method on Q at 50 digits, over every face of the domain"
 
 
@@ -169,6 +171,9 @@ class _Path:
             columns.append(-bend * mpmath.matrix(right))
         for a, i in enumerate(free):
             self.scales[i] = spread[a]
+            width = 1 / mpmath.sqrt(abs(hessian[i, i]))
+            if spread[a] + abs(self.coords[i]) < REST * width:
+                self.scales[i] = width  # every summand vanishes with it: Δ = 0 where Δ² is the gap
             self.slopes[i] = [column[a] for column in columns]
 
     def _multiplier(
