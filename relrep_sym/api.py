@@ -267,6 +267,28 @@ class Derivation:
         return self._shown(self.record["hessian"])
 
     @property
+    def covariance(self) -> Shown:
+        r"""The covariance of the maximum likelihood estimator, by four kinds of information.
+
+        Its value is the observed one, (−N H)⁻¹, not worked out. The delta method gives that of any
+        function of the coordinates: a view of the derivation, in whose module ``of="view"`` asks
+        for it (Louis 1982; White 1982).
+
+        >>> import relrep_sym as rs
+        >>> from relrep_sym.data import faithful
+        >>> chart = rs.identity(rs.mixture("normal", components=2, scales="tied"))
+        >>> wanted = {"last": "1 - pi_1", "distance": "(mu_2 - mu_1)/sigma"}
+        >>> k = rs.derive(chart.model, chart, view=rs.view(chart, wanted)).compile()
+        >>> waiting = faithful()[:, 1]
+        >>> found = k.fit(waiting, [0.5, 55, 80, 5], tol=1e-14)
+        >>> k.to_view(found.coords).round(3)
+        array([0.639, 4.341])
+        >>> k.standard_errors(waiting, found.coords, of="view").round(3)
+        array([0.03 , 0.241])
+        """
+        return self._shown(self.record["covariance"])
+
+    @property
     def natural(self) -> Shown:
         r"""Natural gradient learning dλ/dt = η F⁺ ∇_λ L (Amari 1998; paper 002, section 2).
 
@@ -275,6 +297,22 @@ class Derivation:
           \frac{d\lambda}{dt} = \eta \, I_\lambda^{+} \nabla_\lambda L(\lambda)
         """
         return self._shown(self.record["natural"])
+
+    @property
+    def q(self) -> Shown:
+        """Q(λ⁺ | λ) = E[log p(x, z | λ⁺)], the mean over z at the present λ: what EM maximises.
+
+        Its value is in the coordinates, which are the new ones; the present parameters, θ's own
+        symbols, are in the responsibilities alone.
+
+        >>> import relrep_sym as rs
+        >>> d = rs.derive(rs.mixture("poisson", components=1))
+        >>> d.q.value.diff(d.symbols["rate_1"])
+        Expectation((-1 + x/rate_1)*r_1(x), x, q)
+
+        Source: Dempster, Laird and Rubin 1977; paper 000, section 4.1.
+        """
+        return self._shown(self.record["q"])
 
     @property
     def m_step(self) -> Shown:

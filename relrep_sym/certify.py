@@ -9,6 +9,7 @@ them.
 from __future__ import annotations
 
 import types
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -28,6 +29,7 @@ from relrep_sym.errors import CertificateError, DomainError, NoInverseError, pro
 from relrep_sym.oracle_input import callable_of, components_of, oracle_of
 from relrep_sym.verify.certificate import Case, Certificate, Entry, certify
 from relrep_sym.verify.chain import Chain
+from relrep_sym.verify.inference import inverse, negative
 from relrep_sym.verify.natural import condition, natural_field
 from relrep_sym.verify.oracle import Oracle, OracleAt
 from relrep_sym.verify.points import Point, points
@@ -369,7 +371,14 @@ def _functions(
     )
     yield "score", lambda: module.score(x, coords, w), lambda: at.score(x, w)
     if not isinstance(derivation.record.second_or_reason, str):
-        yield "hessian", lambda: module.hessian(x, coords, w), lambda: at.hessian(x, w)
+        bent = cache(lambda: at.hessian(x, w))
+        yield "hessian", lambda: module.hessian(x, coords, w), bent
+        if condition(negative(bent())) < WELL:
+            yield (
+                "covariance (observed)",
+                lambda: _covariance(module, x, coords, "observed", w),
+                lambda: inverse(negative(bent())),
+            )
     if point.name in ("ordinary", "last weight 1e-12") and "m_step" in derivation.record.names:
         yield from _em(module, at, x, w, coords)
     if point.truth is None:
@@ -391,6 +400,18 @@ def _functions(
             lambda: module.natural_field(coords, truth),
             lambda: natural_field(fisher(), field()),
         )
+        yield (
+            "covariance (expected)",
+            lambda: _covariance(module, None, coords, "expected", None),
+            lambda: inverse(fisher()),
+        )
+
+
+def _covariance(module: Any, x: Any, coords: Any, kind: str, w: Any) -> Any:
+    """The covariance of one point's worth of data; that it means little is no news here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return module.covariance(x, coords, kind, weights=w, count=1)
 
 
 def _em(module: Any, at: _Judge, x: Any, w: Any, coords: list[float]) -> Iterator[Pair]:

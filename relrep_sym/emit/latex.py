@@ -343,6 +343,10 @@ _PROSE = {
     r"seen in the view.",
     "natural": r"Gradient ascent in the Fisher metric. Where $I_{point}$ is singular "
     r"$I_{point}^{+}$ is its Moore--Penrose pseudo-inverse, which depends on the coordinates.",
+    "covariance": r"Of the maximum likelihood estimator. The sandwich holds too where the model is "
+    r"wrong. $C$ is any of the four; of functions of the coordinates it is by the delta method.",
+    "q": r"The mean of $\log p(x, z \mid {point}^+)$, the component $z$ drawn from its posterior "
+    r"$r_k(x)$ at the present ${point}$, which is held; the M-step maximises it over ${point}^+$.",
     "m_step": r"New values of $\theta$; where they lie in its image, the coordinates follow by the "
     r"inverse of the chart.",
 }
@@ -362,8 +366,13 @@ def _paragraph(record: Record, equation: Equation, notation: Notation) -> tuple[
     if equation.name == "m_step" and len(record.chart.coordinates) == len(record.model.parameters):
         if all(r.shape == r.reads[0].entry for r in g.rules if r.reads):
             prose = ["New values of the parameters."]
-    if equation.name in ("fisher", "hessian"):
+    if equation.name in ("fisher", "hessian", "covariance"):
         prose.append(rf"$J$ is the Jacobian~(\ref{{{record.label('jacobian')}}}).")
+    if equation.name == "covariance":
+        prose.append(
+            rf"$H_{g.point}$ is the Hessian~(\ref{{{record.label('hessian')}}}), $I_{g.point}$ the "
+            rf"Fisher information~(\ref{{{record.label('fisher')}}})."
+        )
     if equation.name == "natural":
         prose.append(
             rf"$I_{g.point}$ is the Fisher information~(\ref{{{record.label('fisher')}}})."

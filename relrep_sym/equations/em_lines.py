@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import groupby
 
 import sympy as sp
 from sympy.core.sympify import _sympify
 
 from relrep_sym.declare.symbols import Parameter
-from relrep_sym.equations.em import MStep, Update, statistic_symbol, statistics_of
+from relrep_sym.equations.em import MStep, Update, shift_symbol, statistic_symbol, statistics_of
 from relrep_sym.equations.generic import Generic
+from relrep_sym.equations.linear import summed
 from relrep_sym.equations.lines import Line, numbers_to, where_text
 from relrep_sym.equations.nodes import ComponentSum, Entry, Expectation, Index, Terms
 
@@ -30,7 +32,11 @@ def m_step_lines(g: Generic, step: MStep) -> tuple[Line, ...]:
     count = g.model.components
     lines: list[Line] = []
     updated: set[tuple[str, int]] = set()
-    updates = [line for u in step.updates for line in _update_lines(g, u, updated)]
+    updates: list[Line] = []
+    relocated: set[int] = set()
+    for u in step.updates:
+        updates += _update_lines(g, u, updated, relocated)
+        relocated |= {k + 1 for k in u.components if u.shift}
     if count > 1:
         n = Expectation(g.posterior("k"), g.model.family.x, _Q)
         lines.append(Line(_mass(g, "k"), n, where_text(numbers_to(count))))
@@ -65,16 +71,18 @@ def _sum(g: Generic, term: Callable[[Index], sp.Expr], members: Sequence[int]) -
     return terms[0] if len(terms) == 1 else Terms(*terms)
 
 
-def _update_lines(g: Generic, u: Update, updated: set[tuple[str, int]]) -> list[Line]:
+def _update_lines(
+    g: Generic, u: Update, updated: set[tuple[str, int]], relocated: set[int]
+) -> list[Line]:
     """One update, for the components that share it."""
     members = [k + 1 for k in u.components]
     location = g.model.family.location
     moved = location is not None and all((location.name, k) in updated for k in members)
-    show = partial(_central if moved else _plain, g)
+    show: Callable[[sp.Expr, Index], sp.Expr] = partial(_central if moved else _plain, g)
     if u.totals:
         right = _tied_shift(g, u, members) if u.shift else None
         if right is None:
-            sums = {s: _sum(g, partial(show, e), members) for s, e in u.totals}
+            sums = {s: _total(g, e, show, members, relocated) for s, e in u.totals}
             value = show(u.value, members[0]).xreplace(sums)
             right = Terms(Parameter(u.parameter), value) if u.shift else value
         line = Line(_new(u.parameter, None), right)
@@ -86,6 +94,22 @@ def _update_lines(g: Generic, u: Update, updated: set[tuple[str, int]]) -> list[
     if not u.shift or u.value == statistic_symbol(1):
         updated.update((u.parameter, k) for k in members)
     return [line]
+
+
+def _total(
+    g: Generic,
+    e: sp.Expr,
+    show: Callable[[sp.Expr, Index], sp.Expr],
+    members: Sequence[int],
+    relocated: set[int],
+) -> sp.Expr:
+    """The sum of what a component adds, those whose location has moved apart from the others."""
+    if g.model.family.location is None or not e.has(shift_symbol(g.model.family)):
+        return _sum(g, partial(show, e), members)
+    runs = [list(run) for _, run in groupby(members, key=lambda k: k in relocated)]
+    return summed(
+        [_sum(g, partial(_relocated if r[0] in relocated else _stayed, g, e), r) for r in runs]
+    )
 
 
 def _expected(g: Generic, function: sp.Expr, i: Index) -> sp.Expr:
@@ -117,25 +141,49 @@ def _central(g: Generic, value: sp.Expr, i: Index) -> sp.Expr:
     With d the step t_1 of the location and y = y′ + d, each T_j(y) is a sum of T_l(y′) and powers
     of d, and E[r y′] = 0. The value is shown about the new location if d is gone then: a proof.
     """
+    about = _about_new(g, value, sp.Symbol("d", real=True), sp.Integer(0))
+    if about is None:
+        return _plain(g, value, i)
+    assert g.model.family.location is not None
+    return _with(g, about, i, _new(g.model.family.location.name, i))
+
+
+def _about_new(g: Generic, value: sp.Expr, d: sp.Symbol, first: sp.Expr) -> sp.Expr | None:
+    """A value in statistics about the location's present place plus d; None if d or it stays."""
     family = g.model.family
     assert family.location is not None
-    y, d = sp.Symbol("y", real=True), sp.Symbol("d", real=True)
+    y = sp.Symbol("y", real=True)
     functions = statistics_of(family)[0]
     known = {f: statistic_symbol(j) for j, f in enumerate(functions, start=1)}
-    known |= {sp.Integer(1): sp.Integer(1), y: sp.Integer(0)}
+    known |= {sp.Integer(1): sp.Integer(1), y: first}
     recentred: dict[sp.Basic, sp.Basic] = {}
     for j, function in enumerate(functions, start=1):
         total: sp.Expr = sp.Integer(0)
         for term in sp.Add.make_args(sp.expand(function.subs(y, y + d))):
             coefficient, basis = term.as_independent(y, as_Add=False)
             if basis not in known:
-                return _plain(g, value, i)
+                return None
             total += coefficient * known[basis]
         recentred[statistic_symbol(j)] = total
     about = sp.expand(value.xreplace(recentred))
-    if about.has(d) or about.has(family.location.symbol):
-        return _plain(g, value, i)
-    return _with(g, about, i, _new(family.location.name, i))
+    return None if about.has(d) or about.has(family.location.symbol) else about
+
+
+def _relocated(g: Generic, value: sp.Expr, i: Index) -> sp.Expr:
+    """Statistics about the new location, whatever it is; about the present one where d stays."""
+    location = g.model.family.location
+    assert location is not None
+    d = shift_symbol(g.model.family)
+    new = _new(location.name, None if location.name in g.tied else i)
+    about = _about_new(g, value, d, statistic_symbol(1))
+    if about is None:
+        return _plain(g, value, i).xreplace({d: new - g.phi(location.name, i)})
+    return _with(g, about, i, new)
+
+
+def _stayed(g: Generic, value: sp.Expr, i: Index) -> sp.Expr:
+    """Statistics about a location that has not moved."""
+    return _plain(g, sp.expand(value.xreplace({shift_symbol(g.model.family): sp.Integer(0)})), i)
 
 
 def _uncentred(g: Generic, value: sp.Expr, i: Index) -> sp.Expr:

@@ -28,10 +28,12 @@ from relrep_sym.equations.em_lines import m_step_lines
 from relrep_sym.equations.equation import PAPERS, Equation
 from relrep_sym.equations.generic import Generic
 from relrep_sym.equations.hessian import hessian_lines, second_derivatives
+from relrep_sym.equations.inference import covariance_lines, observed_covariance
 from relrep_sym.equations.lines import Line
 from relrep_sym.equations.natural import natural_column, natural_lines
 from relrep_sym.equations.nodes import LogSumExp, Responsibility
 from relrep_sym.equations.program import invert_view, jacobian
+from relrep_sym.equations.q_lines import expected_complete, q_lines
 from relrep_sym.equations.second import SecondForm, second_form
 from relrep_sym.errors import DerivationError, problem
 
@@ -47,7 +49,7 @@ class Record:
     >>> record = Record("demo", relative(mixture("normal", components=2, scales=1), "mu"))
     >>> [e.name for e in record]  # doctest: +NORMALIZE_WHITESPACE
     ['chart', 'jacobian', 'log_likelihood', 'responsibilities', 'score', 'averaged', 'kl',
-     'fisher', 'natural', 'hessian', 'm_step']
+     'fisher', 'natural', 'hessian', 'covariance', 'q', 'm_step']
     >>> record["score"].value[2]
     (-mu_2 + x)*r_2(x)
     >>> record["score"].lines[2].right  # what is printed
@@ -84,7 +86,7 @@ class Record:
         """The names of what every derivation has: nothing is solved for them."""
         base = ("chart", "jacobian", "log_likelihood", "responsibilities", "score", "averaged")
         seen = ("view", "mobility", "averaged_in_view") if self.view is not None else ()
-        return (*base, *seen, "kl", "fisher", "natural", "hessian")
+        return (*base, *seen, "kl", "fisher", "natural", "hessian", "covariance", "q")
 
     def __iter__(self) -> Iterator[Equation]:
         return (self[name] for name in self.names)
@@ -459,6 +461,22 @@ class Record:
         return found.applyfunc(self._mean)
 
     @cached_property
+    def _covariance(self) -> Equation:
+        names = None if self.view is None else self.view.names
+        return self._equation(
+            "covariance",
+            "covariance of the estimates",
+            partial(covariance_lines, self.generic, names),
+            self._observed_covariance,
+            ("LO82", "W82"),
+            ("covariance", "standard_errors", "confidence_intervals"),
+            symmetric=True,
+        )
+
+    def _observed_covariance(self) -> sp.Inverse:
+        return observed_covariance(self._second_derivatives())
+
+    @cached_property
     def _natural(self) -> Equation:
         return self._equation(
             "natural",
@@ -471,6 +489,20 @@ class Record:
 
     def _natural_column(self) -> sp.MatMul:
         return natural_column(self._information(), self._averaged_column())
+
+    @cached_property
+    def _q(self) -> Equation:
+        return self._equation(
+            "q",
+            "expected complete-data log-likelihood",
+            partial(q_lines, self.generic),
+            self._expected_complete,
+            ("DLR77", "000, section 4.1"),
+        )
+
+    def _expected_complete(self) -> sp.Expr:
+        logs = self.component_log_densities
+        return expected_complete(self.chart, logs, self.responsibilities, self.x)
 
     @cached_property
     def m_step_or_reason(self) -> MStep | str:

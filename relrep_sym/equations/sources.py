@@ -121,6 +121,17 @@ SOURCES = {
             ("year", "1982"),
         ),
     ),
+    "W82": Source(
+        "White1982",
+        "article",
+        (
+            ("author", "White, Halbert"),
+            ("title", "Maximum Likelihood Estimation of Misspecified Models"),
+            ("journal", "Econometrica"),
+            ("volume", "50"),
+            ("year", "1982"),
+        ),
+    ),
     "A98": Source(
         "Amari1998",
         "article",

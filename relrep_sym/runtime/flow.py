@@ -1,8 +1,8 @@
 """Learning flows dλ/dt: many starts under one right-hand side, by SciPy's Runge–Kutta methods.
 
 In: a solver, starts, a truth and times. Out: coordinates at those times, and the members that were
-stopped. This is the one runtime module that needs SciPy, which its functions import. What a
-member's velocity is, and where it may be, is in :mod:`.members`.
+stopped. It needs SciPy, which its functions import. What a member's velocity is, and where it may
+be, is in :mod:`.members`.
 
 Every member keeps its own clock and its own step, as in a ``solve_ivp`` call of its own, and all
 share each evaluation of the field: the equations do not know the time, so with h_m the step of

@@ -24,8 +24,10 @@ from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, Coords
 from relrep_sym.runtime.em import Expected, em_step, objective_of
 from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_nodes
-from relrep_sym.runtime.fit import Fit, fit
+from relrep_sym.runtime.fitted import Fit
 from relrep_sym.runtime.guard import entries_behind, guarded
+from relrep_sym.runtime.inference import Criteria, covariance, criteria, standard_errors
+from relrep_sym.runtime.intervals import confidence_intervals
 from relrep_sym.runtime.labels import relabelled
 from relrep_sym.runtime.natural import Natural, cut_off, solve, warn_of_rank
 from relrep_sym.runtime.point import Components, Form, Parts, Point
@@ -578,36 +580,74 @@ class Solver:
         """The mixtures at rows (P + C, B) of coordinates and constants, ready for the data pass."""
         return Point(self.form, self._components(rows))
 
-    def fit(
+    def rows_of(self, coords: Array) -> Array:
+        """Rows (P + C, 1) of one point, the constants below its coordinates."""
+        rows = coords[:, None]
+        return np.concatenate([rows, self._given(())]) if self.chart.constants else rows
+
+    def theta_of(self, rows: Array) -> dict[str, Array]:
+        """θ by name, (B,) each, at rows (P + C, B)."""
+        theta = np.broadcast_arrays(*self.chart.to_model(rows), rows[0])
+        return dict(zip(self.chart.parameters, theta, strict=False))
+
+    def fit(self, x: ArrayLike, start: ArrayLike | str, method: str = "em", **options: Any) -> Fit:
+        """Maximise the mean log-likelihood from one start or many, until no step gains more."""
+        from relrep_sym.runtime.learn import learn
+
+        return learn(self, x, start, method, **options)
+
+    # -------------------------------------------------------------------------- inference
+
+    def covariance(
+        self,
+        x: ArrayLike | None,
+        coords: ArrayLike,
+        kind: str = "observed",
+        *,
+        of: str = "coordinates",
+        weights: ArrayLike | None = None,
+        count: float | None = None,
+    ) -> Array:
+        """The estimated covariance of the maximum likelihood estimator, (…, Q, Q)."""
+        return covariance(self, x, coords, kind, of, weights, count)
+
+    def standard_errors(
+        self,
+        x: ArrayLike | None,
+        coords: ArrayLike,
+        kind: str = "observed",
+        *,
+        of: str = "coordinates",
+        weights: ArrayLike | None = None,
+        count: float | None = None,
+    ) -> Array:
+        """The square roots of its diagonal, (…, Q)."""
+        return standard_errors(self, x, coords, kind, of, weights, count)
+
+    def confidence_intervals(
+        self,
+        x: ArrayLike | None,
+        coords: ArrayLike,
+        level: float = 0.95,
+        kind: str = "observed",
+        *,
+        of: str = "coordinates",
+        weights: ArrayLike | None = None,
+        count: float | None = None,
+    ) -> Array:
+        """Wald's intervals, (…, Q, 2)."""
+        return confidence_intervals(self, x, coords, level, kind, of, weights, count)
+
+    def criteria(
         self,
         x: ArrayLike,
-        start: ArrayLike,
-        method: str = "em",
-        *,
+        coords: ArrayLike,
         weights: ArrayLike | None = None,
-        tol: float = 1e-10,
-        max_iter: int = 1000,
-    ) -> Fit:
-        """Maximise the mean log-likelihood from one start."""
-        if method != "em":
-            raise DataError(problem("unknown method", method, '"em"'))
-        points = check.sample(x, self.form.support)
-        given = self._coords(start)
-        if given.shape:
-            raise DataError(
-                problem("start has leading axes", f"shape {np.shape(start)}", "one start, (P,)")
-            )
-        share = check.sample_weights(weights, points.size)
-        return fit(
-            self.chart,
-            self._preimage,
-            self.point_at,
-            given.rows,
-            points,
-            share,
-            tol=tol,
-            max_iter=max_iter,
-        )
+        *,
+        count: float | None = None,
+    ) -> Criteria:
+        """AIC and BIC."""
+        return criteria(self, x, coords, weights, count)
 
     def sample(self, rng: np.random.Generator, n: int, coords: ArrayLike) -> Array:
         """n draws from the model, (…, n)."""
