@@ -15,13 +15,21 @@ from typing import Any
 import mpmath
 
 from relrep_sym.declare.chart import Chart
+from relrep_sym.errors import CertificateError, DerivationError, DomainError
 from relrep_sym.verify.climb import Ends
 from relrep_sym.verify.constrained import Optimum, optimum
 from relrep_sym.verify.yardstick import Measured
 
-__all__ = ["ends_of", "step_cases"]
+__all__ = ["ends_of", "errors_of", "step_cases"]
 
+EMPTY = 1e-290
+"""N_k below which a component counts as empty in double precision."""
 Triple = tuple[str, Callable[[], Any], Callable[[], Any]]
+
+
+def errors_of(module: Any, *kinds: type[Exception]) -> tuple[type[Exception], ...]:
+    """The package's errors, and the copies of them that a standalone module raises."""
+    return (*kinds, *(getattr(module, k.__name__, k) for k in kinds))
 
 
 def ends_of(chart: Chart) -> list[Ends]:
@@ -62,14 +70,32 @@ def _maximising(
     blocks: Sequence[Sequence[str]] | None,
     sweeps: int,
 ) -> Iterator[Triple]:
-    """A step's coordinates and gain, and its multipliers."""
-    step = getattr(module, name)(x, coords, weights=w, full_output=True, **options)
+    """A step's coordinates and gain, and its multipliers.
+
+    A step that is refused is judged too: there must be no maximum, or a component without mass.
+    """
     ends = ends_of(chart)
+
+    def search(near: list[float] | None) -> Optimum:
+        objective = at.em_objective(x, w)
+        return optimum(objective, ends, blocks=blocks, sweeps=sweeps, near=near, tries=0)
+
+    try:
+        step = getattr(module, name)(x, coords, weights=w, full_output=True, **options)
+    except errors_of(module, DerivationError):
+        return  # there is no such step
+    except errors_of(module, DomainError):
+        if min(map(sum, at.em_objective(x, w).mass)) < EMPTY:
+            return
+        try:
+            search(None)
+        except CertificateError:
+            return
+        raise
 
     @cache
     def found() -> Optimum:
-        answer = [float(c) for c in step.coords]
-        return optimum(at.em_objective(x, w), ends, blocks=blocks, sweeps=sweeps, near=answer)
+        return search([float(c) for c in step.coords])
 
     yield (
         name,
