@@ -397,7 +397,7 @@ def _docstring(says: str, equation: Equation | None, returns: str) -> str:
     lines[0] = 'r"""' + lines[0]
     if rest:
         lines += ["", *filled_text(rest, 94)]
-    lines += ["", f"Returns: {returns}."]
+    lines += ["", *filled_text(f"Returns: {returns}.", 94)]
     if equation is not None:
         lines += ["", f"Equation {equation.label}:", ""]
         for line in equation.lines:
