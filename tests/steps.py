@@ -25,8 +25,14 @@ LOG_DENSITY: dict[str, Callable[..., np.ndarray]] = {
     "normal": lambda x, m, s: stats.norm.logpdf(x, m, s),
     "poisson": lambda x, r: stats.poisson.logpmf(x, r),
     "exponential": lambda x, r: stats.expon.logpdf(x, scale=1 / r),
-    "gamma": lambda x, a, r: stats.gamma.logpdf(x, a, scale=1 / r),
+    "gamma": lambda x, a, s: stats.gamma.logpdf(x, a, scale=s),
 }
+DECLARED = {
+    "Softplus": lambda a: np.logaddexp(0.0, a),
+    "Logistic": special.expit,
+    "LogTotal": lambda *a: special.logsumexp([0.0, *a]),
+}
+"""The language's own functions, by their definitions."""
 MODELS: dict[str, Callable[[int], Mixture]] = {
     "normal": lambda count: rs.mixture("normal", components=count),
     "normal, tied": lambda count: rs.mixture("normal", components=count, scales="tied"),
@@ -58,6 +64,16 @@ CHARTS: dict[str, Callable[[Mixture], Chart]] = {
     "softmax": rs.softmax,
     "weights cleared": partial(rs.cleared, clearance="1/16"),
     "scales in order": lambda model: rs.relative(model, last(model), clearance="1/8"),
+}
+
+MORE: dict[str, Callable[[Mixture], Chart]] = {
+    **CHARTS,
+    "exp": partial(relative, gap="exp"),
+    "softplus": partial(relative, gap="softplus", clearance="1/8"),
+    "stick": rs.stick_breaking,
+    "log": lambda model: rs.log(model, last(model)),
+    "every parameter": lambda model: rs.relative(model, [p.name for p in model.family.parameters]),
+    "ordered, stick, log": lambda model: relative(rs.stick_breaking(rs.log(model, last(model)))),
 }
 
 
@@ -105,7 +121,7 @@ class Stated:
 @cache
 def stated(model_name: str, chart_name: str, count: int) -> Stated:
     model = MODELS[model_name](count)
-    chart = CHARTS[chart_name](model)
+    chart = MORE[chart_name](model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ChartWarning)
         module = rs.derive(model, chart, name="stated").compile()
@@ -113,7 +129,7 @@ def stated(model_name: str, chart_name: str, count: int) -> Stated:
     rows = [chart.weight_expressions]
     rows += [model.component(p.name) for p in model.family.parameters]
     plain = [[sp.S(e).xreplace(values) for e in row] for row in rows]
-    f = sp.lambdify(chart.symbols, plain, modules="numpy", cse=True)
+    f = sp.lambdify(chart.symbols, plain, modules=[DECLARED, "numpy"])
 
     def mixture(coords: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
         with np.errstate(all="ignore"):
