@@ -14,6 +14,7 @@ __all__ = [
     "DeclarationError",
     "DerivationError",
     "DomainError",
+    "FitWarning",
     "FlowWarning",
     "GenerationError",
     "InferenceWarning",
@@ -78,6 +79,10 @@ class ConditionWarning(RelrepWarning):
     """A matrix that cannot be inverted, or so near to it that what follows means little; see the
     text.
     """
+
+
+class FitWarning(RelrepWarning):
+    """A fit that can mean little, such as one with fewer points than parameters."""
 
 
 class FlowWarning(RelrepWarning):

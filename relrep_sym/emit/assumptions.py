@@ -232,7 +232,7 @@ def _model_domain(record: Record) -> str:
 def _m_step_needs(record: Record) -> list[str]:
     """What the M-step divides by, and what its new values must be."""
     step = record.m_step_or_reason
-    if not isinstance(step, MStep):
+    if not isinstance(step, MStep) or record.joint.way == "none":
         return []
     out = []
     if record.model.components > 1:

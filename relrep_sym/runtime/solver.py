@@ -24,7 +24,7 @@ from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, Coords
 from relrep_sym.runtime.em import Expected, em_step, objective_of
 from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_nodes
-from relrep_sym.runtime.fit import Fit, fit
+from relrep_sym.runtime.fitted import Fit
 from relrep_sym.runtime.guard import entries_behind, guarded
 from relrep_sym.runtime.inference import Criteria, covariance, criteria, standard_errors
 from relrep_sym.runtime.intervals import confidence_intervals
@@ -167,14 +167,21 @@ class Solver:
         )
         return out.reshape(array.shape)
 
-    def _preimage(self, theta: Array, known: Array) -> tuple[Array, NDArray[np.bool_]]:
-        """Coordinates (P, B) of θ (Pθ, B) at the constants, and which of them are: (B,)."""
+    def _preimage(
+        self, theta: Array, known: Array, exact: Mapping[int, Array] | None = None
+    ) -> tuple[Array, NDArray[np.bool_]]:
+        """Coordinates (P, B) of θ (Pθ, B) at the constants, and which of them are: (B,).
+
+        ``exact`` gives coordinates that are known better than θ tells them.
+        """
         c = self.chart
         if c.from_model is None:
             raise NoInverseError(c.why["from_model"])
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             found = c.from_model(theta, known)
             rows = np.array(np.broadcast_arrays(*found, theta[0])[:-1])
+        for j, row in (exact or {}).items():
+            rows[j] = row
         there: NDArray[np.bool_] = np.logical_and.reduce(self._inside(rows), axis=0)
         if there.any():
             near, _ = self._off_image(rows[:, there], theta[:, there], known[:, there])
@@ -580,36 +587,21 @@ class Solver:
         """The mixtures at rows (P + C, B) of coordinates and constants, ready for the data pass."""
         return Point(self.form, self._components(rows))
 
-    def fit(
-        self,
-        x: ArrayLike,
-        start: ArrayLike,
-        method: str = "em",
-        *,
-        weights: ArrayLike | None = None,
-        tol: float = 1e-10,
-        max_iter: int = 1000,
-    ) -> Fit:
-        """Maximise the mean log-likelihood from one start."""
-        if method != "em":
-            raise DataError(problem("unknown method", method, '"em"'))
-        points = check.sample(x, self.form.support)
-        given = self._coords(start)
-        if given.shape:
-            raise DataError(
-                problem("start has leading axes", f"shape {np.shape(start)}", "one start, (P,)")
-            )
-        share = check.sample_weights(weights, points.size)
-        return fit(
-            self.chart,
-            self._preimage,
-            self.point_at,
-            given.rows,
-            points,
-            share,
-            tol=tol,
-            max_iter=max_iter,
-        )
+    def rows_of(self, coords: Array) -> Array:
+        """Rows (P + C, 1) of one point, the constants below its coordinates."""
+        rows = coords[:, None]
+        return np.concatenate([rows, self._given(())]) if self.chart.constants else rows
+
+    def theta_of(self, rows: Array) -> dict[str, Array]:
+        """θ by name, (B,) each, at rows (P + C, B)."""
+        theta = np.broadcast_arrays(*self.chart.to_model(rows), rows[0])
+        return dict(zip(self.chart.parameters, theta, strict=False))
+
+    def fit(self, x: ArrayLike, start: ArrayLike | str, method: str = "em", **options: Any) -> Fit:
+        """Maximise the mean log-likelihood from one start or many, until no step gains more."""
+        from relrep_sym.runtime.learn import learn
+
+        return learn(self, x, start, method, **options)
 
     # -------------------------------------------------------------------------- inference
 

@@ -206,12 +206,23 @@ _FUNCTIONS: tuple[_Function, ...] = (
     ),
     _Function(
         "fit",
-        'x, start, method="em", *, weights=None, tol=1e-10, max_iter=1000',
-        "x, start, method, weights=weights, tol=tol, max_iter=max_iter",
-        "Maximise the mean log-likelihood from `start` ({p},) until a step gains no more than "
-        "`tol`.",
+        'x, start, method="em", *, order=None, sweeps=1, rate=None, weights=None, tol=1e-10, '
+        "max_iter=1000, floor=None, starts=None, rng=0, callback=None, progress=False",
+        "x, start, method, order=order, sweeps=sweeps, rate=rate, weights=weights, tol=tol, "
+        "max_iter=max_iter, floor=floor, starts=starts, rng=rng, callback=callback, "
+        "progress=progress",
+        "Maximise the mean log-likelihood from `start` until a step gains no more than `tol`. "
+        "`start` is (…, {p}), each member a fit of its own, or one of "
+        '"quantiles", "k-means++" (needs SciPy) and "random": then `starts` says how many '
+        "(None: one, as a single fit), and `rng`, a seed or a numpy.random.Generator, which. "
+        '`method` is "em", "ecm" (with `order` and `sweeps`) or "gradient_em" (with '
+        "`rate`), as `em_step` and its fellows. `floor` is a lower bound on the scales. "
+        "`callback(state)` is called once an iteration, and stops the fit by "
+        "returning True; `progress` writes a line on standard error. A fit that does not "
+        "converge says why.",
         None,
-        "a Fit: coords, parameters, history, iterations, converged, reason",
+        "a Fit: coords, parameters, history, iterations, converged, reason, valid, notes, best, "
+        "aic, bic",
     ),
     _Function(
         "covariance",
@@ -287,9 +298,7 @@ def public_functions(record: Record) -> list[dict[str, object]]:
         named = f.equation if f.equation in record.names else None
         equation = record[named] if named is not None else None
         doc = _docstring(says, equation, f.returns.format(**facts))
-        arguments = [_annotated(a) for a in f.signature.split(", ")]
-        if f.name in _NO_SAMPLE:
-            arguments[0] = "x: ArrayLike | None"
+        arguments = [_annotated(a, f.name) for a in f.signature.split(", ")]
         if given and "*" not in arguments:
             arguments.append("*")
         arguments += [f"{name}: ArrayLike" for name in given]
@@ -319,18 +328,18 @@ def _basis(form: ComponentForm) -> str:
     return shown + (f" with z = {form.standard}" if form.own else " with z = x")
 
 
-def _annotated(argument: str) -> str:
+def _annotated(argument: str, function: str) -> str:
     """``x`` → ``x: ArrayLike``, ``out=None`` → ``out: Array | None = None``."""
     name, _, default = argument.partition("=")
     if name == "*":
         return name
-    kind = _TYPES.get(name, "ArrayLike")
+    kind = _OWN_TYPES.get((function, name)) or _TYPES.get(name, "ArrayLike")
     return f"{name}: {kind} = {default}" if default else f"{name}: {kind}"
 
 
 _ARGUMENTS = frozenset(
-    "x coords theta out weights truth rng n start method tol max_iter rows given kind of count "
-    "level".split()
+    "x coords theta out weights truth rng n start method tol max_iter rows given order sweeps "
+    "rate floor starts callback progress kind of count level".split()
 )
 
 _TYPES = {
@@ -342,6 +351,13 @@ _TYPES = {
     "max_iter": "int",
     "rng": "np.random.Generator",
     "n": "int",
+    "order": "object",
+    "sweeps": "int",
+    "rate": "ArrayLike | None",
+    "floor": "float | None",
+    "starts": "int | None",
+    "callback": "Callback | None",
+    "progress": "bool",
     "rcond": "float | None",
     "full_output": "bool",
     "field": "str",
@@ -354,8 +370,14 @@ _TYPES = {
 }
 
 
-_NO_SAMPLE = frozenset(["covariance", "standard_errors", "confidence_intervals"])
-"""Functions whose x may be None."""
+_OWN_TYPES = {
+    ("covariance", "x"): "ArrayLike | None",
+    ("standard_errors", "x"): "ArrayLike | None",
+    ("confidence_intervals", "x"): "ArrayLike | None",
+    ("fit", "start"): "ArrayLike | str",
+    ("fit", "rng"): "int | np.random.Generator",
+}
+
 
 _RETURNS = {
     "components": "tuple[Array, ...]",
@@ -375,7 +397,7 @@ def _docstring(says: str, equation: Equation | None, returns: str) -> str:
     lines[0] = 'r"""' + lines[0]
     if rest:
         lines += ["", *filled_text(rest, 94)]
-    lines += ["", f"Returns: {returns}."]
+    lines += ["", *filled_text(f"Returns: {returns}.", 94)]
     if equation is not None:
         lines += ["", f"Equation {equation.label}:", ""]
         for line in equation.lines:
