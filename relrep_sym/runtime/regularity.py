@@ -231,8 +231,8 @@ def warn_of_folds(chart: Chart, rows: Array, shape: tuple[int, ...], level: int)
         f"{chart.coordinates[j]} = {rows[j, b]:g}" for j in np.flatnonzero(still[:, b])
     )
     text = problem(
-        f"a coordinate does not move the model to first order {place(members, shape)}: its estimate "
-        "is not normal there",
+        f"a coordinate does not move the model to first order {place(members, shape)}: "
+        "its estimate is not normal there",
         shown,
         "a point at which the Jacobian has full rank, or a chart that is no square there",
     )

@@ -276,6 +276,18 @@ def test_held_coordinates_and_constants_are_no_estimates():
     assert (many[1] != many[0]).all()
 
 
+def test_constants_may_be_called_like_an_argument():
+    model = rs.mixture("normal", components=2, scales=1)
+    for name in ("kind", "count", "of", "level"):
+        module = rs.derive(model, rs.relative(model, "mu", clearance=name)).compile()
+        given = {f"{name}_": 0.5}
+        found = module.standard_errors(None, [0.5, 0.0, 4.5], "expected", count=100, **given)
+        expected = compiled("normal", 2, "relative", scales=1).standard_errors(
+            None, [0.5, 0.0, 5.0], "expected", count=100
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 # ------------------------------------------------------------------------------ N and weights
 
 
