@@ -25,7 +25,7 @@ from relrep_sym.equations.component import (
 )
 from relrep_sym.errors import DerivationError, problem
 
-__all__ = ["SecondForm", "second_form"]
+__all__ = ["SecondForm", "new_symbol", "second_form"]
 
 Row = tuple[sp.Expr, ...]
 
@@ -40,11 +40,19 @@ class SecondForm:
         contrast: for each parameter the coefficients (e_0, …, e_J), in the reference's parameters
             and the differences to them, of ∂ log f(x | φ + δ)/∂φ_i − ∂ log f(x | φ)/∂φ_i over the
             basis in the reference's z; each vanishes with δ without cancellation.
+        rebased: for each b_j the coefficients, over the basis in one component's z, of b_j in
+            another's, whose parameters are the ``new_symbol`` of each; empty where all share z.
     """
 
     pairs: tuple[tuple[int, int], ...]
     second: tuple[Row, ...]
     contrast: tuple[Row, ...]
+    rebased: tuple[Row, ...]
+
+
+def new_symbol(parameter: str) -> sp.Symbol:
+    """The symbol of a family parameter after a step."""
+    return sp.Symbol(f"new_{parameter}", real=True)
 
 
 @cache
@@ -60,6 +68,8 @@ def second_form(form: ComponentForm) -> SecondForm:
     ((-1/sigma**2, 0, 0), (0, -2*sqrt(2)/sigma**2, 0), (sigma**(-2), 0, -6/sigma**2))
     >>> second_form(component_form(family_named("poisson"))).contrast
     ((0, -delta_rate/(rate*(delta_rate + rate))),)
+    >>> found.rebased[0]  # z about new_mu, in units of new_sigma, over 1, z, z**2
+    (sqrt(2)*(mu - new_mu)/(2*new_sigma), sigma/new_sigma, 0)
     """
     family, z = form.family, form.z
     offset = form.standard.subs(family.x, 0)
@@ -84,8 +94,13 @@ def second_form(form: ComponentForm) -> SecondForm:
         score = sp.diff(family.log_density, s)
         row = over_basis(score.subs(moved, simultaneous=True) - score)
         contrast.append(tuple(_without_cancellation(e) for e in row))
+    other = form.standard.subs({s: new_symbol(s.name) for s in symbols}, simultaneous=True)
+    rebased = [over_basis(b.subs(z, other)) for b in form.basis] if form.own else []
     return SecondForm(
-        pairs, tuple(tuple(sp.factor(a) for a in row) for row in second), tuple(contrast)
+        pairs,
+        tuple(tuple(sp.factor(a) for a in row) for row in second),
+        tuple(contrast),
+        tuple(tuple(sp.factor(a) for a in row) for row in rebased),
     )
 
 

@@ -1,28 +1,23 @@
-"""Expectation maximisation: the driver and its result.
+"""Fits: the driver and its result.
 
-In: a chart's generated M-step, a model point and a weighted sample. Out: :class:`Fit`. Not
+In: a chart's generated functions, a start and a weighted sample. Out: :class:`Fit`. Not
 converged is a flag with a reason, never an exception, and never silent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from relrep_sym.errors import DataError, DerivationError, DomainError, problem
-from relrep_sym.runtime import kernel
-from relrep_sym.runtime.block import dots, insist_finite
+from relrep_sym.errors import DataError, problem
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array
-from relrep_sym.runtime.kernel import Statistics
-from relrep_sym.runtime.point import Components, Form, Point
+from relrep_sym.runtime.em import Preimage, em_step
+from relrep_sym.runtime.point import Point
 
-__all__ = ["Fit", "em_step", "fit"]
-
-_FAR = 8.0
-"""New scales that a component may move in one step before its statistics are expanded anew."""
+__all__ = ["Fit", "fit"]
 
 
 @dataclass(frozen=True)
@@ -51,102 +46,10 @@ class Fit:
         return float(self.history[-1])
 
 
-def em_step(
-    chart: Chart, point: Point, x: Array, weights: Array | None
-) -> tuple[Components, Statistics]:
-    """One E-step and the joint maximiser of Q; also the statistics, with the present
-    log-likelihood.
-
-    Raises DerivationError where the M-step has no closed form, DomainError where it has no maximum
-    (an empty component, a scale that collapses).
-    """
-    if chart.m_step is None:
-        raise DerivationError(chart.why["m_step"])
-    found = kernel.statistics(point, x, weights, want_log=True)
-    with np.errstate(over="ignore", invalid="ignore"):  # of a component without weight
-        mass = point.components.weights * found.mass
-    if not (found.mass.min() > 0 and mass.min() > 0):
-        k = int(np.argwhere(~((found.mass > 0) & (mass > 0)))[0][0])
-        raise DomainError(
-            problem(
-                f"component {k + 1} is empty: no point has a responsibility above rounding",
-                f"N_{k + 1} = {mass[k].min()}",
-                "a start in which every component claims some of the data",
-            )
-        )
-    for row in found.moments:
-        insist_finite(row, "a statistic")
-    old = point.components.parameters
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        shares, parameters = chart.m_step(mass, found.moments / found.mass, *old)
-        about = _recentred(point.form, old, parameters)
-        if about is not None:
-            moments = _moments_about(about, point, x, weights)
-            shares, parameters = chart.m_step(mass, moments / found.mass, *about)
-    _insist_scales(point.form, old, parameters)
-    differences = tuple(p[:-1] - p[-1] for p in parameters)
-    return Components(shares, tuple(parameters), differences), found
-
-
-def _recentred(
-    form: Form, old: tuple[Array, ...], new: tuple[Array, ...]
-) -> tuple[Array, ...] | None:
-    """Parameters to expand the statistics about, where the present ones cost digits; or None.
-
-    A scale is a small difference of large moments where its component moves by many new scales.
-    """
-    if form.location is None or form.scale is None:
-        return None
-    moved = np.abs(new[form.location] - old[form.location])
-    if not (moved > _FAR * new[form.scale]).any() and np.isfinite(new[form.scale]).all():
-        return None
-    return tuple(
-        n if i == form.location else o for i, (n, o) in enumerate(zip(new, old, strict=True))
-    )
-
-
-def _moments_about(
-    parameters: tuple[Array, ...], point: Point, x: Array, weights: Array | None
-) -> Array:
-    """Means of R_k b_j with the present ratios R_k and basis functions at other parameters."""
-    form = point.form
-    other = Point(form, point.components._replace(parameters=parameters))
-    total = np.zeros((form.basis, *point.heights.shape))
-
-    def use(b, i, part, _, block, work):  # type: ignore[no-untyped-def]
-        form.block(x[i], other.take(b).coefficients, work.basis, work.spare)
-        return b, [dots(block.ratios, basis) * part.heights for basis in work.basis]
-
-    for b, rows in kernel.over_blocks(point, x, weights, use):
-        total[..., b] += rows
-    return total if weights is not None else total / x.size
-
-
-def _insist_scales(form: Form, old: tuple[Array, ...], new: tuple[Array, ...]) -> None:
-    """Refuse a positive parameter that is zero, or a scale below the spacing of numbers there."""
-    for i, (name, positive, values) in enumerate(zip(form.names, form.positive, new, strict=True)):
-        if not positive:
-            continue
-        least = np.zeros_like(values)
-        if i == form.scale and form.location is not None:
-            places = np.maximum(np.abs(old[form.location]), np.abs(new[form.location]))
-            least = np.where(values == old[i], 0.0, 8 * np.finfo(float).eps * places)
-        if not (values > least).all():
-            k = int(np.argwhere(~(values > least))[0][0])
-            raise DomainError(
-                problem(
-                    f"{name} of component {k + 1} collapses, where the likelihood has no maximum",
-                    f"{name} = {np.nan_to_num(values[k]).min()}",
-                    f"data that keep {name} above zero in every component",
-                )
-            )
-
-
 def fit(
     chart: Chart,
-    coords_of: Callable[[Components], Array],
-    theta_of: Callable[[Array], Sequence[Array]],
-    point: Point,
+    preimage: Preimage,
+    point_at: Callable[[Array], Point],
     rows: Array,
     x: Array,
     weights: Array | None,
@@ -154,10 +57,9 @@ def fit(
     tol: float,
     max_iter: int,
 ) -> Fit:
-    """EM from one point until a step gains no more than ``tol`` in mean log-likelihood.
+    """EM from one start until a step gains no more than ``tol`` in mean log-likelihood.
 
-    ``coords_of`` gives the coordinates of a mixture, or raises DomainError where it has none;
-    ``theta_of`` gives θ at coordinates.
+    ``rows`` (P + C, 1) are the start and the constants; ``point_at`` makes a point of such rows.
     """
     if not isinstance(tol, int | float | np.integer | np.floating) or not 0 <= tol < np.inf:
         raise DataError(problem("tol is not a tolerance", tol, "a number >= 0"))
@@ -165,26 +67,19 @@ def fit(
         raise DataError(problem("max_iter is not a count", max_iter, "an integer >= 1"))
     history: list[float] = []
     converged, reason = False, f"max_iter = {max_iter} steps were taken"
-    coords = rows[:, 0]
+    count = len(chart.coordinates)
     while True:
-        try:
-            components, found = em_step(chart, point, x, weights)
-        except DomainError as stopped:
-            reason = str(stopped)
-            history.append(float(kernel.statistics(point, x, weights, want_log=True)[3][0]))
-            break
-        history.append(float(found.log_likelihood[0]))
+        taken = em_step(chart, preimage, rows, point_at(rows), x, weights)
+        history.append(float(taken.expected.found.log_likelihood[0]))
         if len(history) > 1 and history[-1] - history[-2] <= tol:
             converged, reason = True, f"a step gained {history[-1] - history[-2]:.3g} <= tol"
             break
         if len(history) > max_iter:
             break
-        try:
-            after = coords_of(components)
-        except DomainError as stopped:
-            reason = f"the maximiser leaves the chart: {stopped}"
+        if taken.failures:
+            reason = str(taken.failures[0])
             break
-        point, coords = Point(point.form, components), after
-    theta = theta_of(coords)
+        rows = np.concatenate([taken.rows, rows[count:]])
+    theta = chart.to_model(rows)
     parameters = {n: float(np.ravel(v)[0]) for n, v in zip(chart.parameters, theta, strict=True)}
-    return Fit(coords, parameters, np.array(history), len(history) - 1, converged, reason)
+    return Fit(rows[:count, 0], parameters, np.array(history), len(history) - 1, converged, reason)

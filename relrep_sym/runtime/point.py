@@ -147,6 +147,8 @@ class Form(NamedTuple):
             1, b_1 … b_J, None for zero; None where they are not known.
         contrast: as for ``odds`` → for each family parameter the coefficients of ∂ log f_k − ∂ log
             f_K over 1, b_1 … b_J in the last component's basis.
+        rebased: (family parameters, new ones) → for each b_j the coefficients over 1, b_1 … b_J of
+            the same function at the new parameters; None where all components share the basis.
         upper: what each family parameter must be below; empty where nothing is.
         slopes: (x, family parameters) → ∂ log f/∂φ_i; None where the log-density separates. Then
             the basis is log f and these.
@@ -171,6 +173,7 @@ class Form(NamedTuple):
     scale: int | None = None
     second: Callable[..., tuple[tuple[Array | float | None, ...], ...]] | None = None
     contrast: Callable[..., tuple[tuple[Array | float | None, ...], ...]] | None = None
+    rebased: Callable[..., tuple[tuple[Array | float | None, ...], ...]] | None = None
     upper: tuple[float, ...] = ()
     slopes: Callable[..., tuple[Array, ...]] | None = None
     kink: Callable[..., Array] | None = None

@@ -8,7 +8,7 @@ kernel.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,16 +18,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from relrep_sym.errors import DataError, DomainError, NoInverseError, problem
 from relrep_sym.runtime import check, kernel
+from relrep_sym.runtime.ascent import optimality
 from relrep_sym.runtime.block import insist_finite, log_density, score_rows
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, Coords
+from relrep_sym.runtime.em import Expected, em_step, objective_of
 from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_nodes
-from relrep_sym.runtime.fit import Fit, em_step, fit
+from relrep_sym.runtime.fit import Fit, fit
 from relrep_sym.runtime.guard import entries_behind, guarded
 from relrep_sym.runtime.labels import relabelled
 from relrep_sym.runtime.natural import Natural, cut_off, solve, warn_of_rank
 from relrep_sym.runtime.point import Components, Form, Parts, Point
 from relrep_sym.runtime.second import hessian
+from relrep_sym.runtime.step import Step
 
 if TYPE_CHECKING:
     from relrep_sym.runtime.members import Stop
@@ -162,47 +165,69 @@ class Solver:
         )
         return out.reshape(array.shape)
 
-    def _inverted(self, theta: Array, shape: tuple[int, ...]) -> Array:
+    def _preimage(self, theta: Array, known: Array) -> tuple[Array, NDArray[np.bool_]]:
+        """Coordinates (P, B) of θ (Pθ, B) at the constants, and which of them are: (B,)."""
         c = self.chart
         if c.from_model is None:
             raise NoInverseError(c.why["from_model"])
-        known = self._given(shape) if c.constants else theta[:0]
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             found = c.from_model(theta, known)
             rows = np.array(np.broadcast_arrays(*found, theta[0])[:-1])
-        ends = zip(c.lower, c.upper, c.open_lower, strict=True)
-        for j, (name, row, (low, high, strict)) in enumerate(
-            zip(c.coordinates, rows, ends, strict=False)
-        ):
-            inside = (row > low if strict else row >= low) & (row <= high) & np.isfinite(row)
-            if not inside.all():
-                b = int(inside.argmin())
-                inverse = partial(c.from_model, given=known[:, b : b + 1])
-                behind = entries_behind(inverse, c.parameters, theta, j, b)
-                so = f"no real {name}" if np.isnan(row[b]) else f"{name} = {row[b]}"
-                raise DomainError(
-                    problem(
-                        f"theta is not in the image of the chart: {name} would leave its domain",
-                        f"{behind}, so {so}",
-                        f"{name} in {check.interval(low, high, strict)}",
-                    )
-                )
-        self._insist_image(np.concatenate([rows, known]), theta)
-        return rows.T.reshape(*shape, len(rows))
+        there: NDArray[np.bool_] = np.logical_and.reduce(self._inside(rows), axis=0)
+        if there.any():
+            near, _ = self._off_image(rows[:, there], theta[:, there], known[:, there])
+            there[there] = near.all(axis=0)
+        return rows, there
 
-    def _insist_image(self, rows: Array, theta: Array) -> None:
-        """Refuse θ off the chart's image: what inverts the chart on its image maps it anywhere."""
-        back = np.array(np.broadcast_arrays(*self.chart.to_model(rows)))
+    def _inside(self, rows: Array) -> NDArray[np.bool_]:
+        """Which coordinates are in their domain, (P, B)."""
+        c, count = self.chart, len(rows)
+        lower, upper, strict = (
+            np.array(e[:count])[:, None] for e in (c.lower, c.upper, c.open_lower)
+        )
+        out: NDArray[np.bool_] = np.where(strict, rows > lower, rows >= lower) & (rows <= upper)
+        return out & np.isfinite(rows)
+
+    def _off_image(
+        self, rows: Array, theta: Array, known: Array
+    ) -> tuple[NDArray[np.bool_], Array]:
+        """Which entries of θ the coordinates give back, and what they give, (Pθ, B)."""
+        back = np.array(np.broadcast_arrays(*self.chart.to_model(np.concatenate([rows, known]))))
         slack = 1e-9 * (np.abs(theta) + np.abs(back)) + 1e-15 * np.abs(theta).max(axis=0)
-        if not (np.abs(back - theta) <= slack).all():
-            i, b = (int(n) for n in np.argwhere(~(np.abs(back - theta) <= slack))[0])
+        return np.abs(back - theta) <= slack, back
+
+    def _inverted(self, theta: Array, shape: tuple[int, ...]) -> Array:
+        c = self.chart
+        known = self._given(shape) if c.constants else theta[:0]
+        rows, there = self._preimage(theta, known)
+        if not there.all():
+            inside = self._inside(rows)
+            for j, (name, row) in enumerate(zip(c.coordinates, rows, strict=True)):
+                if not inside[j].all():
+                    b = int(inside[j].argmin())
+                    assert c.from_model is not None  # else there is no preimage
+                    inverse = partial(c.from_model, given=known[:, b : b + 1])
+                    behind = entries_behind(inverse, c.parameters, theta, j, b)
+                    so = f"no real {name}" if np.isnan(row[b]) else f"{name} = {row[b]}"
+                    right = check.interval(c.lower[j], c.upper[j], c.open_lower[j])
+                    raise DomainError(
+                        problem(
+                            "theta is not in the image of the chart: "
+                            f"{name} would leave its domain",
+                            f"{behind}, so {so}",
+                            f"{name} in {right}",
+                        )
+                    )
+            near, back = self._off_image(rows, theta, known)
+            i, b = (int(n) for n in np.argwhere(np.logical_not(near))[0])
             raise DomainError(
                 problem(
                     "theta is not in the image of the chart",
-                    f"{self.chart.parameters[i]} = {theta[i, b]}",
-                    f"{self.chart.parameters[i]} = {back[i, b]}, as its coordinates give",
+                    f"{c.parameters[i]} = {theta[i, b]}",
+                    f"{c.parameters[i]} = {back[i, b]}, as its coordinates give",
                 )
             )
+        return rows.T.reshape(*shape, len(rows))
 
     def jacobian(self, coords: ArrayLike) -> Array:
         """∂θ/∂λ, (…, Pθ, P)."""
@@ -502,27 +527,56 @@ class Solver:
 
     # -------------------------------------------------------------------------- learning
 
-    def em_step(self, x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None) -> Array:
-        """One E-step, then the joint maximiser, (…, P)."""
+    def em_step(
+        self,
+        x: ArrayLike,
+        coords: ArrayLike,
+        weights: ArrayLike | None = None,
+        *,
+        full_output: bool = False,
+    ) -> Array | Step:
+        """One E-step, then the joint maximiser of Q over the chart's closed domain, (…, P)."""
         points = check.sample(x, self.form.support)
         given, point = self.point(coords)
         share = check.sample_weights(weights, points.size)
-        found, _ = em_step(self.chart, point, points, share)
-        theta = self._theta(found)
-        return self._inverted(theta, given.shape)
+        taken = em_step(self.chart, self._preimage, given.rows, point, points, share)
+        taken.insist()
+        if full_output:
+            return self._step(given, taken.rows, taken.expected, taken.notes)
+        return _columns(taken.rows, given)
 
-    def _theta(self, components: Components) -> Array:
-        rows = self.chart.to_parameters(components.weights, *components.parameters)
-        return np.array(np.broadcast_arrays(*rows))
+    def _step(
+        self,
+        given: Coords,
+        rows: Array,
+        seen: Expected,
+        notes: Mapping[int, str],
+        free: Sequence[int] | None = None,
+    ) -> Step:
+        """What a step found, its multipliers and residual those of the coordinates ``free``."""
+        c, count = self.chart, len(rows)
+        everyone = np.arange(rows.shape[1])
+        objective = objective_of(c, self.form, given.rows, seen, everyone)
+        whole = np.concatenate([rows, given.rows[count:]])
+        best = optimality(objective, whole, free)
+        ends = [low > -np.inf or high < np.inf for low, high in zip(c.lower, c.upper, strict=True)]
+        said = [
+            note if not given.shape else f"member {b}: {note}" for b, note in sorted(notes.items())
+        ]
+        return Step.of(
+            c.coordinates,
+            rows,
+            given.shape,
+            objective.gain(whole),
+            best.multipliers,
+            best.residual,
+            ends[:count],
+            said,
+        )
 
-    def coords_of(self, components: Components) -> Array:
-        """The coordinates (P,) of one mixture; DomainError where it is not in the chart's image."""
-        return self._inverted(self._theta(components), ())
-
-    def _with_constants(self, coords: Array) -> Array:
-        """Rows (P + C, 1) of one point."""
-        rows = coords[:, None]
-        return np.concatenate([rows, self._given(())]) if self.chart.constants else rows
+    def point_at(self, rows: Array) -> Point:
+        """The mixtures at rows (P + C, B) of coordinates and constants, ready for the data pass."""
+        return Point(self.form, self._components(rows))
 
     def fit(
         self,
@@ -538,19 +592,17 @@ class Solver:
         if method != "em":
             raise DataError(problem("unknown method", method, '"em"'))
         points = check.sample(x, self.form.support)
-        given, point = self.point(start)
+        given = self._coords(start)
         if given.shape:
             raise DataError(
                 problem("start has leading axes", f"shape {np.shape(start)}", "one start, (P,)")
             )
         share = check.sample_weights(weights, points.size)
-        start_rows = given.rows[: len(self.chart.coordinates)]
         return fit(
             self.chart,
-            self.coords_of,
-            lambda coords: self.chart.to_model(self._with_constants(coords)),
-            point,
-            start_rows,
+            self._preimage,
+            self.point_at,
+            given.rows,
             points,
             share,
             tol=tol,

@@ -25,7 +25,12 @@ from relrep_sym.emit.numpy.em_code import m_step_lines
 from relrep_sym.emit.numpy.layout import bare, bracketed, filled_text, wrapped
 from relrep_sym.emit.numpy.printer import infix, special_names
 from relrep_sym.emit.numpy.public import public_functions
-from relrep_sym.emit.numpy.second_code import bend_lines, contrast_lines, second_lines
+from relrep_sym.emit.numpy.second_code import (
+    bend_lines,
+    contrast_lines,
+    rebased_lines,
+    second_lines,
+)
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.equations.record import Record
 from relrep_sym.equations.second import SecondForm
@@ -235,10 +240,12 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "role_names": roles,
         "own_names": [f"own_{r}" for r in roles],
         "delta_names": [f"delta_{r}" for r in roles],
+        "new_names": [f"new_{r}" for r in roles],
         "d_role_names": [f"d_{r}" for r in roles],
         "family": {**fragments, **reads},
         "second": second_lines(form, second) if isinstance(second, SecondForm) else None,
         "contrast": contrast_lines(form, second) if isinstance(second, SecondForm) else None,
+        "rebased": rebased_lines(form, second) if isinstance(second, SecondForm) else None,
         "chart": {
             "coordinates": chart.names,
             "components": pieces.components(),

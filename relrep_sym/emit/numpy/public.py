@@ -196,10 +196,11 @@ _FUNCTIONS: tuple[_Function, ...] = (
     ),
     _Function(
         "em_step",
-        "x, coords, weights=None",
-        "x, coords, weights",
-        "One E-step, then the joint maximiser of Q. DomainError where it leaves the chart's image, "
-        "where a component is empty or a scale collapses.",
+        "x, coords, weights=None, *, full_output=False",
+        "x, coords, weights, full_output=full_output",
+        "One E-step, then the joint maximiser of Q over the chart's closed domain. DomainError "
+        "where a component is empty or a scale collapses. `full_output=True` gives a Step (coords, "
+        "gain, multipliers, residual, notes).",
         "m_step",
         "(…, {p})",
     ),
@@ -306,6 +307,7 @@ _TYPES = {
 _RETURNS = {
     "components": "tuple[Array, ...]",
     "statistics": "tuple[Array, ...]",
+    "em_step": "Array | Step",
     "fit": "Fit",
     "natural_field": "Array | Natural",
     "flow": "Array | tuple[Array, list[Stop]]",

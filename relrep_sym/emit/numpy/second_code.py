@@ -22,7 +22,7 @@ from relrep_sym.equations.second import SecondForm
 from relrep_sym.statements.language import Assign, Item, Node, Num, Op, Var, names
 from relrep_sym.statements.passes import prune, share
 
-__all__ = ["bend_lines", "contrast_lines", "second_lines"]
+__all__ = ["bend_lines", "contrast_lines", "rebased_lines", "second_lines"]
 
 
 def second_lines(form: ComponentForm, second: SecondForm) -> list[str]:
@@ -35,6 +35,12 @@ def second_lines(form: ComponentForm, second: SecondForm) -> list[str]:
 def contrast_lines(form: ComponentForm, second: SecondForm) -> list[str]:
     """Body of ``_contrast(mu, …, delta_mu, …, own_mu, …)``: a row for each parameter."""
     return _rows([p.name for p in form.family.parameters], second.contrast)
+
+
+def rebased_lines(form: ComponentForm, second: SecondForm) -> list[str] | None:
+    """Body of ``_rebased(mu, …, new_mu, …)``: a row for each b_j; None where all share them."""
+    labels = [f"b{j}_" for j in range(1, len(form.basis) + 1)]
+    return _rows(labels, second.rebased) if second.rebased else None
 
 
 def _rows(labels: Sequence[str], rows: Sequence[Sequence[sp.Expr]]) -> list[str]:

@@ -1,0 +1,272 @@
+"""The EM step of a batch of mixtures: one data pass, then the joint maximiser of Q in the chart.
+
+In: a chart's generated functions, points and a weighted sample. Out: :class:`Taken`, member by
+member: new coordinates, or in words why there are none. Where the family's own closed form lies in
+the chart's image it is mapped there; where it does not, or where there is none, Q is maximised over
+the chart's closed domain by Newton's method with the derived gradient and Hessian
+(:mod:`relrep_sym.runtime.ascent`), which never lowers it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relrep_sym.errors import DerivationError, DomainError, problem
+from relrep_sym.runtime import kernel
+from relrep_sym.runtime.ascent import Maximum, maximise
+from relrep_sym.runtime.block import dots
+from relrep_sym.runtime.chart import Chart
+from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.kernel import Statistics
+from relrep_sym.runtime.objective import Objective
+from relrep_sym.runtime.point import Form, Point
+
+__all__ = ["Expected", "Taken", "em_step", "expected", "objective_of"]
+
+_FAR = 8.0
+"""New scales that a component may move in one step before its statistics are expanded anew."""
+
+Preimage = Callable[[Array, Array], tuple[Array, NDArray[np.bool_]]]
+"""(θ (Pθ, B), constants (C, B)) → coordinates (P, B), and which of them map to θ."""
+
+
+class Expected(NamedTuple):
+    """What the E-step leaves: N_k (K, B), means of b_j (J, K, B), all statistics, and who failed.
+
+    ``failures`` are by member: a component that no point belongs to.
+    """
+
+    mass: Array
+    means: Array
+    found: Statistics
+    failures: dict[int, DomainError]
+
+
+class Taken(NamedTuple):
+    """The coordinates after a step, (P, B), those of failed members as they were.
+
+    ``expected`` holds the E-step, ``failures`` why a member took no step, ``notes`` what there is
+    to say about a member's.
+    """
+
+    rows: Array
+    expected: Expected
+    failures: dict[int, DomainError]
+    notes: dict[int, str]
+
+    def insist(self) -> None:
+        """Raise what the first failed member failed with."""
+        if self.failures:
+            raise self.failures[min(self.failures)]
+
+
+def expected(point: Point, x: Array, weights: Array | None) -> Expected:
+    """The E-step: one pass over the sample."""
+    found = kernel.statistics(point, x, weights, want_log=True)
+    failures: dict[int, DomainError] = {}
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        mass = point.components.weights * found.mass
+        means = found.moments / found.mass
+    full = (found.mass > 0) & (mass > 0)
+    for b in np.flatnonzero(~full.all(axis=0)):
+        k = int(np.argmin(full[:, b]))
+        failures[int(b)] = DomainError(
+            problem(
+                f"component {k + 1} is empty: no point has a responsibility above rounding",
+                f"N_{k + 1} = {mass[k, b]}",
+                "a start in which every component claims some of the data",
+            )
+        )
+    sound = np.isfinite(means).all(axis=(0, 1))
+    for b in np.flatnonzero(~sound):
+        if int(b) not in failures:
+            failures[int(b)] = DomainError(
+                problem(
+                    "a statistic overflows double precision",
+                    "an infinity",
+                    "points within 1e150 scales of each component, weights that are not zero",
+                )
+            )
+    return Expected(mass, means, found, failures)
+
+
+def objective_of(
+    chart: Chart, form: Form, rows: Array, seen: Expected, members: NDArray[np.intp]
+) -> Objective:
+    """Q of some members, all of whose components have mass."""
+    return Objective(chart, form, rows[:, members], seen.mass[:, members], seen.means[..., members])
+
+
+def em_step(
+    chart: Chart, preimage: Preimage, rows: Array, point: Point, x: Array, weights: Array | None
+) -> Taken:
+    """One E-step, and the joint maximiser of Q over the chart's closed domain.
+
+    ``rows`` (P + C, B) are coordinates and constants. Raises DerivationError where the family has
+    neither a closed form nor statistics.
+    """
+    if chart.m_step is None and point.form.second is None:
+        raise DerivationError(chart.why["m_step"])
+    count = len(chart.coordinates)
+    seen = expected(point, x, weights)
+    failures = dict(seen.failures)
+    out = rows[:count].copy()
+    todo = np.array([b for b in range(rows.shape[1]) if b not in failures], dtype=np.intp)
+    starts = rows[:, todo].copy()
+    if chart.m_step is not None and todo.size:
+        theta, collapsed = _closed(chart, point, seen, x, weights, todo)
+        failures |= collapsed
+        going = np.array([int(b) not in collapsed for b in todo])
+        todo, theta, starts = todo[going], theta[:, going], starts[:, going]
+        if chart.from_model is not None and todo.size:
+            found, inside = preimage(theta, rows[count:, todo])
+            out[:, todo[inside]] = found[:, inside]
+            starts[:count] = np.where(np.isfinite(found), found, starts[:count])
+            todo, starts = todo[~inside], starts[:, ~inside]
+    if todo.size:
+        best = _climbed(chart, point, rows, seen, x, weights, todo, starts)
+        failures |= {int(b): _unended(chart, best.rows[:, i]) for i, b in _lost(best, todo)}
+        ended = best.converged
+        out[:, todo[ended]] = best.rows[:count, ended]
+    return Taken(out, seen, failures, {})
+
+
+def _lost(best: Maximum, members: NDArray[np.intp]) -> list[tuple[int, int]]:
+    """(place, member) of those whose maximum was not reached."""
+    return [(int(i), int(members[i])) for i in np.flatnonzero(~best.converged)]
+
+
+def _unended(chart: Chart, row: Array) -> DomainError:
+    at = ", ".join(f"{n} = {v:.6g}" for n, v in zip(chart.coordinates, row, strict=False))
+    return DomainError(
+        problem(
+            "Newton's method reaches no maximum of Q in the chart",
+            f"it stood at {at}",
+            "data and a chart in which Q has a maximum inside the domain or on a closed end of it",
+        )
+    )
+
+
+def _closed(
+    chart: Chart,
+    point: Point,
+    seen: Expected,
+    x: Array,
+    weights: Array | None,
+    members: NDArray[np.intp],
+) -> tuple[Array, dict[int, DomainError]]:
+    """θ of the family's closed form, (Pθ, members), and members of which a scale collapses."""
+    assert chart.m_step is not None
+    form = point.form
+    old = tuple(p[:, members] for p in point.components.parameters)
+    mass = seen.mass[:, members]
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        shares, parameters = chart.m_step(mass, seen.means[..., members], *old)
+        about = _recentred(form, old, parameters)
+        if about is not None:
+            means = _means_about(about, point.take(members), seen.found, members, x, weights)
+            shares, parameters = chart.m_step(mass, means, *about)
+    theta = np.array(np.broadcast_arrays(*chart.to_parameters(shares, *parameters)))
+    return theta, _collapsed(form, old, parameters, members)
+
+
+def _climbed(
+    chart: Chart,
+    point: Point,
+    rows: Array,
+    seen: Expected,
+    x: Array,
+    weights: Array | None,
+    members: NDArray[np.intp],
+    starts: Array,
+) -> Maximum:
+    """What Newton's method reaches from the better of two starts."""
+    count = len(chart.coordinates)
+    objective = objective_of(chart, point.form, rows, seen, members)
+    present = rows[:, members]
+    ends = [np.array(e[:count])[:, None] for e in (chart.lower, chart.upper, chart.open_lower)]
+    low = np.where(ends[2].astype(bool), present[:count], ends[0])
+    starts[:count] = np.clip(starts[:count], low, ends[1])
+    better = objective.gain(starts) > 0.0
+    best = maximise(objective, np.where(better, starts, present))
+    old = tuple(p[:, members] for p in point.components.parameters)
+    _, new, _ = chart.components(best.rows)
+    about = _recentred(point.form, old, new)
+    if about is not None:
+        means = _means_about(about, point.take(members), seen.found, members, x, weights)
+        again = Objective(chart, point.form, present, seen.mass[:, members], means, about)
+        best = maximise(again, best.rows)
+    return best
+
+
+def _recentred(
+    form: Form, old: tuple[Array, ...], new: tuple[Array, ...]
+) -> tuple[Array, ...] | None:
+    """Parameters to expand the statistics about, where the present ones cost digits; or None.
+
+    A scale is a small difference of large moments where its component moves by many new scales.
+    """
+    if form.location is None or form.scale is None:
+        return None
+    moved = np.abs(new[form.location] - old[form.location])
+    if not (moved > _FAR * new[form.scale]).any() and np.isfinite(new[form.scale]).all():
+        return None
+    return tuple(
+        n if i == form.location else o for i, (n, o) in enumerate(zip(new, old, strict=True))
+    )
+
+
+def _means_about(
+    parameters: tuple[Array, ...],
+    point: Point,
+    found: Statistics,
+    members: NDArray[np.intp],
+    x: Array,
+    weights: Array | None,
+) -> Array:
+    """Means of b_j under the present responsibilities, the functions at other parameters."""
+    form = point.form
+    other = Point(form, point.components._replace(parameters=parameters))
+    total = np.zeros((form.basis, *point.heights.shape))
+
+    def use(b, i, part, _, block, work):  # type: ignore[no-untyped-def]
+        form.block(x[i], other.take(b).coefficients, work.basis, work.spare)
+        return b, [dots(block.ratios, basis) * part.heights for basis in work.basis]
+
+    for b, rows in kernel.over_blocks(point, x, weights, use):
+        total[..., b] += rows
+    whole = total if weights is not None else total / x.size
+    out: Array = whole / found.mass[:, members]
+    return out
+
+
+def _collapsed(
+    form: Form, old: tuple[Array, ...], new: tuple[Array, ...], members: NDArray[np.intp]
+) -> dict[int, DomainError]:
+    """Members with a positive parameter that is zero, or a scale below the spacing of numbers."""
+    out: dict[int, DomainError] = {}
+    for i, (name, positive, values) in enumerate(zip(form.names, form.positive, new, strict=True)):
+        if not positive:
+            continue
+        least = np.zeros_like(values)
+        if i == form.scale and form.location is not None:
+            places = np.maximum(np.abs(old[form.location]), np.abs(new[form.location]))
+            least = np.where(values == old[i], 0.0, 8 * np.finfo(float).eps * places)
+        for b in np.flatnonzero(~(values > least).all(axis=0)):
+            k = int(np.argmin((values > least)[:, b]))
+            out.setdefault(
+                int(members[b]),
+                DomainError(
+                    problem(
+                        f"{name} of component {k + 1} collapses, where the likelihood has no "
+                        "maximum",
+                        f"{name} = {np.nan_to_num(values[k, b])}",
+                        f"data that keep {name} above zero in every component",
+                    )
+                ),
+            )
+    return out
