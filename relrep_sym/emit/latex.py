@@ -345,6 +345,11 @@ _PROSE = {
     r"$I_{point}^{+}$ is its Moore--Penrose pseudo-inverse, which depends on the coordinates.",
     "m_step": r"New values of $\theta$; where they lie in its image, the coordinates follow by the "
     r"inverse of the chart.",
+    "gradient_em": r"One step uphill on $Q({point}' \mid {point}) = "
+    r"\operatorname{E}_q[\sum_k r_k(x) \log \pi_k' f(x \mid \phi_k')]$, the responsibilities held "
+    r"at ${point}$: gradient ascent on $L$, which is gradient descent on "
+    r"$\mathrm{KL}(q \,\|\, p)$.",
+    "stein": r"The gradient of the loss by second moments of the responsibilities.",
 }
 
 

@@ -21,7 +21,6 @@ from collections.abc import Sequence
 import sympy as sp
 
 from relrep_sym.declare.chart import Chart
-from relrep_sym.declare.symbols import script
 from relrep_sym.equations.generic import Generic
 from relrep_sym.equations.lines import Line, each, pulled_averaged_lines
 from relrep_sym.equations.nodes import Entry, Index, LogSumExp, Responsibility, Terms
@@ -63,9 +62,7 @@ def sides(
     return sp.ImmutableMatrix(uphill), sp.ImmutableMatrix(slopes)
 
 
-def gradient_em_column(
-    chart: Chart, score: Sequence[sp.Expr], x: sp.Symbol
-) -> sp.ImmutableMatrix:
+def gradient_em_column(chart: Chart, score: Sequence[sp.Expr], x: sp.Symbol) -> sp.ImmutableMatrix:
     """λ⁺, entry by entry: each coordinate plus η times its mean score."""
     return sp.ImmutableMatrix(
         [s + ETA * mean(e, x) for s, e in zip(chart.symbols, score, strict=True)]
@@ -87,7 +84,7 @@ def gradient_em_lines(g: Generic, column: Sequence[sp.Expr]) -> tuple[Line, ...]
     uphill = rf"\nabla_{{{p}'}} Q({p}' \mid {p}) \big|_{{{p}' = {p}}}"
     lines = [
         Line(f"{p}^+", rf"{p} + \eta \, {uphill}"),
-        Line(uphill, rf"\nabla_{script(p)} L({p})"),
+        Line(uphill, rf"\nabla_{p} L({p})"),
     ]
     if g.regular:
         for run in g.runs:
@@ -98,7 +95,7 @@ def gradient_em_lines(g: Generic, column: Sequence[sp.Expr]) -> tuple[Line, ...]
     if g.chart.intermediates:
         _, *parts = pulled_averaged_lines(g)
         total = r"J^{\top} \frac{\partial L}{\partial \theta}"
-        return (*lines, Line(rf"\nabla_{script(p)} L({p})", total), *parts)
+        return (*lines, Line(rf"\nabla_{p} L({p})", total), *parts)
     for name, value in zip(g.chart.names, column, strict=True):
         stem, number = g.entry(name)
         lines.append(Line(_entry(f"{stem}^+", number), value))

@@ -29,7 +29,7 @@ from relrep_sym.declare.truth import Truth
 from relrep_sym.equations.nodes import Expectation, Responsibility
 from relrep_sym.errors import DerivationError, problem
 
-__all__ = ["SteinForm", "by_parts", "components_of", "pulled_back", "stein_form"]
+__all__ = ["SteinForm", "by_parts", "components_of", "insist_apart", "pulled_back", "stein_form"]
 
 
 @dataclass(frozen=True)
@@ -138,17 +138,23 @@ def stein_form(model: Mixture, responsibilities: Sequence[Responsibility]) -> St
     return SteinForm(model, tuple(responsibilities), means, scale, tilts)
 
 
-def pulled_back(chart: Chart, form: SteinForm, slopes: Sequence[sp.Expr]) -> dict[str, sp.Expr]:
-    """∂/∂λ by the name of each coordinate that the locations depend on, from ∂/∂μ_k.
+def insist_apart(chart: Chart, form: SteinForm) -> None:
+    """Raise DerivationError where a coordinate belongs to weights and to locations, or none moves.
 
-    Raises DerivationError for a coordinate that the weights depend on too: there the weights' own
-    slopes belong to it.
+    There the weights' own slopes would be missing.
     """
     if chart.mixed:
         raise _no(
             f"{', '.join(chart.mixed)}, coordinates of weights and of locations at once",
             "a chart in which the weights have coordinates of their own",
         )
+    moving = {s for m in form.locations for s in m.xreplace(chart.unrolled).free_symbols}
+    if not moving & set(chart.symbols):
+        raise _no("locations that are held", "a location that learns")
+
+
+def pulled_back(chart: Chart, form: SteinForm, slopes: Sequence[sp.Expr]) -> dict[str, sp.Expr]:
+    """∂/∂λ by the name of each coordinate that the locations depend on, from ∂/∂μ_k."""
     means = [m.xreplace(chart.unrolled) for m in form.locations]
     out = {}
     for name, symbol in zip(chart.names, chart.symbols, strict=True):
@@ -187,8 +193,8 @@ def _mean(integrand: sp.Expr, x: sp.Symbol, name: str, nodes: Sequence[Responsib
     held = {r: sp.Dummy("r") for r in nodes}
     back = {d: r for r, d in held.items()}
     found = sp.Poly(integrand.xreplace(held), *back)
-    means = [
-        c * Expectation(sp.Mul(*(r**n for r, n in zip(nodes, powers, strict=True))), x, sp.Symbol(name))
-        for powers, c in found.terms()
-    ]  # fmt: skip
+    means = []
+    for powers, c in found.terms():
+        body = sp.Mul(*(r**n for r, n in zip(nodes, powers, strict=True)))
+        means.append(c * Expectation(body, x, sp.Symbol(name)))
     return sp.Add(*means)

@@ -38,6 +38,9 @@ class Chart(NamedTuple):
         bend: (coordinates, a direction, ∂/∂π_k, ∂/∂φ_k …) → the pull-back's change along the
             direction, ∂/∂φ held; None where the chart is linear.
         view_names: the names of the view's functions.
+        safe_rate: 2/λ_max(Aᵀ diag(c) A) of a linear chart, a rate at which gradient EM lowers the
+            likelihood of no data; None where there is none.
+        sharp_rate: the least upper bound of such rates, 2/max_k c_k |a_k|²; None alike.
     """
 
     coordinates: tuple[str, ...]
@@ -61,3 +64,5 @@ class Chart(NamedTuple):
     why: dict[str, str]
     bend: Callable[..., Sequence[Array | float]] | None = None
     view_names: tuple[str, ...] = ()
+    safe_rate: float | None = None
+    sharp_rate: float | None = None

@@ -151,6 +151,14 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "(…, {p}, {p})",
     ),
     _Function(
+        "responsibility_gram",
+        "coords, truth",
+        "coords, truth",
+        "C = E_q[ψψᵀ], ψ the responsibilities, exactly symmetric.",
+        "stein",
+        "(…, {k}, {k})",
+    ),
+    _Function(
         "natural_field",
         "coords, truth, *, rcond=None, full_output=False",
         "coords, truth, rcond=rcond, full_output=full_output",
@@ -205,6 +213,16 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "(…, {p})",
     ),
     _Function(
+        "gradient_em_step",
+        "x, coords, rate=None, *, weights=None, full_output=False",
+        "x, coords, rate, weights=weights, full_output=full_output",
+        "One step of gradient EM, uphill on Q: `rate` is a number or ({p},); DomainError where the "
+        "step leaves the domain. {safe} Projected onto the domain; L falls by rounding at most. "
+        "`full_output=True` gives a Step (coords, gain, multipliers, residual, notes).",
+        "gradient_em",
+        "(…, {p})",
+    ),
+    _Function(
         "fit",
         'x, start, method="em", *, weights=None, tol=1e-10, max_iter=1000',
         "x, start, method, weights=weights, tol=tol, max_iter=max_iter",
@@ -234,6 +252,7 @@ def public_functions(record: Record) -> list[dict[str, object]]:
         "b": len(record.view.names) if record.view else 0,
         "truth": ", ".join(["weights", *(p.name for p in model.family.parameters)]),
         "basis": _basis(record.form),
+        "safe": _safe(record),
     }
     given = given_keywords(chart)
     out: list[dict[str, object]] = []
@@ -266,6 +285,17 @@ def given_keywords(chart: Chart) -> list[str]:
     return list(identifiers([c.name for c in chart.constants], _ARGUMENTS).values())
 
 
+def _safe(record: Record) -> str:
+    """What a rate of None is."""
+    found = record.safe_rate_or_reason
+    if isinstance(found, str):
+        return "None is a line search: Q must rise, and L is no less."
+    return (
+        f"None is {found.sharp / 2}: below {found.sharp} no step lowers L, whatever the data, and "
+        "half of that guarantees most."
+    )
+
+
 def _basis(form: ComponentForm) -> str:
     if form.slopes is not None:
         names = ", ".join(f"∂ log f/∂{p.name}" for p in form.family.parameters)
@@ -284,7 +314,7 @@ def _annotated(argument: str) -> str:
 
 
 _ARGUMENTS = frozenset(
-    "x coords theta out weights truth rng n start method tol max_iter rows given".split()
+    "x coords theta out weights truth rng n start rate method tol max_iter rows given".split()
 )
 
 _TYPES = {
@@ -299,6 +329,7 @@ _TYPES = {
     "rcond": "float | None",
     "full_output": "bool",
     "field": "str",
+    "rate": "ArrayLike | None",
     "rates": "ArrayLike | None",
     "rtol": "float",
 }
@@ -308,6 +339,7 @@ _RETURNS = {
     "components": "tuple[Array, ...]",
     "statistics": "tuple[Array, ...]",
     "em_step": "Array | Step",
+    "gradient_em_step": "Array | Step",
     "fit": "Fit",
     "natural_field": "Array | Natural",
     "flow": "Array | tuple[Array, list[Stop]]",
