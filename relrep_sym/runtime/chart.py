@@ -42,6 +42,9 @@ class Chart(NamedTuple):
         orders: the parameters that the chart keeps in order, where these problems are solved
             exactly; else empty.
         clearances: constants → for each order its clearances, one a link; None without orders.
+        safe_rate: 2/λ_max(Aᵀ diag(c) A) of a linear chart, a rate at which gradient EM lowers the
+            likelihood of no data; None where there is none.
+        sharp_rate: the least upper bound of such rates, 2/max_k c_k |a_k|²; None alike.
     """
 
     coordinates: tuple[str, ...]
@@ -67,3 +70,5 @@ class Chart(NamedTuple):
     view_names: tuple[str, ...] = ()
     orders: tuple[Order, ...] = ()
     clearances: Callable[[Array], Sequence[Sequence[Array | float]]] | None = None
+    safe_rate: float | None = None
+    sharp_rate: float | None = None

@@ -216,6 +216,9 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         why["view"] = "no view was asked for in this derivation"
     if family.sampler is None:
         why["sample"] = f"no sampler is known for the {family.name} family"
+    safe = record.safe_rate_or_reason
+    if isinstance(safe, str):
+        why["safe_rate"] = safe
     second = record.second_or_reason
     if not isinstance(second, SecondForm):
         why["hessian"] = second
@@ -280,6 +283,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "constants": [c.name for c in chart.constants],
         "reference": pieces.reference,
         "draw": _draw(family),
+        "safe_rate": None if isinstance(safe, str) else (repr(safe.rate), repr(safe.sharp_rate)),
         "why": why,
         "functions": public_functions(record),
     }
