@@ -31,9 +31,10 @@ from relrep_sym.equations.hessian import hessian_lines, second_derivatives
 from relrep_sym.equations.lines import Line
 from relrep_sym.equations.natural import natural_column, natural_lines
 from relrep_sym.equations.nodes import LogSumExp, Responsibility
+from relrep_sym.equations.pointwise import Pointwise, pointwise
 from relrep_sym.equations.program import invert_view, jacobian
 from relrep_sym.equations.second import SecondForm, second_form
-from relrep_sym.errors import DerivationError, problem
+from relrep_sym.errors import DeclarationError, DerivationError, problem
 
 __all__ = ["PAPERS", "Equation", "Line", "Record"]
 
@@ -430,12 +431,15 @@ class Record:
         return curvature(self.chart, fed if last is None else [*fed, last])
 
     @cached_property
-    def second_or_reason(self) -> SecondForm | str:
+    def second_or_reason(self) -> SecondForm | Pointwise | str:
         """The family's second derivatives, or in words why there are none to compute with."""
         try:
             return second_form(self.form)
-        except DerivationError as why:
-            return str(why)
+        except DerivationError:
+            try:
+                return pointwise(self.model.family)
+            except DeclarationError as why:
+                return str(why)
 
     @cached_property
     def _hessian(self) -> Equation:

@@ -26,6 +26,7 @@ from relrep_sym.runtime.em import Expected, em_step, objective_of
 from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_nodes
 from relrep_sym.runtime.fit import Fit, fit
 from relrep_sym.runtime.guard import entries_behind, guarded
+from relrep_sym.runtime.kinks import bend_of_kinks, insist_density
 from relrep_sym.runtime.labels import relabelled
 from relrep_sym.runtime.natural import Natural, cut_off, solve, warn_of_rank
 from relrep_sym.runtime.point import Components, Form, Parts, Point
@@ -394,6 +395,7 @@ class Solver:
         """∂²/∂λ∂λ of E_q[log p(X | c(λ))], exactly symmetric, (…, P, P)."""
         given, point = self._point(coords)
         density = self._truth(truth)
+        insist_density(self.form, density)
         if isinstance(density, Nodes):
             found = hessian(self.chart, given.rows, point, *density)
         else:
@@ -402,6 +404,8 @@ class Solver:
             for members, nodes, weights in weighted_nodes(point, density):
                 rows, part = given.rows[:, members], point.take(members)
                 found[members] += hessian(self.chart, rows, part, nodes, weights)
+            if self.form.kink is not None:
+                found += bend_of_kinks(self.chart, given.rows, point, density)
         return found.reshape(*given.shape, *found.shape[1:])
 
     def kl(self, coords: ArrayLike, truth: object) -> Array:

@@ -23,6 +23,7 @@ from relrep_sym.emit.numpy.chart_code import ChartFragments
 from relrep_sym.emit.numpy.component_code import component_fragments
 from relrep_sym.emit.numpy.em_code import m_step_lines
 from relrep_sym.emit.numpy.layout import bare, bracketed, filled_text, wrapped
+from relrep_sym.emit.numpy.pointwise_code import pointwise_fragments
 from relrep_sym.emit.numpy.printer import infix, special_names
 from relrep_sym.emit.numpy.public import public_functions
 from relrep_sym.emit.numpy.second_code import (
@@ -215,9 +216,9 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
     if family.sampler is None:
         why["sample"] = f"no sampler is known for the {family.name} family"
     second = record.second_or_reason
-    if not isinstance(second, SecondForm):
+    if isinstance(second, str):
         why["hessian"] = second
-    fragments = component_fragments(form)
+    fragments = {**component_fragments(form), **pointwise_fragments(form, second)}
     bodies = {k: " ".join(v) for k, v in fragments.items() if isinstance(v, list)}
     reads = {
         f"{name}_reads": _mentions(bodies[name], fragments["coefficients"])
