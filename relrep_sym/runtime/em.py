@@ -24,6 +24,7 @@ from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.kernel import Statistics
 from relrep_sym.runtime.objective import Objective
 from relrep_sym.runtime.point import Form, Point
+from relrep_sym.runtime.sampled import Sampled
 
 __all__ = ["Expected", "Taken", "em_step", "expected", "objective_of"]
 
@@ -37,13 +38,15 @@ Preimage = Callable[[Array, Array], tuple[Array, NDArray[np.bool_]]]
 class Expected(NamedTuple):
     """What the E-step leaves: N_k (K, B), means of b_j (J, K, B), all statistics, and who failed.
 
-    ``failures`` are by member: a component that no point belongs to.
+    ``failures`` are by member: a component that no point belongs to. ``sample`` is what the
+    responsibilities are of: point, x and weights.
     """
 
     mass: Array
     means: Array
     found: Statistics
     failures: dict[int, DomainError]
+    sample: tuple[Point, Array, Array | None]
 
 
 class Taken(NamedTuple):
@@ -91,13 +94,16 @@ def expected(point: Point, x: Array, weights: Array | None) -> Expected:
                     "points within 1e150 scales of each component, weights that are not zero",
                 )
             )
-    return Expected(mass, means, found, failures)
+    return Expected(mass, means, found, failures, (point, x, weights))
 
 
 def objective_of(
     chart: Chart, form: Form, rows: Array, seen: Expected, members: NDArray[np.intp]
 ) -> Objective:
     """Q of some members, all of whose components have mass."""
+    if form.second is None:
+        whole = Sampled(chart, form, rows, seen.mass, *seen.sample)
+        return whole if len(members) == rows.shape[1] else whole.take(members)
     return Objective(chart, form, rows[:, members], seen.mass[:, members], seen.means[..., members])
 
 
@@ -107,9 +113,9 @@ def em_step(
     """One E-step, and the joint maximiser of Q over the chart's closed domain.
 
     ``rows`` (P + C, B) are coordinates and constants. Raises DerivationError where the family has
-    neither a closed form nor statistics.
+    neither a closed form nor second derivatives.
     """
-    if chart.m_step is None and point.form.second is None:
+    if chart.m_step is None and point.form.second is None and point.form.curves is None:
         raise DerivationError(chart.why["m_step"])
     count = len(chart.coordinates)
     seen = expected(point, x, weights)
@@ -210,7 +216,7 @@ def _recentred(
 
     A scale is a small difference of large moments where its component moves by many new scales.
     """
-    if form.location is None or form.scale is None:
+    if form.location is None or form.scale is None or form.second is None:
         return None
     moved = np.abs(new[form.location] - old[form.location])
     if not (moved > _FAR * new[form.scale]).any() and np.isfinite(new[form.scale]).all():

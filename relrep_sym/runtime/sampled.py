@@ -1,0 +1,188 @@
+"""Q as a function of the new coordinates, where the log-density does not separate.
+
+In: a generated chart, a point and the weighted sample that its responsibilities are of. Out:
+:class:`Sampled`, an :class:`~relrep_sym.runtime.objective.Objective` with the same gain, gradient
+and Hessian: each of them is a pass over the sample with the old responsibilities, computed anew
+block by block so that nothing of the sample's size is kept, and log f, its slopes or its second
+derivatives at the new parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relrep_sym.errors import DerivationError
+from relrep_sym.runtime import kernel
+from relrep_sym.runtime.block import Evaluated, dots
+from relrep_sym.runtime.chart import Chart
+from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.objective import Objective
+from relrep_sym.runtime.point import Form, Point
+
+__all__ = ["Sampled", "claimed"]
+
+_NEAR = 1e-3
+"""Mean |log f(x | φ') − log f(x | φ)| below which it is taken from the slopes between the two."""
+
+_POINTS, _MASSES = np.polynomial.legendre.leggauss(5)
+_RULE = [(0.5 * (1.0 + float(p)), 0.5 * float(m)) for p, m in zip(_POINTS, _MASSES, strict=True)]
+
+
+class Sampled(Objective):
+    """Q(λ'|λ) − Q(λ|λ) of a batch of mixtures in a chart, from the sample itself.
+
+    ``rows`` (P + C, B) are the present coordinates and constants, ``point`` the mixtures there in
+    the model's order, ``mass`` (K, B) the N_k; x is (n,), or (B, n) as the weights are.
+
+    Raises DerivationError where the family has no second derivatives.
+    """
+
+    def __init__(
+        self,
+        chart: Chart,
+        form: Form,
+        rows: Array,
+        mass: Array,
+        point: Point,
+        x: Array,
+        weights: Array | None,
+    ) -> None:
+        if form.curves is None:
+            raise DerivationError(chart.why["hessian"])
+        self.chart, self.form, self.rows = chart, form, rows
+        self.mass, self.means = mass, np.empty((0, *mass.shape))
+        self.point, self.x, self.sample_weights = point, x, weights
+        self.weights, self.parameters, _ = chart.components(rows)
+        self.about = self.parameters
+        self.start = np.zeros(rows.shape[1])
+
+    def take(self, members: slice | NDArray[np.intp]) -> Sampled:
+        """The objective of some of the batch."""
+        x, w = self.x, self.sample_weights
+        return Sampled(
+            self.chart,
+            self.form,
+            self.rows[:, members],
+            self.mass[:, members],
+            self.point.take(members),
+            x[members] if x.ndim == 2 else x,
+            w[members] if w is not None and w.ndim == 2 else w,
+        )
+
+    # ------------------------------------------------------------------------- values
+
+    def _expected(self, parameters: Sequence[Array]) -> Array:
+        """Σ_k E[r_k (log f(x | φ'_k) − log f(x | φ_k))], φ_k the present ones."""
+        form = self.form
+        sound = np.ones(self.mass.shape, bool)
+        for positive, values in zip(form.positive, parameters, strict=True):
+            sound &= np.isfinite(values) & ((values > 0.0) | (not positive))
+        for end, values in zip(form.upper, parameters, strict=False):
+            sound &= values < end
+        new = [
+            np.where(sound.all(axis=0), p, old)
+            for p, old in zip(parameters, self.parameters, strict=True)
+        ]
+        out = np.zeros(self.mass.shape[1])
+
+        def use(b, i, part, _, block, work):  # type: ignore[no-untyped-def]
+            x = self.x[b, i] if self.x.ndim == 2 else self.x[i]
+            moved = tuple(p[:, b] for p in new)
+            share = claimed(part, block)
+            before = np.empty_like(block.ratios)
+            form.exponents(part.coefficients, block.basis, slice(None), before, work.spare)
+            before += (np.log(part.heights) + part.log_height)[..., None]
+            change = self._change(part, x, moved, before, share, work)
+            np.copyto(change, 0.0, where=share == 0.0)
+            return b, dots(share, change).sum(axis=0)
+
+        for b, row in kernel.over_blocks(self.point, self.x, self.sample_weights, use):
+            out[b] += row
+        return out * self._unit
+
+    def _change(self, part, x, moved, before, share, work):  # type: ignore[no-untyped-def]
+        """log f(x | φ'_k) − log f(x | φ_k), (K, b, n); small ones are integrals of the slopes."""
+        form, old = self.form, part.components.parameters
+        coefficients, heights = form.prepare(*moved)
+        columns = tuple(c[..., None] for c in coefficients)
+        change = np.empty_like(before)
+        form.block(x, columns, work.basis, work.spare)
+        form.exponents(columns, work.basis, slice(None), change, work.spare)
+        change += np.log(heights)[..., None]
+        change -= before
+        size = np.abs(change)
+        near = dots(share, np.where(share > 0.0, size, 0.0)) <= _NEAR * share.sum(axis=-1)
+        if not near.any():
+            return change
+        steps = [(m - p)[..., None] for m, p in zip(moved, old, strict=True)]
+        exact = np.zeros_like(change)
+        for t, w in _RULE:
+            here = (p[..., None] + t * d for p, d in zip(old, steps, strict=True))
+            for slope, d in zip(form.slopes(x, *here), steps, strict=True):
+                exact += (w * d) * slope
+        smooth = near[..., None] & (size < 0.1)
+        if form.kink is not None:
+            ends = [form.kink(x, *(p[..., None] for p in at)) for at in (old, moved)]
+            smooth &= ends[0] * ends[1] > 0.0
+        np.copyto(change, exact, where=smooth)
+        return change
+
+    @property
+    def _unit(self) -> float:
+        return 1.0 if self.sample_weights is not None else 1.0 / self.x.shape[-1]
+
+    # ------------------------------------------------------------------------- derivatives
+
+    def _at(self, rows: Array) -> tuple[Array, tuple[Array, ...], Array]:
+        """Weights and parameters at coordinates, and by family parameter E[r_k ·] there of the
+        slopes, of their absolute values, and by pairs of the second derivatives, stacked.
+        """
+        form = self.form
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            weights, parameters, _ = self.chart.components(rows)
+        roles = len(form.names)
+        sums = np.zeros((2 * roles + roles * (roles + 1) // 2, *self.mass.shape))
+
+        def use(b, i, part, _, block, __):  # type: ignore[no-untyped-def]
+            assert form.slopes is not None
+            assert form.curves is not None
+            x = self.x[b, i] if self.x.ndim == 2 else self.x[i]
+            columns = tuple(p[:, b, None] for p in parameters)
+            share = claimed(part, block)
+            slopes, curves = form.slopes(x, *columns), form.curves(x, *columns)
+            first = [_whole(s, share) for s in slopes]
+            rows = [*first, *map(np.abs, first), *(_whole(c, share) for c in curves)]
+            return b, [dots(share, r) for r in rows]
+
+        for b, found in kernel.over_blocks(self.point, self.x, self.sample_weights, use):
+            sums[:, :, b] += found
+        sums *= self._unit
+        return weights, parameters, sums
+
+    def _tilts(self, parameters: Sequence[Array], means: Array) -> list[Array]:
+        return list(means[: len(parameters)])
+
+    def _spans(self, parameters: Sequence[Array], means: Array) -> list[Array]:
+        roles = len(parameters)
+        return list(means[roles : 2 * roles])
+
+    def _curves(self, parameters: Sequence[Array], means: Array) -> list[Array]:
+        return list(means[2 * len(parameters) :])
+
+
+def claimed(part: Point, block: Evaluated) -> Array:
+    """w r_k of a block, (K, b, n)."""
+    out: Array = block.ratios * part.shares
+    if not part.shares.all():  # zero times what may be infinite
+        np.copyto(out, 0.0, where=part.shares == 0.0)
+    return out
+
+
+def _whole(values: Array | float, share: Array) -> Array:
+    """Values by component and point, zero where they overflow and no share is there."""
+    out = np.broadcast_to(values, share.shape)
+    sound = np.isfinite(out)
+    return out if sound.all() else np.where(sound | (share > 0.0), out, 0.0)
