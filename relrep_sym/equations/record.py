@@ -438,7 +438,7 @@ class Record:
         except DerivationError:
             try:
                 return pointwise(self.model.family)
-            except DeclarationError as why:
+            except (DeclarationError, DerivationError) as why:
                 return str(why)
 
     @cached_property

@@ -22,8 +22,11 @@ from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.point import Form
 
-__all__ = ["Objective", "Slopes"]
+__all__ = ["SHARPER", "Objective", "Slopes"]
 
+
+SHARPER = 0.05
+"""By what factor each of an objective's stages is nearer to its kinks than the one before."""
 
 _Place = tuple[Array, tuple[Array, ...], Array]
 """Weights, family parameters, and the means of b_j about those."""
@@ -76,6 +79,10 @@ class Objective:
             self.means[:, :, members],
             tuple(p[:, members] for p in self.about),
         )
+
+    def stages(self) -> Sequence[Objective]:
+        """Smooth objectives to climb one after the other where this one has kinks; else none."""
+        return ()
 
     # ------------------------------------------------------------------------- values
 

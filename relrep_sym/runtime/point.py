@@ -155,6 +155,8 @@ class Form(NamedTuple):
         curves: (x, family parameters) → ∂² log f/∂φ_i∂φ_j, i ≤ j, wherever there are ``slopes``,
             unless they need a function without a kernel.
         jumps: family parameters → what stands before δ(x − m) in those; None without a kink at m.
+        softened: (x, family parameters, ε) → log f with √((x − m)² + ε²) for |x − m|, its slopes,
+            its second derivatives; None without a kink.
         kink: (x, family parameters) → what stands inside of |…| in log f; None without one.
     """
 
@@ -182,6 +184,7 @@ class Form(NamedTuple):
     kink: Callable[..., Array] | None = None
     curves: Callable[..., tuple[Array | float, ...]] | None = None
     jumps: Callable[..., tuple[Array | float, ...]] | None = None
+    softened: Callable[..., tuple[Array | float, ...]] | None = None
 
 
 class Point:

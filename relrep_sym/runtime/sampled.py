@@ -9,6 +9,7 @@ derivatives at the new parameters.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,13 +20,16 @@ from relrep_sym.runtime import kernel
 from relrep_sym.runtime.block import Evaluated, dots
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array
-from relrep_sym.runtime.objective import Objective
+from relrep_sym.runtime.objective import SHARPER, Objective
 from relrep_sym.runtime.point import Form, Point
 
 __all__ = ["Sampled", "claimed"]
 
 _NEAR = 1e-3
 """Mean |log f(x | φ') − log f(x | φ)| below which it is taken from the slopes between the two."""
+
+_SHARP = 1e-13
+"""The part of the mean |x − m| within which a kink is rounded off in the end."""
 
 _POINTS, _MASSES = np.polynomial.legendre.leggauss(5)
 _RULE = [(0.5 * (1.0 + float(p)), 0.5 * float(m)) for p, m in zip(_POINTS, _MASSES, strict=True)]
@@ -58,6 +62,7 @@ class Sampled(Objective):
         self.weights, self.parameters, _ = chart.components(rows)
         self.about = self.parameters
         self.start = np.zeros(rows.shape[1])
+        self.kinked = form.kink is not None
 
     def take(self, members: slice | NDArray[np.intp]) -> Sampled:
         """The objective of some of the batch."""
@@ -71,6 +76,31 @@ class Sampled(Objective):
             x[members] if x.ndim == 2 else x,
             w[members] if w is not None and w.ndim == 2 else w,
         )
+
+    def stages(self) -> Sequence[Objective]:
+        """The objective with ever smaller ε in √((x − m)² + ε²) for |x − m|; none without a kink.
+
+        The last ε is a part in 1e13 of the mean |x − m|, or what rounding leaves of x − m.
+        """
+        form = self.form
+        if not self.kinked or form.softened is None or form.kink is None:
+            return ()
+        kink, spread = form.kink, np.zeros(self.mass.shape[1])
+
+        def use(b, i, part, _, block, __):  # type: ignore[no-untyped-def]
+            x = self.x[b, i] if self.x.ndim == 2 else self.x[i]
+            away = np.abs(kink(x, *(p[..., None] for p in part.components.parameters)))
+            return b, dots(claimed(part, block), away).sum(axis=0)
+
+        for b, row in kernel.over_blocks(self.point, self.x, self.sample_weights, use):
+            spread[b] += row
+        spread *= self._unit
+        finest = np.finfo(float).eps * np.abs(self.x).max(axis=-1)
+        spread = np.maximum(spread, np.maximum(finest, np.finfo(float).tiny))
+        count = math.ceil(math.log(_SHARP) / math.log(SHARPER))
+        return [
+            _Softened(self, np.maximum(spread * SHARPER**n, finest)) for n in range(1, count + 1)
+        ]
 
     # ------------------------------------------------------------------------- values
 
@@ -92,10 +122,8 @@ class Sampled(Objective):
             x = self.x[b, i] if self.x.ndim == 2 else self.x[i]
             moved = tuple(p[:, b] for p in new)
             share = claimed(part, block)
-            before = np.empty_like(block.ratios)
-            form.exponents(part.coefficients, block.basis, slice(None), before, work.spare)
-            before += (np.log(part.heights) + part.log_height)[..., None]
-            change = self._change(part, x, moved, before, share, work)
+            before = self._logs(x, part.components.parameters, b, work)
+            change = self._change(part, x, moved, before, share, b, work)
             np.copyto(change, 0.0, where=share == 0.0)
             return b, dots(share, change).sum(axis=0)
 
@@ -103,15 +131,10 @@ class Sampled(Objective):
             out[b] += row
         return out * self._unit
 
-    def _change(self, part, x, moved, before, share, work):  # type: ignore[no-untyped-def]
+    def _change(self, part, x, moved, before, share, b, work):  # type: ignore[no-untyped-def]
         """log f(x | φ'_k) − log f(x | φ_k), (K, b, n); small ones are integrals of the slopes."""
         form, old = self.form, part.components.parameters
-        coefficients, heights = form.prepare(*moved)
-        columns = tuple(c[..., None] for c in coefficients)
-        change = np.empty_like(before)
-        form.block(x, columns, work.basis, work.spare)
-        form.exponents(columns, work.basis, slice(None), change, work.spare)
-        change += np.log(heights)[..., None]
+        change = self._logs(x, moved, b, work)
         change -= before
         size = np.abs(change)
         near = dots(share, np.where(share > 0.0, size, 0.0)) <= _NEAR * share.sum(axis=-1)
@@ -121,14 +144,34 @@ class Sampled(Objective):
         exact = np.zeros_like(change)
         for t, w in _RULE:
             here = (p[..., None] + t * d for p, d in zip(old, steps, strict=True))
-            for slope, d in zip(form.slopes(x, *here), steps, strict=True):
+            for slope, d in zip(self._first(x, here, b), steps, strict=True):
                 exact += (w * d) * slope
         smooth = near[..., None] & (size < 0.1)
-        if form.kink is not None:
+        if self.kinked and form.kink is not None:
             ends = [form.kink(x, *(p[..., None] for p in at)) for at in (old, moved)]
             smooth &= ends[0] * ends[1] > 0.0
         np.copyto(change, exact, where=smooth)
         return change
+
+    def _logs(self, x, parameters, b, work):  # type: ignore[no-untyped-def]
+        """log f_k, (K, b, n), less what no parameter enters."""
+        coefficients, heights = self.form.prepare(*parameters)
+        columns = tuple(c[..., None] for c in coefficients)
+        out = np.empty((len(heights), *work.shape))
+        self.form.block(x, columns, work.basis, work.spare)
+        self.form.exponents(columns, work.basis, slice(None), out, work.spare)
+        out += np.log(heights)[..., None]
+        return out
+
+    def _first(self, x, columns, b):  # type: ignore[no-untyped-def]
+        """∂ log f/∂φ_i."""
+        assert self.form.slopes is not None
+        return self.form.slopes(x, *columns)
+
+    def _both(self, x, columns, b):  # type: ignore[no-untyped-def]
+        """∂ log f/∂φ_i, and ∂² log f/∂φ_i∂φ_j by pairs i ≤ j."""
+        assert self.form.curves is not None
+        return self._first(x, columns, b), self.form.curves(x, *columns)
 
     @property
     def _unit(self) -> float:
@@ -147,12 +190,10 @@ class Sampled(Objective):
         sums = np.zeros((2 * roles + roles * (roles + 1) // 2, *self.mass.shape))
 
         def use(b, i, part, _, block, __):  # type: ignore[no-untyped-def]
-            assert form.slopes is not None
-            assert form.curves is not None
             x = self.x[b, i] if self.x.ndim == 2 else self.x[i]
             columns = tuple(p[:, b, None] for p in parameters)
             share = claimed(part, block)
-            slopes, curves = form.slopes(x, *columns), form.curves(x, *columns)
+            slopes, curves = self._both(x, columns, b)
             first = [_whole(s, share) for s in slopes]
             rows = [*first, *map(np.abs, first), *(_whole(c, share) for c in curves)]
             return b, [dots(share, r) for r in rows]
@@ -171,6 +212,41 @@ class Sampled(Objective):
 
     def _curves(self, parameters: Sequence[Array], means: Array) -> list[Array]:
         return list(means[2 * len(parameters) :])
+
+
+class _Softened(Sampled):
+    """The objective of a log-density whose kinks are rounded off, by ε (B,)."""
+
+    def __init__(self, sharp: Sampled, softness: Array) -> None:
+        super().__init__(
+            sharp.chart,
+            sharp.form,
+            sharp.rows,
+            sharp.mass,
+            sharp.point,
+            sharp.x,
+            sharp.sample_weights,
+        )
+        self.kinked, self.softness = False, softness
+
+    def take(self, members: slice | NDArray[np.intp]) -> _Softened:
+        """The objective of some of the batch."""
+        return _Softened(super().take(members), self.softness[members])
+
+    def _values(self, x, columns, b):  # type: ignore[no-untyped-def]
+        assert self.form.softened is not None
+        return self.form.softened(x, *columns, self.softness[b][:, None])
+
+    def _logs(self, x, parameters, b, work):  # type: ignore[no-untyped-def]
+        found = self._values(x, (p[..., None] for p in parameters), b)[0]
+        return np.array(np.broadcast_to(found, (len(parameters[0]), *work.shape)))
+
+    def _first(self, x, columns, b):  # type: ignore[no-untyped-def]
+        return self._values(x, columns, b)[1 : 1 + len(self.form.names)]
+
+    def _both(self, x, columns, b):  # type: ignore[no-untyped-def]
+        _, *found = self._values(x, columns, b)
+        return found[: len(self.form.names)], found[len(self.form.names) :]
 
 
 def claimed(part: Point, block: Evaluated) -> Array:

@@ -22,14 +22,15 @@ __all__ = ["pointwise_fragments"]
 
 
 def pointwise_fragments(form: ComponentForm, found: object) -> dict[str, list[str] | None]:
-    """Bodies of ``_slopes``, ``_curves`` and ``_jumps``."""
+    """Bodies of ``_slopes``, ``_curves``, ``_jumps`` and ``_softened``."""
     if not isinstance(found, Pointwise):
         slopes = None if form.slopes is None else _body("slope", form.slopes)
-        return {"slopes": slopes, "curves": None, "jumps": None}
+        return {"slopes": slopes, "curves": None, "jumps": None, "softened": None}
     return {
         "slopes": _body("slope", found.slopes),
         "curves": _body("curve", found.curves),
         "jumps": _body("jump", found.jumps) if found.jumps else None,
+        "softened": _body("value", found.softened) if found.softened else None,
     }
 
 
