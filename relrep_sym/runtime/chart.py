@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.point import Parts
+
+if TYPE_CHECKING:
+    from relrep_sym.runtime.median import Medians
 
 __all__ = ["Chart"]
 
@@ -38,6 +41,7 @@ class Chart(NamedTuple):
         bend: (coordinates, a direction, ∂/∂π_k, ∂/∂φ_k …) → the pull-back's change along the
             direction, ∂/∂φ held; None where the chart is linear.
         view_names: the names of the view's functions.
+        medians: the M-step of weighted medians; None where log f is no multiple of |x − μ|.
     """
 
     coordinates: tuple[str, ...]
@@ -61,3 +65,4 @@ class Chart(NamedTuple):
     why: dict[str, str]
     bend: Callable[..., Sequence[Array | float]] | None = None
     view_names: tuple[str, ...] = ()
+    medians: Medians | None = None

@@ -22,6 +22,7 @@ from relrep_sym.runtime.block import dots
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.kernel import Statistics
+from relrep_sym.runtime.median import median_parameters
 from relrep_sym.runtime.objective import Objective
 from relrep_sym.runtime.point import Form, Point
 from relrep_sym.runtime.sampled import Sampled
@@ -123,7 +124,7 @@ def em_step(
     out = rows[:count].copy()
     todo = np.array([b for b in range(rows.shape[1]) if b not in failures], dtype=np.intp)
     starts = rows[:, todo].copy()
-    if chart.m_step is not None and todo.size:
+    if (chart.m_step is not None or chart.medians is not None) and todo.size:
         theta, collapsed = _closed(chart, point, seen, x, weights, todo)
         failures |= collapsed
         going = np.array([int(b) not in collapsed for b in todo])
@@ -166,14 +167,19 @@ def _closed(
     members: NDArray[np.intp],
 ) -> tuple[Array, dict[int, DomainError]]:
     """θ of the family's closed form, (Pθ, members), and members of which a scale collapses."""
-    assert chart.m_step is not None
     form = point.form
     old = tuple(p[:, members] for p in point.components.parameters)
     mass = seen.mass[:, members]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        shares, parameters = chart.m_step(mass, seen.means[..., members], *old)
-        about = _recentred(form, old, parameters)
-        if about is not None:
+        if chart.medians is not None:
+            medians = median_parameters(chart.medians, point, seen.mass, x, weights, members)
+            shares, parameters = medians
+            about = None
+        else:
+            assert chart.m_step is not None
+            shares, parameters = chart.m_step(mass, seen.means[..., members], *old)
+            about = _recentred(form, old, parameters)
+        if about is not None and chart.m_step is not None:
             means = _means_about(about, point.take(members), seen.found, members, x, weights)
             shares, parameters = chart.m_step(mass, means, *about)
     theta = np.array(np.broadcast_arrays(*chart.to_parameters(shares, *parameters)))

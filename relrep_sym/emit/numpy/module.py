@@ -23,6 +23,7 @@ from relrep_sym.emit.numpy.chart_code import ChartFragments
 from relrep_sym.emit.numpy.component_code import component_fragments
 from relrep_sym.emit.numpy.em_code import m_step_lines
 from relrep_sym.emit.numpy.layout import bare, bracketed, filled_text, wrapped
+from relrep_sym.emit.numpy.median_code import median_fragments
 from relrep_sym.emit.numpy.pointwise_code import pointwise_fragments
 from relrep_sym.emit.numpy.printer import infix, special_names
 from relrep_sym.emit.numpy.public import public_functions
@@ -32,6 +33,7 @@ from relrep_sym.emit.numpy.second_code import (
     rebased_lines,
     second_lines,
 )
+from relrep_sym.equations.median import median_step
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.equations.record import Record
 from relrep_sym.equations.second import SecondForm
@@ -261,6 +263,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
             "push_view": pieces.push_view(view) if view else None,
         },
         "m_step": None if isinstance(step, str) else m_step_lines(model, step),
+        "medians": median_fragments(model, median_step(model)),
         "view": view.names if view else None,
         "count": model.components,
         "positive": [str(p.domain.lower == 0.0) for p in family.parameters],

@@ -1,0 +1,44 @@
+"""Bodies of the functions that take an M-step of weighted medians.
+
+In: a model and its :class:`~relrep_sym.equations.median.MedianStep`. Out: lines for the slots of
+``templates/module.py.j2``.
+"""
+
+from __future__ import annotations
+
+from relrep_sym.declare.model import Mixture
+from relrep_sym.emit.lowering import lower
+from relrep_sym.emit.numpy.em_code import update_lines, weight_lines
+from relrep_sym.emit.numpy.layout import bare, tuple_of
+from relrep_sym.emit.numpy.printer import infix
+from relrep_sym.equations.em import MStep
+from relrep_sym.equations.kernels import with_kernels
+from relrep_sym.equations.median import MedianStep
+
+__all__ = ["median_fragments"]
+
+
+def median_fragments(model: Mixture, found: MedianStep | None) -> dict[str, object] | None:
+    """The index of μ, the groups, and the bodies of ``_tension`` and ``_median_step``."""
+    if found is None:
+        return None
+    roles = [p.name for p in model.family.parameters]
+    step = MStep(found.free_weights, found.updates)
+    lines = weight_lines(model, step)
+    if any(s.name == "t_1" for u in found.updates for s in _read(u)):
+        lines.append("t_1 = away")
+    current: dict[str, str | None] = dict.fromkeys(roles)
+    for u in found.updates:
+        lines += update_lines(model, u, current)
+    results = [current[r] or r for r in roles]
+    return {
+        "location": roles.index(found.location),
+        "groups": [tuple_of([str(k) for k in g]) for g in found.groups],
+        "tension": [f"return {infix(lower(with_kernels(found.tension), bare))} + 0.0 * {roles[0]}"],
+        "step": [*lines, f"return shares, {tuple_of(results)}"],
+    }
+
+
+def _read(update):  # type: ignore[no-untyped-def]
+    for e in (update.value, *(t for _, t in update.totals)):
+        yield from e.free_symbols
