@@ -22,13 +22,13 @@ from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.point import Form
 
-__all__ = ["SHARPER", "Objective", "Slopes"]
+__all__ = ["SHARPER", "Objective", "Place", "Slopes"]
 
 
 SHARPER = 0.05
 """By what factor each of an objective's stages is nearer to its kinks than the one before."""
 
-_Place = tuple[Array, tuple[Array, ...], Array]
+Place = tuple[Array, tuple[Array, ...], Array]
 """Weights, family parameters, and the means of b_j about those."""
 
 
@@ -137,11 +137,11 @@ class Objective:
         """∂²Q/∂λ'∂λ', (B, P, P), exactly symmetric."""
         return self._hessian(rows, self._at(rows), self.jacobian(rows))
 
-    def _slopes(self, rows: Array, here: _Place, outer: Array) -> Slopes:
+    def _slopes(self, rows: Array, here: Place, outer: Array) -> Slopes:
         size = np.einsum("pbi,ib->pb", np.abs(outer), self._sizes(*here))
         return Slopes(self._pulled(rows, *self._outer(*here)), size)
 
-    def _hessian(self, rows: Array, here: _Place, outer: Array) -> Array:
+    def _hessian(self, rows: Array, here: Place, outer: Array) -> Array:
         weights, parameters, means = here
         count, batch = len(self.chart.coordinates), rows.shape[1]
         k, roles = len(weights), len(parameters)
@@ -179,7 +179,7 @@ class Objective:
             out[..., last] = -out[..., :k].sum(axis=-1)
         return out
 
-    def _at(self, rows: Array) -> _Place:
+    def _at(self, rows: Array) -> Place:
         """Weights and parameters at coordinates, and the means of b_j about those."""
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             weights, parameters, _ = self.chart.components(rows)

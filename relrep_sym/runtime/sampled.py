@@ -10,23 +10,27 @@ derivatives at the new parameters.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from relrep_sym.errors import DerivationError
 from relrep_sym.runtime import kernel
-from relrep_sym.runtime.block import Evaluated, dots
+from relrep_sym.runtime.block import Evaluated, Workspace, dots
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array
-from relrep_sym.runtime.objective import SHARPER, Objective
+from relrep_sym.runtime.objective import SHARPER, Objective, Place, Slopes
 from relrep_sym.runtime.point import Form, Point
 
 __all__ = ["Sampled", "claimed"]
 
 _NEAR = 1e-3
 """Mean |log f(x | φ') − log f(x | φ)| below which it is taken from the slopes between the two."""
+
+_PINNED = 1e-10
+"""The part of the mean |x − m| within which a kink stands on a point of the sample."""
 
 _SHARP = 1e-13
 """The part of the mean |x − m| within which a kink is rounded off in the end."""
@@ -82,10 +86,20 @@ class Sampled(Objective):
 
         The last ε is a part in 1e13 of the mean |x − m|, or what rounding leaves of x − m.
         """
-        form = self.form
-        if not self.kinked or form.softened is None or form.kink is None:
+        if not self.kinked or self.form.softened is None:
             return ()
-        kink, spread = form.kink, np.zeros(self.mass.shape[1])
+        finest = np.finfo(float).eps * np.abs(self.x).max(axis=-1)
+        spread = np.maximum(self._spread, np.maximum(finest, np.finfo(float).tiny))
+        count = math.ceil(math.log(_SHARP) / math.log(SHARPER))
+        return [
+            _Softened(self, np.maximum(spread * SHARPER**n, finest)) for n in range(1, count + 1)
+        ]
+
+    @cached_property
+    def _spread(self) -> Array:
+        """The mean |x − m| at the present point, (B,)."""
+        kink, spread = self.form.kink, np.zeros(self.mass.shape[1])
+        assert kink is not None
 
         def use(b, i, part, _, block, __):  # type: ignore[no-untyped-def]
             x = self.x[b, i] if self.x.ndim == 2 else self.x[i]
@@ -94,13 +108,7 @@ class Sampled(Objective):
 
         for b, row in kernel.over_blocks(self.point, self.x, self.sample_weights, use):
             spread[b] += row
-        spread *= self._unit
-        finest = np.finfo(float).eps * np.abs(self.x).max(axis=-1)
-        spread = np.maximum(spread, np.maximum(finest, np.finfo(float).tiny))
-        count = math.ceil(math.log(_SHARP) / math.log(SHARPER))
-        return [
-            _Softened(self, np.maximum(spread * SHARPER**n, finest)) for n in range(1, count + 1)
-        ]
+        return spread * self._unit
 
     # ------------------------------------------------------------------------- values
 
@@ -131,7 +139,16 @@ class Sampled(Objective):
             out[b] += row
         return out * self._unit
 
-    def _change(self, part, x, moved, before, share, b, work):  # type: ignore[no-untyped-def]
+    def _change(
+        self,
+        part: Point,
+        x: Array,
+        moved: tuple[Array, ...],
+        before: Array,
+        share: Array,
+        b: slice,
+        work: Workspace,
+    ) -> Array:
         """log f(x | φ'_k) − log f(x | φ_k), (K, b, n); small ones are integrals of the slopes."""
         form, old = self.form, part.components.parameters
         change = self._logs(x, moved, b, work)
@@ -153,7 +170,7 @@ class Sampled(Objective):
         np.copyto(change, exact, where=smooth)
         return change
 
-    def _logs(self, x, parameters, b, work):  # type: ignore[no-untyped-def]
+    def _logs(self, x: Array, parameters: tuple[Array, ...], b: slice, work: Workspace) -> Array:
         """log f_k, (K, b, n), less what no parameter enters."""
         coefficients, heights = self.form.prepare(*parameters)
         columns = tuple(c[..., None] for c in coefficients)
@@ -163,12 +180,14 @@ class Sampled(Objective):
         out += np.log(heights)[..., None]
         return out
 
-    def _first(self, x, columns, b):  # type: ignore[no-untyped-def]
+    def _first(self, x: Array, columns: Iterable[Array], b: slice) -> Sequence[Array | float]:
         """∂ log f/∂φ_i."""
         assert self.form.slopes is not None
         return self.form.slopes(x, *columns)
 
-    def _both(self, x, columns, b):  # type: ignore[no-untyped-def]
+    def _both(
+        self, x: Array, columns: tuple[Array, ...], b: slice
+    ) -> tuple[Sequence[Array | float], Sequence[Array | float]]:
         """∂ log f/∂φ_i, and ∂² log f/∂φ_i∂φ_j by pairs i ≤ j."""
         assert self.form.curves is not None
         return self._first(x, columns, b), self.form.curves(x, *columns)
@@ -181,22 +200,27 @@ class Sampled(Objective):
 
     def _at(self, rows: Array) -> tuple[Array, tuple[Array, ...], Array]:
         """Weights and parameters at coordinates, and by family parameter E[r_k ·] there of the
-        slopes, of their absolute values, and by pairs of the second derivatives, stacked.
+        slopes, of their absolute values, of how far a kink at a point of the sample lets them move
+        to either side, and by pairs of the second derivatives, stacked.
         """
         form = self.form
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             weights, parameters, _ = self.chart.components(rows)
         roles = len(form.names)
-        sums = np.zeros((2 * roles + roles * (roles + 1) // 2, *self.mass.shape))
+        sums = np.zeros((3 * roles + roles * (roles + 1) // 2, *self.mass.shape))
 
         def use(b, i, part, _, block, __):  # type: ignore[no-untyped-def]
             x = self.x[b, i] if self.x.ndim == 2 else self.x[i]
             columns = tuple(p[:, b, None] for p in parameters)
             share = claimed(part, block)
+            pinned = [np.zeros_like(share[..., 0])] * roles
+            if self.kinked:
+                x, pinned = self._pinned(x, columns, share, b)
             slopes, curves = self._both(x, columns, b)
             first = [_whole(s, share) for s in slopes]
             rows = [*first, *map(np.abs, first), *(_whole(c, share) for c in curves)]
-            return b, [dots(share, r) for r in rows]
+            found = [dots(share, r) for r in rows]
+            return b, [*found[: 2 * roles], *pinned, *found[2 * roles :]]
 
         for b, found in kernel.over_blocks(self.point, self.x, self.sample_weights, use):
             sums[:, :, b] += found
@@ -211,7 +235,40 @@ class Sampled(Objective):
         return list(means[roles : 2 * roles])
 
     def _curves(self, parameters: Sequence[Array], means: Array) -> list[Array]:
-        return list(means[2 * len(parameters) :])
+        return list(means[3 * len(parameters) :])
+
+    def _pinned(
+        self, x: Array, columns: tuple[Array, ...], share: Array, b: slice
+    ) -> tuple[Array, list[Array]]:
+        """The points with those that a kink stands on put exactly there, where the slope is the
+        middle of its two sides; and half the jump, by family parameter (K, b).
+        """
+        form = self.form
+        assert form.kink is not None
+        assert form.jumps is not None
+        here = form.kink(np.zeros(1), *columns)
+        away = form.kink(x, *columns)
+        on = np.abs(away) <= _PINNED * self._spread[b][:, None]
+        held = dots(share, on.astype(float))
+        jumps, halves, roles = form.jumps(*columns), [], len(columns)
+        for i in range(roles):
+            moved = form.kink(np.zeros(1), *(c + (j == i) for j, c in enumerate(columns)))
+            rate = np.abs(moved - here)[..., 0]  # |∂m/∂φ_i|, a number
+            jump = np.abs(np.broadcast_to(jumps[i * roles - i * (i - 1) // 2], here.shape))[..., 0]
+            ratio = np.where(rate > 0.0, jump / np.where(rate > 0.0, rate, 1.0), 0.0)
+            halves.append(0.5 * held * ratio)
+        return np.where(on, -here, x), halves
+
+    def _slopes(self, rows: Array, here: Place, outer: Array) -> Slopes:
+        """As for any objective; of the slopes that a kink lets be, those nearest to zero."""
+        found = super()._slopes(rows, here, outer)
+        if not self.kinked:
+            return found
+        roles = len(self.form.names)
+        halves = np.concatenate([np.zeros_like(self.mass), *here[2][2 * roles : 3 * roles]])
+        slack = np.einsum("pbi,ib->pb", np.abs(outer), halves)
+        g = found.gradient
+        return found._replace(gradient=np.sign(g) * np.maximum(np.abs(g) - slack, 0.0))
 
 
 class _Softened(Sampled):
@@ -233,18 +290,20 @@ class _Softened(Sampled):
         """The objective of some of the batch."""
         return _Softened(super().take(members), self.softness[members])
 
-    def _values(self, x, columns, b):  # type: ignore[no-untyped-def]
+    def _values(self, x: Array, columns: Iterable[Array], b: slice) -> Sequence[Array | float]:
         assert self.form.softened is not None
         return self.form.softened(x, *columns, self.softness[b][:, None])
 
-    def _logs(self, x, parameters, b, work):  # type: ignore[no-untyped-def]
+    def _logs(self, x: Array, parameters: tuple[Array, ...], b: slice, work: Workspace) -> Array:
         found = self._values(x, (p[..., None] for p in parameters), b)[0]
         return np.array(np.broadcast_to(found, (len(parameters[0]), *work.shape)))
 
-    def _first(self, x, columns, b):  # type: ignore[no-untyped-def]
+    def _first(self, x: Array, columns: Iterable[Array], b: slice) -> Sequence[Array | float]:
         return self._values(x, columns, b)[1 : 1 + len(self.form.names)]
 
-    def _both(self, x, columns, b):  # type: ignore[no-untyped-def]
+    def _both(
+        self, x: Array, columns: tuple[Array, ...], b: slice
+    ) -> tuple[Sequence[Array | float], Sequence[Array | float]]:
         _, *found = self._values(x, columns, b)
         return found[: len(self.form.names)], found[len(self.form.names) :]
 

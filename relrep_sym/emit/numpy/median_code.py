@@ -11,7 +11,7 @@ from relrep_sym.emit.lowering import lower
 from relrep_sym.emit.numpy.em_code import update_lines, weight_lines
 from relrep_sym.emit.numpy.layout import bare, tuple_of
 from relrep_sym.emit.numpy.printer import infix
-from relrep_sym.equations.em import MStep
+from relrep_sym.equations.em import MStep, statistic_symbol
 from relrep_sym.equations.kernels import with_kernels
 from relrep_sym.equations.median import MedianStep
 
@@ -25,8 +25,9 @@ def median_fragments(model: Mixture, found: MedianStep | None) -> dict[str, obje
     roles = [p.name for p in model.family.parameters]
     step = MStep(found.free_weights, found.updates)
     lines = weight_lines(model, step)
-    if any(s.name == "t_1" for u in found.updates for s in _read(u)):
-        lines.append("t_1 = away")
+    read = [e for u in found.updates for e in (u.value, *(t for _, t in u.totals))]
+    if any(e.has(statistic_symbol(1)) for e in read):
+        lines.append(f"{statistic_symbol(1)} = away")
     current: dict[str, str | None] = dict.fromkeys(roles)
     for u in found.updates:
         lines += update_lines(model, u, current)
@@ -37,8 +38,3 @@ def median_fragments(model: Mixture, found: MedianStep | None) -> dict[str, obje
         "tension": [f"return {infix(lower(with_kernels(found.tension), bare))} + 0.0 * {roles[0]}"],
         "step": [*lines, f"return shares, {tuple_of(results)}"],
     }
-
-
-def _read(update):  # type: ignore[no-untyped-def]
-    for e in (update.value, *(t for _, t in update.totals)):
-        yield from e.free_symbols
