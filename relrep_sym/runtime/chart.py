@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.orders import Order
 from relrep_sym.runtime.point import Parts
+
+if TYPE_CHECKING:
+    from relrep_sym.runtime.median import Medians
 
 __all__ = ["Chart"]
 
@@ -45,6 +48,7 @@ class Chart(NamedTuple):
         safe_rate: 2/λ_max(Aᵀ diag(c) A) of a linear chart, a rate at which gradient EM lowers the
             likelihood of no data; None where there is none.
         sharp_rate: the least upper bound of such rates, 2/max_k c_k |a_k|²; None alike.
+        medians: the M-step of weighted medians; None where log f is no multiple of |x − μ|.
     """
 
     coordinates: tuple[str, ...]
@@ -72,3 +76,4 @@ class Chart(NamedTuple):
     clearances: Callable[[Array], Sequence[Sequence[Array | float]]] | None = None
     safe_rate: float | None = None
     sharp_rate: float | None = None
+    medians: Medians | None = None
