@@ -17,6 +17,7 @@ __all__ = [
     "FitWarning",
     "FlowWarning",
     "GenerationError",
+    "InferenceWarning",
     "NoInverseError",
     "NotInstalledError",
     "ParseError",
@@ -75,7 +76,9 @@ class ChartWarning(RelrepWarning):
 
 
 class ConditionWarning(RelrepWarning):
-    """A matrix that double precision cannot invert: a pseudo-inverse was taken, see the text."""
+    """A matrix that cannot be inverted, or so near to it that what follows means little; see the
+    text.
+    """
 
 
 class FitWarning(RelrepWarning):
@@ -84,6 +87,10 @@ class FitWarning(RelrepWarning):
 
 class FlowWarning(RelrepWarning):
     """Members of a flow that were stopped; the text names each, when and why."""
+
+
+class InferenceWarning(RelrepWarning):
+    """Standard errors at a point where they do not mean what they say; the text says why."""
 
 
 def problem(wrong: str, given: object, right: str) -> str:

@@ -26,6 +26,8 @@ from relrep_sym.runtime.em import Expected, em_step, objective_of
 from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_nodes
 from relrep_sym.runtime.fitted import Fit
 from relrep_sym.runtime.guard import entries_behind, guarded
+from relrep_sym.runtime.inference import Criteria, covariance, criteria, standard_errors
+from relrep_sym.runtime.intervals import confidence_intervals
 from relrep_sym.runtime.labels import relabelled
 from relrep_sym.runtime.natural import Natural, cut_off, solve, warn_of_rank
 from relrep_sym.runtime.point import Components, Form, Parts, Point
@@ -165,14 +167,21 @@ class Solver:
         )
         return out.reshape(array.shape)
 
-    def _preimage(self, theta: Array, known: Array) -> tuple[Array, NDArray[np.bool_]]:
-        """Coordinates (P, B) of θ (Pθ, B) at the constants, and which of them are: (B,)."""
+    def _preimage(
+        self, theta: Array, known: Array, exact: Mapping[int, Array] | None = None
+    ) -> tuple[Array, NDArray[np.bool_]]:
+        """Coordinates (P, B) of θ (Pθ, B) at the constants, and which of them are: (B,).
+
+        ``exact`` gives coordinates that are known better than θ tells them.
+        """
         c = self.chart
         if c.from_model is None:
             raise NoInverseError(c.why["from_model"])
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             found = c.from_model(theta, known)
             rows = np.array(np.broadcast_arrays(*found, theta[0])[:-1])
+        for j, row in (exact or {}).items():
+            rows[j] = row
         there: NDArray[np.bool_] = np.logical_and.reduce(self._inside(rows), axis=0)
         if there.any():
             near, _ = self._off_image(rows[:, there], theta[:, there], known[:, there])
@@ -593,6 +602,59 @@ class Solver:
         from relrep_sym.runtime.learn import learn
 
         return learn(self, x, start, method, **options)
+
+    # -------------------------------------------------------------------------- inference
+
+    def covariance(
+        self,
+        x: ArrayLike | None,
+        coords: ArrayLike,
+        kind: str = "observed",
+        *,
+        of: str = "coordinates",
+        weights: ArrayLike | None = None,
+        count: float | None = None,
+    ) -> Array:
+        """The estimated covariance of the maximum likelihood estimator, (…, Q, Q)."""
+        return covariance(self, x, coords, kind, of, weights, count)
+
+    def standard_errors(
+        self,
+        x: ArrayLike | None,
+        coords: ArrayLike,
+        kind: str = "observed",
+        *,
+        of: str = "coordinates",
+        weights: ArrayLike | None = None,
+        count: float | None = None,
+    ) -> Array:
+        """The square roots of its diagonal, (…, Q)."""
+        return standard_errors(self, x, coords, kind, of, weights, count)
+
+    def confidence_intervals(
+        self,
+        x: ArrayLike | None,
+        coords: ArrayLike,
+        level: float = 0.95,
+        kind: str = "observed",
+        *,
+        of: str = "coordinates",
+        weights: ArrayLike | None = None,
+        count: float | None = None,
+    ) -> Array:
+        """Wald's intervals, (…, Q, 2)."""
+        return confidence_intervals(self, x, coords, level, kind, of, weights, count)
+
+    def criteria(
+        self,
+        x: ArrayLike,
+        coords: ArrayLike,
+        weights: ArrayLike | None = None,
+        *,
+        count: float | None = None,
+    ) -> Criteria:
+        """AIC and BIC."""
+        return criteria(self, x, coords, weights, count)
 
     def sample(self, rng: np.random.Generator, n: int, coords: ArrayLike) -> Array:
         """n draws from the model, (…, n)."""

@@ -21,7 +21,7 @@ from relrep_sym.emit.numpy.layout import (
 )
 from relrep_sym.emit.numpy.printer import infix
 from relrep_sym.equations.component import component_form
-from relrep_sym.equations.em import MStep, Update, statistics_of
+from relrep_sym.equations.em import MStep, Update, shift_symbol, statistics_of
 from relrep_sym.statements.language import Assign, Item, Node, Op, Var
 from relrep_sym.statements.passes import share
 
@@ -99,6 +99,7 @@ def _indexed(members: Sequence[int], name: str) -> tuple[list[str], str]:
 
 def _update_lines(model: Mixture, u: Update, current: dict[str, str | None]) -> list[str]:
     lines: list[str] = []
+    location = model.family.location
 
     def leaf(symbol: sp.Symbol) -> Node:
         if symbol.name == "N":
@@ -107,6 +108,9 @@ def _update_lines(model: Mixture, u: Update, current: dict[str, str | None]) -> 
             return Var(str(current[symbol.name]))
         return Var(symbol.name)
 
+    if location is not None and any(e.has(shift_symbol(model.family)) for _, e in u.totals):
+        new = current[location.name] or location.name
+        lines.append(f"shift_{location.name} = {new} - {location.name}")
     for symbol, expression in u.totals:
         node = lower(expression, leaf)
         lines.append(f"{symbol.name} = ({infix(node)}).sum(axis=0)")

@@ -224,6 +224,47 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "a Fit: coords, parameters, history, iterations, converged, reason, best, aic, bic",
     ),
     _Function(
+        "covariance",
+        'x, coords, kind="observed", *, of="coordinates", weights=None, count=None',
+        "x, coords, kind, of=of, weights=weights, count=count",
+        "Estimated covariance of the maximum likelihood estimator. `kind` is the information that "
+        'is inverted: "observed", "expected" (`fisher`), "opg" (outer products of scores), or '
+        '"sandwich", which holds in a wrong model too. `of` is what is estimated: "coordinates" '
+        '(Q = {p}), "parameters" (Q = {theta}) or "view", by the delta method. {count} `x` may be '
+        'None where `kind="expected"` and `count` is given. DomainError where the information is '
+        "singular, or −H not positive definite: no maximum. ConditionWarning where the model is "
+        "within two standard errors of where it is singular; InferenceWarning at an end of a "
+        "domain, and off the maximum.",
+        "covariance",
+        "(…, Q, Q)",
+    ),
+    _Function(
+        "standard_errors",
+        'x, coords, kind="observed", *, of="coordinates", weights=None, count=None',
+        "x, coords, kind, of=of, weights=weights, count=count",
+        "Square roots of the diagonal of `covariance`, which says what the arguments are.",
+        None,
+        "(…, Q)",
+    ),
+    _Function(
+        "confidence_intervals",
+        'x, coords, level=0.95, kind="observed", *, of="coordinates", weights=None, count=None',
+        "x, coords, level, kind, of=of, weights=weights, count=count",
+        "Wald's intervals, kept inside the domains; arguments as of `covariance`. A parameter that "
+        "depends on one coordinate alone has the image of that coordinate's interval.",
+        None,
+        "(…, Q, 2): lower and upper ends",
+    ),
+    _Function(
+        "criteria",
+        "x, coords, weights=None, *, count=None",
+        "x, coords, weights, count=count",
+        "AIC and BIC. {count} ConditionWarning where the model is so near to where it is singular "
+        "that they mean little.",
+        None,
+        "a Criteria: aic, bic, log_likelihood (the total), parameters, points",
+    ),
+    _Function(
         "sample",
         "rng, n, coords",
         "rng, n, coords",
@@ -244,6 +285,8 @@ def public_functions(record: Record) -> list[dict[str, object]]:
         "b": len(record.view.names) if record.view else 0,
         "truth": ", ".join(["weights", *(p.name for p in model.family.parameters)]),
         "basis": _basis(record.form),
+        "count": "N is `count`, or how many points have a positive weight: a weight w is N w "
+        "observations.",
     }
     given = given_keywords(chart)
     out: list[dict[str, object]] = []
@@ -295,7 +338,7 @@ def _annotated(argument: str, function: str) -> str:
 
 _ARGUMENTS = frozenset(
     "x coords theta out weights truth rng n start method tol max_iter rows given order sweeps "
-    "rate floor starts callback progress".split()
+    "rate floor starts callback progress kind of count level".split()
 )
 
 _TYPES = {
@@ -319,10 +362,17 @@ _TYPES = {
     "field": "str",
     "rates": "ArrayLike | None",
     "rtol": "float",
+    "kind": "str",
+    "of": "str",
+    "count": "float | None",
+    "level": "float",
 }
 
 
 _OWN_TYPES = {
+    ("covariance", "x"): "ArrayLike | None",
+    ("standard_errors", "x"): "ArrayLike | None",
+    ("confidence_intervals", "x"): "ArrayLike | None",
     ("fit", "start"): "ArrayLike | str",
     ("fit", "rng"): "int | np.random.Generator",
 }
@@ -333,6 +383,7 @@ _RETURNS = {
     "statistics": "tuple[Array, ...]",
     "em_step": "Array | Step",
     "fit": "Fit",
+    "criteria": "Criteria",
     "natural_field": "Array | Natural",
     "flow": "Array | tuple[Array, list[Stop]]",
 }
@@ -345,7 +396,7 @@ def _docstring(says: str, equation: Equation | None, returns: str) -> str:
     lines[0] = 'r"""' + lines[0]
     if rest:
         lines += ["", *filled_text(rest, 94)]
-    lines += ["", f"Returns: {returns}."]
+    lines += ["", *filled_text(f"Returns: {returns}.", 94)]
     if equation is not None:
         lines += ["", f"Equation {equation.label}:", ""]
         for line in equation.lines:
