@@ -30,6 +30,7 @@ __all__ = [
     "NEAR",
     "Nearest",
     "bounds",
+    "kinks_move",
     "nearest",
     "place",
     "warn_of_bounds",
@@ -187,6 +188,28 @@ def warn_of_overlap(found: Nearest, shape: tuple[int, ...], what: str, level: in
         f"at least {NEAR:g} standard errors; else a bootstrap of the fit, or fewer components",
     )
     warnings.warn(text, ConditionWarning, stacklevel=level)
+
+
+def kinks_move(chart: Chart, form: Form, rows: Array) -> bool:
+    """Whether log f has a kink in x whose place is learned, such as Laplace's at its location.
+
+    Second derivatives at points do not see it, so that their mean is not the mean's.
+    """
+    if form.kink is None:
+        return False
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        _, parameters, _ = chart.components(rows)
+        at = [row[:1, :1] for row in parameters]
+        count, batch = parameters[0].shape
+        for r in range(len(parameters)):
+            asked = [np.full_like(a, np.nan) if i == r else a for i, a in enumerate(at)]
+            if not np.isnan(form.kink(np.ones((1, 1)), *asked)).any():
+                continue  # its place does not depend on this parameter
+            seeds = [np.zeros((count, batch, count)) for _ in parameters]
+            seeds[r][np.arange(count), :, np.arange(count)] = 1.0
+            if _pulled(chart, rows, np.zeros((count, batch, count)), seeds).any():
+                return True
+    return False
 
 
 def bounds(chart: Chart, rows: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -391,6 +391,24 @@ def test_without_second_derivatives_two_are_left():
         assert (lame.covariance(x, coords, kind) == solver.covariance(x, coords, kind)).all()
 
 
+def test_a_kink_that_is_learned_leaves_two():
+    """Laplace's location: Fisher's b²/N is its variance, and no second derivative says so."""
+    module = rs.derive(rs.mixture("laplace", components=1)).compile()
+    x = np.random.default_rng(0).laplace(size=301)
+    coords = [np.median(x), np.abs(x - np.median(x)).mean()]
+    found = module.covariance(x, coords, "expected")
+    np.testing.assert_allclose(found, np.eye(2) * coords[1] ** 2 / 301, rtol=1e-9, atol=1e-16)
+    both = rs.derive(rs.mixture("laplace", components=3)).compile()
+    for kind in ("observed", "sandwich"):
+        with pytest.raises(DerivationError, match=r"kink whose place is learned"):
+            module.covariance(x, coords, kind)
+        with pytest.raises(DerivationError, match=r"kink whose place is learned"):
+            both.covariance(x, [0.3, 0.3, -5, 0, 5, 1, 1, 1], kind)
+    centred = rs.derive(rs.mixture("laplace", components=1, means=0)).compile()
+    scale = np.abs(x).mean()
+    assert centred.standard_errors(x, [scale])[0] == pytest.approx(scale / np.sqrt(301), rel=1e-9)
+
+
 def test_off_a_maximum_the_observed_information_is_refused():
     module = compiled("normal", 2, "relative", scales=1)
     x = [-2.0, -1.9, 1.9, 2.0]
