@@ -58,7 +58,14 @@ def test_the_gradient_of_q_is_that_of_the_likelihood(chart: Chart) -> None:
     assert any(e != 0 for e in uphill)
 
 
-@pytest.mark.parametrize("chart", CHARTS.values(), ids=CHARTS)
+@pytest.mark.parametrize(
+    "chart",
+    [
+        pytest.param(c, marks=[pytest.mark.slow] * (n in ("softmax 5", "softmax 3", "square 5")))
+        for n, c in CHARTS.items()
+    ],
+    ids=CHARTS,
+)
 def test_the_step_is_eta_times_the_gradient_of_q(chart: Chart) -> None:
     """What the record gives out, by the pull-back, is what differentiating Q gives."""
     record = Record("demo", chart)

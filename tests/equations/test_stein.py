@@ -46,15 +46,15 @@ def _rational(text: str) -> mpmath.mpf:
 
 
 def _mean(g: Callable[[mpmath.mpf], mpmath.mpf], parts: Sequence[tuple[str, str, str]]):
-    """E_q[g], term by term, by mpmath's own quadrature."""
-    return mpmath.fsum(
-        mpmath.mpf(p)
-        * mpmath.quad(
-            lambda x, m=m, s=s: _normal(x, m, s) * g(x),
-            [mpmath.mpf(m) + n * mpmath.mpf(s) for n in (-13, -6, -3, -1, 0, 1, 3, 6, 13)],
-        )
-        for p, m, s in parts
-    )
+    """E_q[g], term by term, by the trapezoidal rule: exp(−2π · 12 d) wrong, d > 0.6 the nearest
+    pole's distance.
+    """
+    total = mpmath.mpf(0)
+    for p, m, s in parts:
+        reach = int(12 * 12 * mpmath.mpf(s)) + 1
+        nodes = [mpmath.mpf(m) + mpmath.mpf(n) / 12 for n in range(-reach, reach + 1)]
+        total += mpmath.mpf(p) * mpmath.fsum(_normal(x, m, s) * g(x) for x in nodes) / 12
+    return total
 
 
 def _value(e: sp.Expr, form: SteinForm, scale: str, parts: Sequence[tuple[str, str, str]]):
@@ -207,29 +207,30 @@ NORMAL3 = rs.mixture("normal", 3, weights="1/3", scales=1)
 STANDARD = rs.truth("normal", weights=[1], means=[0], scales=1)
 TWO = rs.truth("normal", weights=["r", "1 - r"], means=["a", "b"], scales=1)
 OTHER = rs.truth("normal", weights=[1], means=["a"], scales=["s"])
+LEFT = "D[-E[log_p], mu_2]"
 IDENTITIES = [
-    ("D[-E[log_p], mu_2]", "E[r_2*psi]", STANDARD),
-    ("D[-E[log_p], mu_2]", "E[r_2*psi] - r*E[s_1*r_2]*a - (1 - r)*E[s_2*r_2]*b", TWO),
-    ("D[-E[log_p], mu_2]", "E[r_2*(s**2*psi + (1 - s**2)*mu_2 - a)]", OTHER),
-]  # fmt: skip
+    ("E[r_2*psi]", STANDARD),
+    ("E[r_2*(s**2*psi + (1 - s**2)*mu_2 - a)]", OTHER),
+]
 
 
-@pytest.mark.parametrize("number", [0, 2])
-def test_the_prover_agrees(number: int) -> None:
-    left, right, truth = IDENTITIES[number]
-    verdict = rs.check(left, right, model=NORMAL3, truth=truth, where={"psi": PSI}, points=1)
+@pytest.mark.parametrize(("right", "truth"), IDENTITIES)
+def test_the_prover_agrees(right: str, truth: rs.Truth) -> None:
+    verdict = rs.check(LEFT, right, model=NORMAL3, truth=truth, where={"psi": PSI}, points=1)
     assert verdict.status == "proven", str(verdict)
 
 
 def test_a_mixture_truth_by_its_own_posterior() -> None:
     """Σ_j p_j E_j[r_k] m_j is E_q[(Σ_j s_j m_j) r_k], s_j the truth's posterior."""
-    right = "E[r_2*psi] - E[(s_1*a + s_2*b)*r_2]"
-    where = {"psi": PSI}
-    verdict = rs.check("D[-E[log_p], mu_2]", right, model=NORMAL3, truth=TWO, where=where, points=1)
-    assert verdict.holds, str(verdict)
-    wrong = "E[r_2*psi] - E[(s_1*b + s_2*a)*r_2]"
-    verdict = rs.check("D[-E[log_p], mu_2]", wrong, model=NORMAL3, truth=TWO, where=where, points=1)
-    assert verdict.status == "refuted"
+    near, far = "r*exp(-(x - a)**2/2)", "(1 - r)*exp(-(x - b)**2/2)"
+
+    def judged(one: str, other: str) -> str:
+        where = {"psi": PSI, "n": near, "f": far, "m": f"({one}*n + {other}*f)/(n + f)"}
+        right = "E[r_2*(psi - m)]"
+        return rs.check(LEFT, right, model=NORMAL3, truth=TWO, where=where, points=1).status
+
+    assert judged("a", "b") in ("proven", "verified")
+    assert judged("b", "a") == "refuted"
 
 
 OWN = {"pi_1": "v", "mu_1": "w + (1 - v)*u", "mu_2": "w - v*u"}
