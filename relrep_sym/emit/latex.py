@@ -347,6 +347,11 @@ _PROSE = {
     r"wrong. $C$ is any of the four; of functions of the coordinates it is by the delta method.",
     "q": r"The mean of $\log p(x, z \mid {point}^+)$, the component $z$ drawn from its posterior "
     r"$r_k(x)$ at the present ${point}$, which is held; the M-step maximises it over ${point}^+$.",
+    "gradient_em": r"One step uphill on $Q({point}' \mid {point}) = "
+    r"\operatorname{E}_q[\sum_k r_k(x) \log \pi_k' f(x \mid \phi_k')]$, the responsibilities held "
+    r"at ${point}$: gradient ascent on $L$, which is gradient descent on "
+    r"$\mathrm{KL}(q \,\|\, p)$.",
+    "stein": r"The gradient of the loss by second moments of the responsibilities.",
 }
 
 

@@ -25,9 +25,11 @@ from relrep_sym.runtime.check import Array, Coords
 from relrep_sym.runtime.em import Expected, em_step, objective_of
 from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_nodes
 from relrep_sym.runtime.fitted import Fit
+from relrep_sym.runtime.gradient_em import Climb, gradient_em_step, responsibility_gram, step_of
 from relrep_sym.runtime.guard import entries_behind, guarded
 from relrep_sym.runtime.inference import Criteria, covariance, criteria, standard_errors
 from relrep_sym.runtime.intervals import confidence_intervals
+from relrep_sym.runtime.kinks import bend_of_kinks, insist_density
 from relrep_sym.runtime.labels import relabelled
 from relrep_sym.runtime.natural import Natural, cut_off, solve, warn_of_rank
 from relrep_sym.runtime.point import Components, Form, Parts, Point
@@ -405,6 +407,7 @@ class Solver:
         """∂²/∂λ∂λ of E_q[log p(X | c(λ))], exactly symmetric, (…, P, P)."""
         given, point = self._point(coords)
         density = self._truth(truth)
+        insist_density(self.form, density)
         if isinstance(density, Nodes):
             found = hessian(self.chart, given.rows, point, *density)
         else:
@@ -413,6 +416,8 @@ class Solver:
             for members, nodes, weights in weighted_nodes(point, density):
                 rows, part = given.rows[:, members], point.take(members)
                 found[members] += hessian(self.chart, rows, part, nodes, weights)
+            if self.form.kink is not None:
+                found += bend_of_kinks(self.chart, given.rows, point, density)
         return found.reshape(*given.shape, *found.shape[1:])
 
     def kl(self, coords: ArrayLike, truth: object) -> Array:
@@ -446,6 +451,19 @@ class Solver:
         insist_finite(out, "the Fisher information")
         lower = np.tril(out)
         return lower + np.tril(lower, -1).swapaxes(1, 2)
+
+    def responsibility_gram(self, coords: ArrayLike, truth: object) -> Array:
+        """C = E_q[ψψᵀ], ψ the responsibilities, exactly symmetric, (…, K, K)."""
+        given, point = self.point(coords)
+        density = self._truth(truth)
+        if isinstance(density, Nodes):
+            found = responsibility_gram(point, *density)
+        else:
+            k = self.form.components
+            found = np.zeros((given.rows.shape[1], k, k))
+            for members, nodes, weights in weighted_nodes(point, density):
+                found[members] += responsibility_gram(point.take(members), nodes, weights)
+        return found.reshape(*given.shape, *found.shape[1:])
 
     def natural_field(
         self,
@@ -555,6 +573,38 @@ class Solver:
         if full_output:
             return self._step(given, taken.rows, taken.expected, taken.notes)
         return _columns(taken.rows, given)
+
+    def gradient_em_step(
+        self,
+        x: ArrayLike,
+        coords: ArrayLike,
+        rate: ArrayLike | None = None,
+        *,
+        weights: ArrayLike | None = None,
+        full_output: bool = False,
+    ) -> Array | Step:
+        """One step uphill on Q: at a rate, the chart's safe one, or a line search's, (…, P)."""
+        points = check.sample(x, self.form.support)
+        given = self._coords(coords)
+        share = check.sample_weights(weights, points.size)
+        found = self.climb(given.rows, points, share, self.rates(rate))
+        found.taken.insist()
+        if full_output:
+            return step_of(self.chart, self.point_at, given, found, points, share)
+        return _columns(found.taken.rows, given)
+
+    def rates(self, rate: ArrayLike | None) -> Array | None:
+        """A rate for each coordinate, (P,); None stays None."""
+        if rate is None:
+            return None
+        return check.per_coordinate(rate, len(self.chart.coordinates), "rate", positive=True)
+
+    def climb(self, rows: Array, x: Array, weights: Array | None, rate: Array | None) -> Climb:
+        """One step of gradient EM of a batch, checked data, member by member."""
+        point = Point(self.form, *self._referred(rows, None, self.chart.reference))
+        return gradient_em_step(
+            self.chart, self._pulled, self.point_at, rows, point, x, weights, rate
+        )
 
     def _step(
         self,

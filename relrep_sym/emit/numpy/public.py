@@ -151,6 +151,14 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "(…, {p}, {p})",
     ),
     _Function(
+        "responsibility_gram",
+        "coords, truth",
+        "coords, truth",
+        "C = E_q[ψψᵀ], ψ the responsibilities, exactly symmetric.",
+        "stein",
+        "(…, {k}, {k})",
+    ),
+    _Function(
         "natural_field",
         "coords, truth, *, rcond=None, full_output=False",
         "coords, truth, rcond=rcond, full_output=full_output",
@@ -202,6 +210,16 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "where a component is empty or a scale collapses. `full_output=True` gives a Step (coords, "
         "gain, multipliers, residual, notes).",
         "m_step",
+        "(…, {p})",
+    ),
+    _Function(
+        "gradient_em_step",
+        "x, coords, rate=None, *, weights=None, full_output=False",
+        "x, coords, rate, weights=weights, full_output=full_output",
+        "One step of gradient EM, uphill on Q: `rate` is a number or ({p},); DomainError where the "
+        "step leaves the domain. {safe} Projected onto the domain; L falls by rounding at most. "
+        "`full_output=True` gives a Step (coords, gain, multipliers, residual, notes).",
+        "gradient_em",
         "(…, {p})",
     ),
     _Function(
@@ -287,6 +305,7 @@ def public_functions(record: Record) -> list[dict[str, object]]:
         "basis": _basis(record.form),
         "count": "N is `count`, or how many points have a positive weight: a weight w is N w "
         "observations.",
+        "safe": _safe(record),
     }
     given = given_keywords(chart)
     out: list[dict[str, object]] = []
@@ -317,6 +336,17 @@ def public_functions(record: Record) -> list[dict[str, object]]:
 def given_keywords(chart: Chart) -> list[str]:
     """The keywords of a chart's constants, mangled where the code uses the name."""
     return list(identifiers([c.name for c in chart.constants], _ARGUMENTS).values())
+
+
+def _safe(record: Record) -> str:
+    """What a rate of None is."""
+    found = record.safe_rate_or_reason
+    if isinstance(found, str):
+        return "None is a line search: Q must rise, and L is no less."
+    return (
+        f"None is {found.sharp / 2}: below {found.sharp} no step lowers L, whatever the data, and "
+        "half of that guarantees most."
+    )
 
 
 def _basis(form: ComponentForm) -> str:
@@ -382,6 +412,7 @@ _RETURNS = {
     "components": "tuple[Array, ...]",
     "statistics": "tuple[Array, ...]",
     "em_step": "Array | Step",
+    "gradient_em_step": "Array | Step",
     "fit": "Fit",
     "criteria": "Criteria",
     "natural_field": "Array | Natural",
