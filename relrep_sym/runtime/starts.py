@@ -10,9 +10,10 @@ In: a solver, a name, how many starts and a seed. Out: coordinates (P, S). SciPy
 * ``"random"``: each point gets random responsibilities, uniform on the simplex.
 
 Where no M-step is known for responsibilities alone, each part gives its mean and its standard
-deviation to a location and a scale. A component whose own maximiser is at an edge of its domain, as the scale of equal points, takes
-that parameter from the whole sample. Components are renumbered into an order that the chart takes;
-where a clearance asks for more room than they have, they are moved apart.
+deviation to a location and a scale. A component whose own maximiser is at an edge of its domain, as
+the scale of equal points, takes that parameter from the whole sample. Components are renumbered
+into an order that the chart takes; where a clearance asks for more room than they have, they are
+moved apart.
 """
 
 from __future__ import annotations
