@@ -37,8 +37,9 @@ from relrep_sym.emit.standalone import standalone as bundled
 from relrep_sym.equations.injective import Injectivity, verdict
 from relrep_sym.equations.joint import JointStep
 from relrep_sym.equations.record import Equation, Record
+from relrep_sym.equations.safe_rate import SafeRate
 from relrep_sym.equations.series import expand_in
-from relrep_sym.errors import ChartWarning, DeclarationError, problem
+from relrep_sym.errors import ChartWarning, DeclarationError, DerivationError, problem
 from relrep_sym.expansion import Expansion
 
 __all__ = ["Derivation", "Expansion", "Seen", "Shown", "derive", "nodes"]
@@ -273,6 +274,28 @@ class Derivation:
         return self._shown(self.record["hessian"])
 
     @property
+    def covariance(self) -> Shown:
+        r"""The covariance of the maximum likelihood estimator, by four kinds of information.
+
+        Its value is the observed one, (−N H)⁻¹, not worked out. The delta method gives that of any
+        function of the coordinates: a view of the derivation, in whose module ``of="view"`` asks
+        for it (Louis 1982; White 1982).
+
+        >>> import relrep_sym as rs
+        >>> from relrep_sym.data import faithful
+        >>> chart = rs.identity(rs.mixture("normal", components=2, scales="tied"))
+        >>> wanted = {"last": "1 - pi_1", "distance": "(mu_2 - mu_1)/sigma"}
+        >>> k = rs.derive(chart.model, chart, view=rs.view(chart, wanted)).compile()
+        >>> waiting = faithful()[:, 1]
+        >>> found = k.fit(waiting, [0.5, 55, 80, 5], tol=1e-14)
+        >>> k.to_view(found.coords).round(3)
+        array([0.639, 4.341])
+        >>> k.standard_errors(waiting, found.coords, of="view").round(3)
+        array([0.03 , 0.241])
+        """
+        return self._shown(self.record["covariance"])
+
+    @property
     def natural(self) -> Shown:
         r"""Natural gradient learning dλ/dt = η F⁺ ∇_λ L (Amari 1998; paper 002, section 2).
 
@@ -337,6 +360,56 @@ class Derivation:
         """
         return self.record.joint
 
+    @property
+    def gradient_em(self) -> Shown:
+        """One step of gradient EM: λ⁺ = λ + η ∇_λ' Q(λ'|λ) at λ' = λ, which is λ + η ∇L(λ).
+
+        Source: paper 004, equation (3) and Fact 1, up to their signs and a factor of two.
+
+        >>> import relrep_sym as rs
+        >>> rs.derive(rs.mixture("poisson", components=1)).gradient_em.value
+        Matrix([[eta*Expectation((-rate_1 + x)/rate_1, x, q) + rate_1]])
+        """
+        return self._shown(self.record["gradient_em"])
+
+    @property
+    def safe_rate(self) -> SafeRate:
+        """Rates at which gradient EM lowers the likelihood for no data: charts linear in the means.
+
+        ``sharp`` is 2/max_k |a_k|²/σ_k², a_k the rows of the chart: above it, some data refute.
+        ``rate`` is 2/λ_max(Aᵀ diag(1/σ²) A), which is never larger. DerivationError, with the
+        reason, where no rate is safe.
+
+        >>> import relrep_sym as rs
+        >>> model = rs.mixture("normal", components=3, weights="1/3", scales=1)
+        >>> found = rs.derive(model, rs.relative(model, "mu")).safe_rate
+        >>> found.sharp, round(found.rate, 3)
+        (2/3, 0.396)
+        """
+        found = self.record.safe_rate_or_reason
+        if isinstance(found, str):
+            raise DerivationError(found)
+        return found
+
+    def stein(self, truth: Truth | None = None) -> Shown:
+        """∇ KL(q ‖ p) by second moments of the responsibilities: a normal's one fixed scale.
+
+        One row for each coordinate that the means depend on. By default q is N(0, σ²), and ∂ KL/∂μ
+        is Cμ/σ² with C = E_q[ψψᵀ], ψ the responsibilities; else q is ``truth``, a mixture of
+        normals of any scales. DerivationError where the model or the chart is not so.
+
+        Source: paper 004, Lemma 9 and Corollary 10, there for unit scales and one component.
+
+        >>> import relrep_sym as rs
+        >>> d = rs.derive(rs.mixture("normal", components=2, weights="1/2", scales=2))
+        >>> d.stein()[0]
+        mu_1*Expectation(r_1(x)**2, x, q)/4 + mu_2*Expectation(r_1(x)*r_2(x), x, q)/4
+        """
+        if truth is not None and not isinstance(truth, Truth):
+            right = "rs.truth(…)"
+            raise DeclarationError(problem("this is no truth", type(truth).__name__, right))
+        return self._shown(self.record.stein_under(truth))
+
     def __iter__(self) -> Iterator[Shown]:
         return (self._shown(e) for e in self.record)
 
@@ -380,6 +453,8 @@ class Derivation:
         for equation in self.record:
             if label in (equation.label, equation.name):
                 return latex.passage(self.record, equation, self.notation, assumptions)
+        if label in ("stein", self.record.label("stein")):
+            return self.stein().latex()
         known = ", ".join(e.label for e in self.record)
         raise DeclarationError(problem("no equation has this label", label, known))
 

@@ -17,6 +17,7 @@ from sympy.core.sympify import _sympify
 from relrep_sym.declare.chart import Chart
 from relrep_sym.declare.model import Mixture
 from relrep_sym.declare.symbols import Parameter, latex_name
+from relrep_sym.declare.truth import Truth
 from relrep_sym.declare.view import View
 from relrep_sym.equations import chart_lines as maps
 from relrep_sym.equations import lines as show
@@ -27,7 +28,9 @@ from relrep_sym.equations.em import MStep, derive_m_step
 from relrep_sym.equations.em_lines import m_step_lines
 from relrep_sym.equations.equation import PAPERS, Equation
 from relrep_sym.equations.generic import Generic
+from relrep_sym.equations.gradient_em import ETA, gradient_em_column, gradient_em_lines
 from relrep_sym.equations.hessian import hessian_lines, second_derivatives
+from relrep_sym.equations.inference import covariance_lines, observed_covariance
 from relrep_sym.equations.joint import JointStep, Profile, joint_step, profile_of
 from relrep_sym.equations.joint_lines import (
     coordinate_lines,
@@ -47,7 +50,10 @@ from relrep_sym.equations.ordered_lines import (
 )
 from relrep_sym.equations.program import invert_view, jacobian
 from relrep_sym.equations.q_lines import expected_complete, q_lines
+from relrep_sym.equations.safe_rate import SafeRate, safe_rate
 from relrep_sym.equations.second import SecondForm, second_form
+from relrep_sym.equations.stein import SteinForm, insist_apart, pulled_back, stein_form
+from relrep_sym.equations.stein_lines import stein_lines
 from relrep_sym.errors import DerivationError, problem
 
 __all__ = ["PAPERS", "Equation", "Line", "Record"]
@@ -62,7 +68,8 @@ class Record:
     >>> record = Record("demo", relative(mixture("normal", components=2, scales=1), "mu"))
     >>> [e.name for e in record]  # doctest: +NORMALIZE_WHITESPACE
     ['chart', 'jacobian', 'log_likelihood', 'responsibilities', 'score', 'averaged', 'kl',
-     'fisher', 'natural', 'hessian', 'q', 'm_step', 'm_step_mu']
+     'fisher', 'natural', 'hessian', 'covariance', 'q', 'm_step', 'm_step_mu', 'gradient_em',
+     'stein']
     >>> record["score"].value[2]
     (-mu_2 + x)*r_2(x)
     >>> record["score"].lines[2].right  # what is printed
@@ -91,14 +98,16 @@ class Record:
     @property
     def names(self) -> tuple[str, ...]:
         """The equations' names, in order."""
-        return (*self._always, "m_step", *(e.name for e in self.constrained_m_step))
+        stein = ("stein",) if isinstance(self.stein_or_reason, SteinForm) else ()
+        constrained = (e.name for e in self.constrained_m_step)
+        return (*self._always, "m_step", *constrained, "gradient_em", *stein)
 
     @property
     def _always(self) -> tuple[str, ...]:
         """The names of what every derivation has: nothing is solved for them."""
         base = ("chart", "jacobian", "log_likelihood", "responsibilities", "score", "averaged")
         seen = ("view", "mobility", "averaged_in_view") if self.view is not None else ()
-        return (*base, *seen, "kl", "fisher", "natural", "hessian", "q")
+        return (*base, *seen, "kl", "fisher", "natural", "hessian", "covariance", "q")
 
     def __iter__(self) -> Iterator[Equation]:
         return (self[name] for name in self.names)
@@ -108,7 +117,9 @@ class Record:
             for equation in self.constrained_m_step:
                 if equation.name == name:
                     return equation
-        if name != "m_step" and name not in self._always:
+        if name == "stein":
+            _ = self.stein_form  # raises with the reason where there is none
+        elif name not in ("m_step", "gradient_em", *self._always):
             raise DerivationError(
                 problem("no such equation", name, "one of " + ", ".join(self.names))
             )
@@ -299,7 +310,7 @@ class Record:
         return tuple(Line(show.rate_left(latex_name(n), self.generic.time()), r) for n, r in rates)
 
     def _averaged_column(self) -> sp.ImmutableMatrix:
-        return sp.ImmutableMatrix([_ETA * self._mean(s) for s in self.chart_score])
+        return sp.ImmutableMatrix([ETA * self._mean(s) for s in self.chart_score])
 
     def _mean(self, expression: sp.Expr) -> sp.Expr:
         return values.mean(expression, self.x)
@@ -406,7 +417,7 @@ class Record:
                 for s, score in zip(self.chart.symbols, self.chart_score, strict=True)
                 if e.has(s)
             ]
-            rates.append(_ETA * sp.Add(*parts))
+            rates.append(ETA * sp.Add(*parts))
         return sp.ImmutableMatrix(rates)
 
     @cached_property
@@ -473,6 +484,22 @@ class Record:
             self.chart, self.model_score, self.log_weighted, self.responsibilities
         )
         return found.applyfunc(self._mean)
+
+    @cached_property
+    def _covariance(self) -> Equation:
+        names = None if self.view is None else self.view.names
+        return self._equation(
+            "covariance",
+            "covariance of the estimates",
+            partial(covariance_lines, self.generic, names),
+            self._observed_covariance,
+            ("LO82", "W82"),
+            ("covariance", "standard_errors", "confidence_intervals"),
+            symmetric=True,
+        )
+
+    def _observed_covariance(self) -> sp.Inverse:
+        return observed_covariance(self._second_derivatives())
 
     @cached_property
     def _natural(self) -> Equation:
@@ -600,5 +627,65 @@ class Record:
     def _new_parameters(self) -> sp.ImmutableMatrix:
         return values.new_parameters(self.model, self.m_step, self.responsibilities)
 
+    @cached_property
+    def _gradient_em(self) -> Equation:
+        return self._equation(
+            "gradient_em",
+            "gradient EM",
+            self._gradient_em_lines,
+            self._gradient_em_column,
+            ("BWY17", "004, Eq. (3) and Fact 1"),
+            ("gradient_em_step",),
+        )
 
-_ETA = sp.Symbol("eta", positive=True)  # no coordinate has assumptions: another symbol than theirs
+    def _gradient_em_lines(self) -> tuple[Line, ...]:
+        irregular = not self.generic.regular and not self.chart.intermediates
+        return gradient_em_lines(self.generic, self._gradient_em_column() if irregular else ())
+
+    def _gradient_em_column(self) -> sp.ImmutableMatrix:
+        return gradient_em_column(self.chart, self.chart_score, self.x)
+
+    @cached_property
+    def safe_rate_or_reason(self) -> SafeRate | str:
+        """The rate below which gradient EM is safe for all data, or in words why there is none."""
+        try:
+            return safe_rate(self.chart)
+        except DerivationError as why:
+            return str(why)
+
+    @cached_property
+    def stein_or_reason(self) -> SteinForm | str:
+        """Slopes of the responsibilities in x, or in words why they do not lead to Stein's form."""
+        try:
+            form = stein_form(self.model, self.responsibilities)
+            insist_apart(self.chart, form)
+        except DerivationError as why:
+            return str(why)
+        return form
+
+    @property
+    def stein_form(self) -> SteinForm:
+        """The same; DerivationError where there is none."""
+        if isinstance(self.stein_or_reason, str):
+            raise DerivationError(self.stein_or_reason)
+        return self.stein_or_reason
+
+    @cached_property
+    def _stein(self) -> Equation:
+        return self.stein_under(None)
+
+    def stein_under(self, truth: Truth | None) -> Equation:
+        """∇ KL(q ‖ p) by second moments of the responsibilities; by default q is N(0, σ²)."""
+        form = self.stein_form
+        return Equation(
+            "stein",
+            "gradient of the loss by Stein's identity",
+            self.label("stein") + ("" if truth is None else "-truth"),
+            partial(stein_lines, self.generic, form, truth),
+            partial(self._stein_column, form, truth),
+            ("004, Lemma 9 and Corollary 10", "ST81"),
+            ("responsibility_gram",) if truth is None else (),
+        )
+
+    def _stein_column(self, form: SteinForm, truth: Truth | None) -> sp.ImmutableMatrix:
+        return sp.ImmutableMatrix([*pulled_back(self.chart, form, form.gradient(truth)).values()])

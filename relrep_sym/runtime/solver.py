@@ -24,8 +24,11 @@ from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, Coords
 from relrep_sym.runtime.em import Expected, em_step, objective_of
 from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_nodes
-from relrep_sym.runtime.fit import Fit, fit
+from relrep_sym.runtime.fitted import Fit
+from relrep_sym.runtime.gradient_em import Climb, gradient_em_step, responsibility_gram, step_of
 from relrep_sym.runtime.guard import entries_behind, guarded
+from relrep_sym.runtime.inference import Criteria, covariance, criteria, standard_errors
+from relrep_sym.runtime.intervals import confidence_intervals
 from relrep_sym.runtime.labels import relabelled
 from relrep_sym.runtime.natural import Natural, cut_off, solve, warn_of_rank
 from relrep_sym.runtime.point import Components, Form, Parts, Point
@@ -165,14 +168,21 @@ class Solver:
         )
         return out.reshape(array.shape)
 
-    def _preimage(self, theta: Array, known: Array) -> tuple[Array, NDArray[np.bool_]]:
-        """Coordinates (P, B) of θ (Pθ, B) at the constants, and which of them are: (B,)."""
+    def _preimage(
+        self, theta: Array, known: Array, exact: Mapping[int, Array] | None = None
+    ) -> tuple[Array, NDArray[np.bool_]]:
+        """Coordinates (P, B) of θ (Pθ, B) at the constants, and which of them are: (B,).
+
+        ``exact`` gives coordinates that are known better than θ tells them.
+        """
         c = self.chart
         if c.from_model is None:
             raise NoInverseError(c.why["from_model"])
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             found = c.from_model(theta, known)
             rows = np.array(np.broadcast_arrays(*found, theta[0])[:-1])
+        for j, row in (exact or {}).items():
+            rows[j] = row
         there: NDArray[np.bool_] = np.logical_and.reduce(self._inside(rows), axis=0)
         if there.any():
             near, _ = self._off_image(rows[:, there], theta[:, there], known[:, there])
@@ -436,6 +446,19 @@ class Solver:
         lower = np.tril(out)
         return lower + np.tril(lower, -1).swapaxes(1, 2)
 
+    def responsibility_gram(self, coords: ArrayLike, truth: object) -> Array:
+        """C = E_q[ψψᵀ], ψ the responsibilities, exactly symmetric, (…, K, K)."""
+        given, point = self.point(coords)
+        density = self._truth(truth)
+        if isinstance(density, Nodes):
+            found = responsibility_gram(point, *density)
+        else:
+            k = self.form.components
+            found = np.zeros((given.rows.shape[1], k, k))
+            for members, nodes, weights in weighted_nodes(point, density):
+                found[members] += responsibility_gram(point.take(members), nodes, weights)
+        return found.reshape(*given.shape, *found.shape[1:])
+
     def natural_field(
         self,
         coords: ArrayLike,
@@ -545,6 +568,38 @@ class Solver:
             return self._step(given, taken.rows, taken.expected, taken.notes)
         return _columns(taken.rows, given)
 
+    def gradient_em_step(
+        self,
+        x: ArrayLike,
+        coords: ArrayLike,
+        rate: ArrayLike | None = None,
+        *,
+        weights: ArrayLike | None = None,
+        full_output: bool = False,
+    ) -> Array | Step:
+        """One step uphill on Q: at a rate, the chart's safe one, or a line search's, (…, P)."""
+        points = check.sample(x, self.form.support)
+        given = self._coords(coords)
+        share = check.sample_weights(weights, points.size)
+        found = self.climb(given.rows, points, share, self.rates(rate))
+        found.taken.insist()
+        if full_output:
+            return step_of(self.chart, self.point_at, given, found, points, share)
+        return _columns(found.taken.rows, given)
+
+    def rates(self, rate: ArrayLike | None) -> Array | None:
+        """A rate for each coordinate, (P,); None stays None."""
+        if rate is None:
+            return None
+        return check.per_coordinate(rate, len(self.chart.coordinates), "rate", positive=True)
+
+    def climb(self, rows: Array, x: Array, weights: Array | None, rate: Array | None) -> Climb:
+        """One step of gradient EM of a batch, checked data, member by member."""
+        point = Point(self.form, *self._referred(rows, None, self.chart.reference))
+        return gradient_em_step(
+            self.chart, self._pulled, self.point_at, rows, point, x, weights, rate
+        )
+
     def _step(
         self,
         given: Coords,
@@ -578,36 +633,74 @@ class Solver:
         """The mixtures at rows (P + C, B) of coordinates and constants, ready for the data pass."""
         return Point(self.form, self._components(rows))
 
-    def fit(
+    def rows_of(self, coords: Array) -> Array:
+        """Rows (P + C, 1) of one point, the constants below its coordinates."""
+        rows = coords[:, None]
+        return np.concatenate([rows, self._given(())]) if self.chart.constants else rows
+
+    def theta_of(self, rows: Array) -> dict[str, Array]:
+        """θ by name, (B,) each, at rows (P + C, B)."""
+        theta = np.broadcast_arrays(*self.chart.to_model(rows), rows[0])
+        return dict(zip(self.chart.parameters, theta, strict=False))
+
+    def fit(self, x: ArrayLike, start: ArrayLike | str, method: str = "em", **options: Any) -> Fit:
+        """Maximise the mean log-likelihood from one start or many, until no step gains more."""
+        from relrep_sym.runtime.learn import learn
+
+        return learn(self, x, start, method, **options)
+
+    # -------------------------------------------------------------------------- inference
+
+    def covariance(
+        self,
+        x: ArrayLike | None,
+        coords: ArrayLike,
+        kind: str = "observed",
+        *,
+        of: str = "coordinates",
+        weights: ArrayLike | None = None,
+        count: float | None = None,
+    ) -> Array:
+        """The estimated covariance of the maximum likelihood estimator, (…, Q, Q)."""
+        return covariance(self, x, coords, kind, of, weights, count)
+
+    def standard_errors(
+        self,
+        x: ArrayLike | None,
+        coords: ArrayLike,
+        kind: str = "observed",
+        *,
+        of: str = "coordinates",
+        weights: ArrayLike | None = None,
+        count: float | None = None,
+    ) -> Array:
+        """The square roots of its diagonal, (…, Q)."""
+        return standard_errors(self, x, coords, kind, of, weights, count)
+
+    def confidence_intervals(
+        self,
+        x: ArrayLike | None,
+        coords: ArrayLike,
+        level: float = 0.95,
+        kind: str = "observed",
+        *,
+        of: str = "coordinates",
+        weights: ArrayLike | None = None,
+        count: float | None = None,
+    ) -> Array:
+        """Wald's intervals, (…, Q, 2)."""
+        return confidence_intervals(self, x, coords, level, kind, of, weights, count)
+
+    def criteria(
         self,
         x: ArrayLike,
-        start: ArrayLike,
-        method: str = "em",
-        *,
+        coords: ArrayLike,
         weights: ArrayLike | None = None,
-        tol: float = 1e-10,
-        max_iter: int = 1000,
-    ) -> Fit:
-        """Maximise the mean log-likelihood from one start."""
-        if method != "em":
-            raise DataError(problem("unknown method", method, '"em"'))
-        points = check.sample(x, self.form.support)
-        given = self._coords(start)
-        if given.shape:
-            raise DataError(
-                problem("start has leading axes", f"shape {np.shape(start)}", "one start, (P,)")
-            )
-        share = check.sample_weights(weights, points.size)
-        return fit(
-            self.chart,
-            self._preimage,
-            self.point_at,
-            given.rows,
-            points,
-            share,
-            tol=tol,
-            max_iter=max_iter,
-        )
+        *,
+        count: float | None = None,
+    ) -> Criteria:
+        """AIC and BIC."""
+        return criteria(self, x, coords, weights, count)
 
     def sample(self, rng: np.random.Generator, n: int, coords: ArrayLike) -> Array:
         """n draws from the model, (…, n)."""

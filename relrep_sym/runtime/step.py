@@ -27,7 +27,7 @@ class Step:
         multipliers: by the name of each coordinate that is bounded, ∂Q/∂λ_j into the bound where it
             is active, else zero, (…,): Karush, Kuhn and Tucker's, never negative but for rounding.
         residual: the largest |∂Q/∂λ_j| of the coordinates that the step moves freely, relative to
-            the sum of the absolute values of its terms, (…,).
+            the sum of the absolute values of its terms, or to √|∂²Q/∂λ_j²| if that is more, (…,).
         notes: what happened in words, such as a step that clipped onto a singularity.
     """
 

@@ -322,7 +322,7 @@ def test_generic_lines_do_not_grow_with_the_number_of_components() -> None:
 
     grown = count(32)
     assert count(12) == grown
-    assert sum(grown) < 56
+    assert sum(grown) < 80
 
 
 def test_output_does_not_depend_on_the_hash_seed() -> None:
@@ -420,7 +420,8 @@ def test_cited_sources_are_listed() -> None:
     cited = set(re.findall(r"\\cite(?:\[[^]]*\])?\{(\w+)\}", text))
     assert cited == set(re.findall(r"\\bibitem\{(\w+)\}", text)) == {
         "EsserNielsen2022", "DempsterLairdRubin1977", "LehmannCasella1998", "ParkOzeki2009",
-        "Louis1982", "Amari1998", "VanOostrumMuellerAy2023",
+        "Louis1982", "Amari1998", "VanOostrumMuellerAy2023", "White1982",
+        "BalakrishnanWainwrightYu2017", "XuFazelDu2024", "Stein1981",
     }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from scipy.special import gammaln
 
 from relrep_sym.declare.model import Mixture
 from relrep_sym.emit.numpy import module
-from relrep_sym.errors import DerivationError, DomainError, NoInverseError
+from relrep_sym.errors import DomainError, NoInverseError
 from tests.emit.modules import CASES, NASTY, Case, compiled, derivation, source
 from tests.equations.steps import Sample, step
 
@@ -219,7 +219,7 @@ class Book:
             sp.lambdify(arguments, sp.diff(family.log_density, s), known) for s in family.symbols
         ]
         columns = [x[:, None], *self.phi]
-        logs = density(*columns) + np.log(self.weights)
+        self.logs = logs = density(*columns) + np.log(self.weights)
         top = logs.max(axis=1, keepdims=True)
         self.log_density = (top + np.log(np.exp(logs - top).sum(axis=1, keepdims=True)))[:, 0]
         self.r = np.exp(logs - self.log_density[:, None])
@@ -254,32 +254,46 @@ def test_densities_responsibilities_and_scores_are_those_of_the_book(name: str) 
 
 @each
 def test_the_em_step_is_the_derived_one(name: str) -> None:
+    """Where the maximiser over θ is in the chart's image it is mapped; else Q is climbed in λ."""
     case: Case = CASES[name]
     k, coords, x = compiled(name), point(name), data(name)
-    if not (case.m_step and case.inverse):
-        with pytest.raises(NoInverseError if case.m_step else DerivationError):
-            k.em_step(x, coords)
-        return
-    if len(k.COORDINATES) < len(k.PARAMETERS):
-        with pytest.raises(DomainError, match="image of the chart"):
-            k.em_step(x, coords)
-        return
     model, theta = derivation(name).model, k.to_model(coords)
     shares = Book(model, theta, x).r.T / len(x)
-    with mpmath.workdps(30):
-        sample = Sample(
-            [mpmath.mpf(v) for v in x], [[mpmath.mpf(v) for v in row] for row in shares]
-        )
-        want = step(model, sample, [mpmath.mpf(v) for v in theta])
-    try:
-        found = k.em_step(x, coords)
-    except DomainError:  # the maximiser has components in another order, or none: as it is derived
-        with pytest.raises(DomainError):
-            k.from_model(np.array(want, dtype=float))
+    if name == "curved":  # there c**c has an end at c = 0 that does not belong to the domain
+        with pytest.raises(DomainError, match="reaches no maximum of Q in the chart"):
+            k.em_step(x, coords)
         return
-    np.testing.assert_allclose(
-        k.to_model(found), np.array(want, dtype=float), rtol=1e-9, atol=1e-11
-    )
+    found = k.em_step(x, coords, full_output=True)
+    assert found.residual <= 1e-13
+    if case.m_step and case.inverse and len(k.COORDINATES) == len(k.PARAMETERS):
+        with mpmath.workdps(30):
+            sample = Sample(
+                [mpmath.mpf(v) for v in x], [[mpmath.mpf(v) for v in row] for row in shares]
+            )
+            want = np.array(step(model, sample, [mpmath.mpf(v) for v in theta]), dtype=float)
+        try:
+            k.from_model(want)
+        except DomainError:  # its components are in another order: the chart constrains
+            pass
+        else:
+            np.testing.assert_allclose(k.to_model(found.coords), want, rtol=1e-9, atol=1e-11)
+            return
+
+    def q(at: np.ndarray) -> float:
+        return float((shares.T * Book(model, k.to_model(at), x).logs).sum())
+
+    best = q(found.coords)
+    assert best - q(np.array(coords)) == pytest.approx(found.gain, rel=1e-9, abs=1e-12)
+    for j, coordinate in enumerate(k.COORDINATES):
+        side = np.zeros(len(k.COORDINATES))
+        side[j] = 1e-5 * (1 + abs(found.coords[j]))
+        multiplier = found.multipliers.get(coordinate, 0.0)
+        if multiplier > 0.0:  # into the domain Q falls with the multiplier as its slope
+            slope = (q(found.coords + side) - best) / side[j]
+            assert slope == pytest.approx(-multiplier, rel=1e-3)
+        else:
+            slope = (q(found.coords + side) - q(found.coords - side)) / (2 * side[j])
+            assert abs(slope) <= 1e-6
 
 
 @pytest.mark.parametrize("name", [n for n in CASES if derivation(n).record.view is not None])
