@@ -246,7 +246,8 @@ def joint_words(g: Generic, step: JointStep, profile: Profile | None) -> str:
         return (
             r"New values of $\theta$ where they lie in the chart's image, and "
             rf"${point}^+$ then follows by its inverse. Where they do not there is no closed form: "
-            f"{_sentence(_named(g, step.reason))} {newton}"
+            f"{_sentence(_named(g, step.reason))} The maximum is then found numerically, by steps "
+            "that never lower $Q$."
         )
     if step.way == "coordinates":
         polynomials = [r for r in step.roots if r.value is None]
