@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.orders import Order
 from relrep_sym.runtime.point import Parts
+
+if TYPE_CHECKING:
+    from relrep_sym.runtime.roots import Roots
 
 __all__ = ["Chart"]
 
@@ -42,6 +45,7 @@ class Chart(NamedTuple):
         orders: the parameters that the chart keeps in order, where these problems are solved
             exactly; else empty.
         clearances: constants → for each order its clearances, one a link; None without orders.
+        roots: the coordinate along which Q is stationary at the roots of a polynomial, if any.
         safe_rate: 2/λ_max(Aᵀ diag(c) A) of a linear chart, a rate at which gradient EM lowers the
             likelihood of no data; None where there is none.
         sharp_rate: the least upper bound of such rates, 2/max_k c_k |a_k|²; None alike.
@@ -70,5 +74,6 @@ class Chart(NamedTuple):
     view_names: tuple[str, ...] = ()
     orders: tuple[Order, ...] = ()
     clearances: Callable[[Array], Sequence[Sequence[Array | float]]] | None = None
+    roots: Roots | None = None
     safe_rate: float | None = None
     sharp_rate: float | None = None
