@@ -48,13 +48,14 @@ from relrep_sym.equations.ordered_lines import (
     ordered_words,
     regression_column,
 )
+from relrep_sym.equations.pointwise import Pointwise, pointwise
 from relrep_sym.equations.program import invert_view, jacobian
 from relrep_sym.equations.q_lines import expected_complete, q_lines
 from relrep_sym.equations.safe_rate import SafeRate, safe_rate
 from relrep_sym.equations.second import SecondForm, second_form
 from relrep_sym.equations.stein import SteinForm, insist_apart, pulled_back, stein_form
 from relrep_sym.equations.stein_lines import stein_lines
-from relrep_sym.errors import DerivationError, problem
+from relrep_sym.errors import DeclarationError, DerivationError, problem
 
 __all__ = ["PAPERS", "Equation", "Line", "Record"]
 
@@ -457,12 +458,15 @@ class Record:
         return curvature(self.chart, fed if last is None else [*fed, last])
 
     @cached_property
-    def second_or_reason(self) -> SecondForm | str:
+    def second_or_reason(self) -> SecondForm | Pointwise | str:
         """The family's second derivatives, or in words why there are none to compute with."""
         try:
             return second_form(self.form)
-        except DerivationError as why:
-            return str(why)
+        except DerivationError:
+            try:
+                return pointwise(self.model.family)
+            except (DeclarationError, DerivationError) as why:
+                return str(why)
 
     @cached_property
     def _hessian(self) -> Equation:

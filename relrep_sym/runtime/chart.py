@@ -10,6 +10,7 @@ from relrep_sym.runtime.orders import Order
 from relrep_sym.runtime.point import Parts
 
 if TYPE_CHECKING:
+    from relrep_sym.runtime.median import Medians
     from relrep_sym.runtime.roots import Roots
 
 __all__ = ["Chart"]
@@ -49,6 +50,7 @@ class Chart(NamedTuple):
         safe_rate: 2/λ_max(Aᵀ diag(c) A) of a linear chart, a rate at which gradient EM lowers the
             likelihood of no data; None where there is none.
         sharp_rate: the least upper bound of such rates, 2/max_k c_k |a_k|²; None alike.
+        medians: the M-step of weighted medians; None where log f is no multiple of |x − μ|.
     """
 
     coordinates: tuple[str, ...]
@@ -77,3 +79,4 @@ class Chart(NamedTuple):
     roots: Roots | None = None
     safe_rate: float | None = None
     sharp_rate: float | None = None
+    medians: Medians | None = None

@@ -23,10 +23,12 @@ from relrep_sym.runtime.block import dots
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.kernel import Statistics
+from relrep_sym.runtime.median import median_parameters
 from relrep_sym.runtime.objective import Objective
 from relrep_sym.runtime.orders import in_order, keep_signs
 from relrep_sym.runtime.point import Form, Point
 from relrep_sym.runtime.roots import best_root
+from relrep_sym.runtime.sampled import Sampled
 
 __all__ = ["Expected", "Taken", "em_step", "expected", "objective_of"]
 
@@ -45,13 +47,15 @@ _Best = tuple[Array, tuple[Array, ...]]
 class Expected(NamedTuple):
     """What the E-step leaves: N_k (K, B), means of b_j (J, K, B), all statistics, and who failed.
 
-    ``failures`` are by member: a component that no point belongs to.
+    ``failures`` are by member: a component that no point belongs to. ``sample`` is what the
+    responsibilities are of: point, x and weights.
     """
 
     mass: Array
     means: Array
     found: Statistics
     failures: dict[int, DomainError]
+    sample: tuple[Point, Array, Array | None]
 
 
 class Taken(NamedTuple):
@@ -99,13 +103,16 @@ def expected(point: Point, x: Array, weights: Array | None) -> Expected:
                     "points within 1e150 scales of each component, weights that are not zero",
                 )
             )
-    return Expected(mass, means, found, failures)
+    return Expected(mass, means, found, failures, (point, x, weights))
 
 
 def objective_of(
     chart: Chart, form: Form, rows: Array, seen: Expected, members: NDArray[np.intp]
 ) -> Objective:
     """Q of some members, all of whose components have mass."""
+    if form.second is None:
+        whole = Sampled(chart, form, rows, seen.mass, *seen.sample)
+        return whole if len(members) == rows.shape[1] else whole.take(members)
     return Objective(chart, form, rows[:, members], seen.mass[:, members], seen.means[..., members])
 
 
@@ -115,9 +122,9 @@ def em_step(
     """One E-step, and the joint maximiser of Q over the chart's closed domain.
 
     ``rows`` (P + C, B) are coordinates and constants. Raises DerivationError where the family has
-    neither a closed form nor statistics.
+    neither a closed form nor second derivatives.
     """
-    if chart.m_step is None and point.form.second is None:
+    if chart.m_step is None and point.form.second is None and point.form.curves is None:
         raise DerivationError(chart.why["m_step"])
     count = len(chart.coordinates)
     seen = expected(point, x, weights)
@@ -126,7 +133,7 @@ def em_step(
     todo = np.array([b for b in range(rows.shape[1]) if b not in failures], dtype=np.intp)
     starts = rows[:, todo].copy()
     notes: dict[int, str] = {}
-    if chart.m_step is not None and todo.size:
+    if (chart.m_step is not None or chart.medians is not None) and todo.size:
         closed, collapsed = _closed(chart, point, seen, x, weights, todo)
         failures |= collapsed
         going = np.array([int(b) not in collapsed for b in todo])
@@ -223,14 +230,19 @@ def _closed(
     members: NDArray[np.intp],
 ) -> tuple[_Best, dict[int, DomainError]]:
     """The family's closed form, and members of which a scale collapses."""
-    assert chart.m_step is not None
     form = point.form
     old = tuple(p[:, members] for p in point.components.parameters)
     mass = seen.mass[:, members]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        shares, parameters = chart.m_step(mass, seen.means[..., members], *old)
-        about = _recentred(form, old, parameters)
-        if about is not None:
+        if chart.medians is not None:
+            medians = median_parameters(chart.medians, point, seen.mass, x, weights, members)
+            shares, parameters = medians
+            about = None
+        else:
+            assert chart.m_step is not None
+            shares, parameters = chart.m_step(mass, seen.means[..., members], *old)
+            about = _recentred(form, old, parameters)
+        if about is not None and chart.m_step is not None:
             means = _means_about(about, point.take(members), seen.found, members, x, weights)
             shares, parameters = chart.m_step(mass, means, *about)
     return (shares, tuple(parameters)), _collapsed(form, old, parameters, members)
@@ -274,7 +286,7 @@ def _recentred(
 
     A scale is a small difference of large moments where its component moves by many new scales.
     """
-    if form.location is None or form.scale is None:
+    if form.location is None or form.scale is None or form.second is None:
         return None
     moved = np.abs(new[form.location] - old[form.location])
     if not (moved > _FAR * new[form.scale]).any() and np.isfinite(new[form.scale]).all():

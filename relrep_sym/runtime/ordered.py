@@ -235,6 +235,10 @@ class Both(NamedTuple):
     settled: NDArray[np.bool_]
 
 
+_FIRST = 12
+"""Turns from each start before the best of them goes on alone."""
+
+
 def location_and_scale(
     places: Array,
     spreads: Array,
@@ -256,8 +260,7 @@ def location_and_scale(
     def moved(sigma: Array, b: NDArray[np.intp]) -> tuple[Ordered, Ordered]:
         m, s, n = places[:, b], spreads[:, b], mass[:, b]
         mu = ordered(Quadratic(m, n / np.square(sigma)), clearances[:, b])
-        best = np.hypot(s, m - mu.values)
-        terms = Power(best, n, -3.0, -1.0)
+        terms = Power(np.hypot(s, m - mu.values), n, -3.0, -1.0)
         return mu, ordered(terms, scale_clearances[:, b], multiplicative)
 
     def height(mu: Array, sigma: Array) -> Array:
@@ -265,28 +268,31 @@ def location_and_scale(
         # against s at its own best: digits are kept where little is lost
         return (mass * (np.log(spreads / sigma) - 0.5 * np.square(ratio) + 0.5)).sum(axis=0)
 
-    everyone = np.arange(places.shape[1])
-    free = ordered(Profile(places, mass, spreads), clearances)
-    out: list[tuple[Array, list[Array], list[Array], NDArray[np.bool_]]] = []
-    for sigma in (present, spreads, np.hypot(spreads, places - free.values)):
-        first, second = (list(part) for part in moved(sigma, everyone))
-        settled = np.zeros(len(everyone), dtype=bool)
-        todo = everyone
-        for _ in range(turns):
-            one, two = moved(second[0][:, todo], todo)
-            change = np.abs(one.values - first[0][:, todo]) / two.values
-            change = np.maximum(change, np.abs(two.values / second[0][:, todo] - 1))
-            for old, new in zip((*first, *second), (*one, *two), strict=True):
+    def turned(sigma: Array, many: int) -> tuple[list[Array], NDArray[np.bool_]]:
+        """The eight arrays of both after some turns, and who came to rest."""
+        todo = np.arange(sigma.shape[1])
+        out = [a for part in moved(sigma, todo) for a in part]
+        settled = np.zeros(todo.shape, dtype=bool)
+        for _ in range(many):
+            if not todo.size:
+                break
+            one, two = moved(out[4][:, todo], todo)
+            change = np.abs(one.values - out[0][:, todo]) / two.values
+            change = np.maximum(change, np.abs(two.values / out[4][:, todo] - 1))
+            for old, new in zip(out, (*one, *two), strict=True):
                 old[..., todo] = new
             near = _EPS * np.abs(one.values).max(axis=0) / two.values.min(axis=0)
             rest = change.max(axis=0) <= 4 * _EPS + near
             settled[todo[rest]] = True
             todo = todo[~rest]
-            if not todo.size:
-                break
-        out.append((height(first[0], second[0]), first, second, settled))
-    best = np.argmax([o[0] for o in out], axis=0)
-    choice = [[np.choose(best, [o[which][i] for o in out]) for i in range(4)] for which in (1, 2)]
-    return Both(
-        Ordered(*choice[0]), Ordered(*choice[1]), np.choose(best, [o[3] for o in out]).astype(bool)
-    )
+        return out, settled
+
+    free = ordered(Profile(places, mass, spreads), clearances)
+    starts = (present, spreads, np.hypot(spreads, places - free.values))
+    tried = [turned(sigma, min(turns, _FIRST)) for sigma in starts]
+    best = np.argmax([height(found[0], found[4]) for found, _ in tried], axis=0)
+    out = [np.choose(best, [found[i] for found, _ in tried]) for i in range(8)]
+    settled = np.choose(best, [rest for _, rest in tried]).astype(bool)
+    if turns > _FIRST and not settled.all():
+        out, settled = turned(out[4], turns - _FIRST)
+    return Both(Ordered(*out[:4]), Ordered(*out[4:]), settled)

@@ -29,6 +29,7 @@ from relrep_sym.runtime.gradient_em import Climb, gradient_em_step, responsibili
 from relrep_sym.runtime.guard import entries_behind, guarded
 from relrep_sym.runtime.inference import Criteria, covariance, criteria, standard_errors
 from relrep_sym.runtime.intervals import confidence_intervals
+from relrep_sym.runtime.kinks import bend_of_kinks, insist_density
 from relrep_sym.runtime.labels import relabelled
 from relrep_sym.runtime.natural import Natural, cut_off, solve, warn_of_rank
 from relrep_sym.runtime.point import Components, Form, Parts, Point
@@ -404,6 +405,7 @@ class Solver:
         """∂²/∂λ∂λ of E_q[log p(X | c(λ))], exactly symmetric, (…, P, P)."""
         given, point = self._point(coords)
         density = self._truth(truth)
+        insist_density(self.form, density)
         if isinstance(density, Nodes):
             found = hessian(self.chart, given.rows, point, *density)
         else:
@@ -412,6 +414,8 @@ class Solver:
             for members, nodes, weights in weighted_nodes(point, density):
                 rows, part = given.rows[:, members], point.take(members)
                 found[members] += hessian(self.chart, rows, part, nodes, weights)
+            if self.form.kink is not None:
+                found += bend_of_kinks(self.chart, given.rows, point, density)
         return found.reshape(*given.shape, *found.shape[1:])
 
     def kl(self, coords: ArrayLike, truth: object) -> Array:

@@ -23,7 +23,9 @@ from relrep_sym.emit.numpy.chart_code import ChartFragments
 from relrep_sym.emit.numpy.component_code import component_fragments
 from relrep_sym.emit.numpy.em_code import m_step_lines
 from relrep_sym.emit.numpy.layout import bare, bracketed, filled_text, wrapped
+from relrep_sym.emit.numpy.median_code import median_fragments
 from relrep_sym.emit.numpy.orders_code import orders_code
+from relrep_sym.emit.numpy.pointwise_code import pointwise_fragments
 from relrep_sym.emit.numpy.printer import infix, special_names
 from relrep_sym.emit.numpy.public import public_functions
 from relrep_sym.emit.numpy.roots_code import roots_code
@@ -33,6 +35,7 @@ from relrep_sym.emit.numpy.second_code import (
     rebased_lines,
     second_lines,
 )
+from relrep_sym.equations.median import median_step
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.equations.record import Record
 from relrep_sym.equations.second import SecondForm
@@ -221,9 +224,9 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
     if isinstance(safe, str):
         why["safe_rate"] = safe
     second = record.second_or_reason
-    if not isinstance(second, SecondForm):
+    if isinstance(second, str):
         why["hessian"] = second
-    fragments = component_fragments(form)
+    fragments = {**component_fragments(form), **pointwise_fragments(form, second)}
     bodies = {k: " ".join(v) for k, v in fragments.items() if isinstance(v, list)}
     reads = {
         f"{name}_reads": _mentions(bodies[name], fragments["coefficients"])
@@ -268,6 +271,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "m_step": None if isinstance(step, str) else m_step_lines(model, step),
         "roots": roots_code(record),
         "orders": None if isinstance(step, str) or not from_model else orders_code(chart),
+        "medians": median_fragments(model, median_step(model)),
         "view": view.names if view else None,
         "count": model.components,
         "positive": [str(p.domain.lower == 0.0) for p in family.parameters],

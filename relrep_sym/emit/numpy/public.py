@@ -239,8 +239,7 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "returning True; `progress` writes a line on standard error. A fit that does not "
         "converge says why.",
         None,
-        "a Fit: coords, parameters, history, iterations, converged, reason, valid, notes, best, "
-        "aic, bic",
+        "a Fit: coords, parameters, history, iterations, converged, reason, best, aic, bic",
     ),
     _Function(
         "covariance",
