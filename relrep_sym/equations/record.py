@@ -35,6 +35,7 @@ from relrep_sym.equations.joint import JointStep, Profile, joint_step, profile_o
 from relrep_sym.equations.joint_lines import (
     coordinate_lines,
     joint_words,
+    median_lines,
     profile_lines,
     stationary_lines,
 )
@@ -556,6 +557,7 @@ class Record:
     @cached_property
     def _m_step(self) -> Equation:
         over_theta = self.joint.way in ("mapped", "ordered", "partly")
+        over_theta = over_theta and self.joint.theta is not None
         return Equation(
             "m_step",
             "joint M-step",
@@ -574,6 +576,8 @@ class Record:
 
     def _m_step_lines(self) -> tuple[Line, ...]:
         g, joint = self.generic, self.joint
+        if joint.medians is not None:
+            return median_lines(g, joint.medians)
         if joint.way == "none":
             same = self.profile is not None and self.chart.title == "identity chart"
             if same and self.profile is not None:

@@ -225,7 +225,6 @@ def test_a_tied_mean_with_own_scales_is_a_root_of_a_polynomial(count: int) -> No
     ("chart", "says"),
     [
         (rs.identity(rs.mixture("gamma", components=2)), "not solved one unknown at a time"),
-        (rs.identity(rs.mixture("laplace", components=2)), "no sum of products"),
         (rs.affine(normal(3), [[1, 0], [1, 1], [1, 2]], parameter="mu"), "only at given scales"),
     ],
 )
@@ -238,6 +237,24 @@ def test_where_nothing_is_closed_the_equations_and_the_reason_are_shown(
     assert "Newton" in d.m_step.words
     assert r"0 = \frac{\partial Q}{\partial" in d.m_step.latex()
     assert d.m_step.value.shape == (len(chart.names), 1)
+
+
+def test_a_tied_laplace_location_with_own_scales_is_found_numerically() -> None:
+    d = rs.derive(rs.mixture("laplace", components=2, means="tied"), name="none")
+    assert d.joint.way == "none"
+    assert "no sum of products" in d.m_step.words
+    assert "numerically" in d.m_step.words
+
+
+@pytest.mark.parametrize("scales", ["free", "tied"])
+def test_laplace_locations_are_shown_as_weighted_medians(scales: str) -> None:
+    d = rs.derive(rs.mixture("laplace", components=3, scales=scales), name="lap")
+    assert d.joint.way == "mapped"
+    assert d.joint.medians is not None
+    assert "weighted medians" in d.m_step.words
+    text = d.m_step.latex()
+    assert r"\operatorname*{arg\,min}_m \, \operatorname{E}_q[r_k(x) \, |x - m|]" in text
+    assert r"r_k(x) \left|x - \mu_k^+\right|" in text
 
 
 def test_the_slopes_of_q_are_its_value_where_nothing_is_closed() -> None:

@@ -138,7 +138,7 @@ def _plain(symbol: sp.Symbol) -> Node:
 
 
 def _text(value: sp.Expr, leaf: Callable[[sp.Symbol], Node]) -> str:
-    return infix(lower(sp.sympify(value), leaf))
+    return infix(lower(value, leaf))
 
 
 def _number(value: sp.Expr) -> str:
