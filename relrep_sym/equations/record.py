@@ -35,6 +35,7 @@ from relrep_sym.equations.joint import JointStep, Profile, joint_step, profile_o
 from relrep_sym.equations.joint_lines import (
     coordinate_lines,
     joint_words,
+    median_lines,
     profile_lines,
     stationary_lines,
 )
@@ -556,6 +557,7 @@ class Record:
     @cached_property
     def _m_step(self) -> Equation:
         over_theta = self.joint.way in ("mapped", "ordered", "partly")
+        over_theta = over_theta and self.joint.theta is not None
         return Equation(
             "m_step",
             "joint M-step",
@@ -568,22 +570,25 @@ class Record:
         )
 
     @cached_property
-    def _profile(self) -> Profile | None:
+    def profile(self) -> Profile | None:
+        """The tied parameter's equation with the others at their best, a polynomial; or None."""
         return profile_of(self.model) if self.joint.theta is None else None
 
     def _m_step_lines(self) -> tuple[Line, ...]:
         g, joint = self.generic, self.joint
+        if joint.medians is not None:
+            return median_lines(g, joint.medians)
         if joint.way == "none":
-            same = self._profile is not None and self.chart.title == "identity chart"
-            if same and self._profile is not None:
-                return profile_lines(g, self._profile)
+            same = self.profile is not None and self.chart.title == "identity chart"
+            if same and self.profile is not None:
+                return profile_lines(g, self.profile)
             return stationary_lines(g)
         if joint.way == "coordinates":
             return coordinate_lines(g, joint)
         return m_step_lines(g, self.m_step)
 
     def _m_step_words(self) -> str:
-        return joint_words(self.generic, self.joint, self._profile)
+        return joint_words(self.generic, self.joint, self.profile)
 
     def _slopes_of_q(self) -> sp.ImmutableMatrix:
         q = self._expected_complete()

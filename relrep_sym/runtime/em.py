@@ -27,6 +27,7 @@ from relrep_sym.runtime.median import median_parameters
 from relrep_sym.runtime.objective import Objective
 from relrep_sym.runtime.orders import in_order, keep_signs
 from relrep_sym.runtime.point import Form, Point
+from relrep_sym.runtime.roots import best_root
 from relrep_sym.runtime.sampled import Sampled
 
 __all__ = ["Expected", "Taken", "em_step", "expected", "objective_of"]
@@ -276,6 +277,8 @@ def _climbed(
     starts[:count] = np.clip(starts[:count], low, ends[1])
     better = objective.gain(starts) > 0.0
     best = maximise(objective, np.where(better, starts, present))
+    if chart.roots is not None:  # Q may have several maxima: the greatest
+        best = best_root(chart, objective, best)
     old = tuple(p[:, members] for p in point.components.parameters)
     _, new, _ = chart.components(best.rows)
     about = _recentred(point.form, old, new)

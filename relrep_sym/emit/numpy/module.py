@@ -28,6 +28,7 @@ from relrep_sym.emit.numpy.orders_code import orders_code
 from relrep_sym.emit.numpy.pointwise_code import pointwise_fragments
 from relrep_sym.emit.numpy.printer import infix, special_names
 from relrep_sym.emit.numpy.public import public_functions
+from relrep_sym.emit.numpy.roots_code import roots_code
 from relrep_sym.emit.numpy.second_code import (
     bend_lines,
     contrast_lines,
@@ -268,6 +269,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
             "push_view": pieces.push_view(view) if view else None,
         },
         "m_step": None if isinstance(step, str) else m_step_lines(model, step),
+        "roots": roots_code(record),
         "orders": None if isinstance(step, str) or not from_model else orders_code(chart),
         "medians": median_fragments(model, median_step(model)),
         "view": view.names if view else None,
