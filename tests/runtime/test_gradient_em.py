@@ -130,18 +130,18 @@ def test_a_population_step_is_that_of_the_expectation(k: int, truth) -> None:
     np.testing.assert_allclose(module.gradient_em_step(x, c, 0.125, weights=w), exact, rtol=1e-13)
 
 
-def _expected(k, means, truth, function):
+def _expected(k, means, truth, function, fine=16):
     """E_q of a list made of (responsibilities, x, means), equal weights, unit scales."""
     m = [mpmath.mpf(float(v)) for v in means]
     total = None
     for p, place, scale in zip(*truth, strict=True):
         place, scale = mpmath.mpf(float(place)), mpmath.mpf(float(scale))
-        reach = int(13 * 16 * scale) + 1
+        reach = int(13 * fine * scale) + 1
         for n in range(-reach, reach + 1):
-            x = place + mpmath.mpf(n) / 16
+            x = place + mpmath.mpf(n) / fine
             terms = [mpmath.exp(-((x - v) ** 2) / 2) for v in m]
             whole = mpmath.fsum(terms)
-            mass = mpmath.mpf(float(p)) * mpmath.npdf(x, place, scale) / 16
+            mass = mpmath.mpf(float(p)) * mpmath.npdf(x, place, scale) / fine
             row = [mass * v for v in function([t / whole for t in terms], x, m)]
             total = row if total is None else [a + b for a, b in zip(total, row, strict=True)]
     return total
@@ -221,21 +221,27 @@ def test_a_searched_step_never_lowers_the_likelihood(name: str, seed, k) -> None
         c = after
 
 
-@pytest.mark.parametrize("name", ["square", "weights", "all free", "softmax"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "square",
+        "weights",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("all free", "softmax")),
+    ],
+)
 def test_searched_steps_reach_a_stationary_point(name: str) -> None:
     chart, how = SEARCHED[name]
     module = compiled(3, chart, **how)
     rng = np.random.default_rng(2)
-    x = np.concatenate([rng.normal(-3.0, 1.0, 200), rng.normal(0, 1, 200), rng.normal(3, 1, 200)])
+    x = np.concatenate([rng.normal(m, 1.0, 60) for m in (-3.0, 0.0, 3.0)])
     values = {"pi": 0.33, "alpha": 0.1, "sigma": 1.2, "Delta": 1.5, "mu": -2.0}
     c = np.array([values[n.partition("_")[0]] for n in module.COORDINATES])
     if name == "all free":
         c[2:5] = [-2.5, 0.1, 2.0]
-    for _ in range(600):
-        step = module.gradient_em_step(x, c, full_output=True)
-        c = step.coords
-    assert step.residual < 1e-5
-    np.testing.assert_allclose(module.score(x, c), 0.0, atol=1e-5)
+    for _ in range(2000 if name == "all free" else 300):
+        c = module.gradient_em_step(x, c)
+    assert module.gradient_em_step(x, c, full_output=True).residual < 1e-4
+    np.testing.assert_allclose(module.score(x, c), 0.0, atol=1e-4)
 
 
 def test_weights_may_reach_the_edge_and_the_rest_learns_on() -> None:
@@ -244,19 +250,16 @@ def test_weights_may_reach_the_edge_and_the_rest_learns_on() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=300)
     c = np.array([0.3, 0.3, -6.0, 6.0, 6.0])
-    notes: list[str] = []
-    for _ in range(400):
+    for _ in range(60):
         step = module.gradient_em_step(x, c, full_output=True)
         assert falls(module, x, c, step.coords) <= 0
         assert step.gain >= 0
-        notes += step.notes
         c = step.coords
-    assert any("bound of the domain" in n for n in notes)
-    score = module.score(x, c)
-    held = np.array([n.startswith("pi") for n in module.COORDINATES]) & (c <= 1e-3)
-    assert np.abs(score[~held]).max() < 1e-3
-    one = module.log_likelihood(x, [0.0, 0.0, 0.0, 0.0, x.mean()])
-    assert module.log_likelihood(x, c) > one - 1e-6
+    assert 1 - c[0] - c[1] < 1e-12  # the last weight
+    assert c[0] < 1e-3
+    assert np.abs(module.score(x, c)[2:]).max() < 1e-4
+    one = module.log_likelihood(x, [0.5, 0.25, x.mean(), 0.0, 0.0])
+    assert module.log_likelihood(x, c) > one - 1e-4
 
 
 @pytest.mark.parametrize("weight", [1e-12, 1e-300, 0.0])
@@ -324,7 +327,7 @@ def test_a_rate_that_leaves_the_domain_names_one_that_does_not() -> None:
     c = np.array([-1.0, 0.5, 2.0])
     x = np.array([-2.0, -1.0, 0.0])
     with pytest.raises(
-        DomainError, match="Delta_1 is outside its domain.*rate of at most"
+        DomainError, match=r"Delta_1 is outside its domain.*rate of at most"
     ) as found:
         module.gradient_em_step(x, c, 50.0)
     within = float(str(found.value).rpartition("at most ")[2].partition(",")[0])
@@ -337,10 +340,10 @@ def test_a_rate_that_leaves_the_domain_names_one_that_does_not() -> None:
 
 def test_a_rate_that_leaves_the_simplex_is_refused_too() -> None:
     module = compiled(3, "identity", free=True)
-    c = np.array([0.45, 0.45, -1.0, 0.0, 9.0])
+    c = np.array([0.45, 0.45, -1.0, 0.0, 9.0])  # the last weight is 0.1, and no point wants it
     x = np.array([-1.0, 0.0, 0.5])
-    with pytest.raises(DomainError, match="weight of component 3 is negative.*at most"):
-        module.gradient_em_step(x, c, 1.0)
+    with pytest.raises(DomainError, match=r"the weight of component 3 is negative.*at most 0\.045"):
+        module.gradient_em_step(x, c, 0.2)
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, [0.1, 0.2], np.nan, "fast"])
@@ -361,7 +364,11 @@ def test_the_gram_matrix_is_that_of_mpmath(k: int, truth, spread: float) -> None
     found = module.responsibility_gram(means, truth)
     with mpmath.workdps(25):
         pairs = _expected(
-            k, means, truth, lambda r, *_: [r[i] * r[j] for i in range(k) for j in range(i + 1)]
+            k,
+            means,
+            truth,
+            lambda r, *_: [r[i] * r[j] for i in range(k) for j in range(i + 1)],
+            64 if spread > 1 else 16,
         )
     exact = np.zeros((k, k))
     exact[np.tril_indices(k)] = [float(v) for v in pairs]
@@ -434,7 +441,7 @@ def test_an_over_parameterised_fit_comes_in_sublinearly(k: int) -> None:
     rate, c = float(d.safe_rate.sharp) / 2, start
     q = rs.truth("normal", weights=[1], means=[0], scales=1)
     x, w = rs.nodes(q, start, derivation=d)
-    times, losses, spreads = [300, 1000, 3000], [], []
+    times, losses, spreads = [250, 1000], [], []
     for n in range(1, times[-1] + 1):
         c = module.gradient_em_step(x, c, weights=w)
         if n in times:
@@ -443,9 +450,9 @@ def test_an_over_parameterised_fit_comes_in_sublinearly(k: int) -> None:
     t = rate * np.array(times)
     assert (np.diff(losses * np.sqrt(t)) < 0).all()  # bounded: the theorem's bound holds
     scaled = losses * t**2 / (k**2 / 16)
-    assert (np.abs(np.diff(np.abs(scaled - 1))) > 0).all()
-    assert abs(scaled[-1] - 1) < 0.05
-    assert abs(spreads[-1] * t[-1] / (k / 2) - 1) < 0.05
+    assert abs(scaled[1] - 1) < abs(scaled[0] - 1)
+    assert abs(scaled[1] - 1) < 0.05
+    assert abs(spreads[1] * t[1] / (k / 2) - 1) < 0.05
 
 
 def test_the_trap_of_theorem_7() -> None:
@@ -455,7 +462,7 @@ def test_the_trap_of_theorem_7() -> None:
     gradient = module.averaged_field(c, STANDARD)
     with mpmath.workdps(40):
         one = _expected(
-            3, c, STANDARD, lambda r, x, m: [a * (x - v) for a, v in zip(r, m, strict=True)]
+            3, c, STANDARD, lambda r, x, m: [a * (x - v) for a, v in zip(r, m, strict=True)], 64
         )
     np.testing.assert_allclose(gradient[:2], [float(v) for v in one[:2]], rtol=1e-10)
     assert np.abs(gradient).max() < 1e-7
