@@ -35,6 +35,7 @@ from relrep_sym.emit.notation import PLAIN, Notation, notation
 from relrep_sym.emit.numpy.module import render
 from relrep_sym.emit.standalone import standalone as bundled
 from relrep_sym.equations.injective import Injectivity, verdict
+from relrep_sym.equations.joint import JointStep
 from relrep_sym.equations.record import Equation, Record
 from relrep_sym.equations.safe_rate import SafeRate
 from relrep_sym.equations.series import expand_in
@@ -74,6 +75,11 @@ class Shown:
     def label(self) -> str:
         """The equation's LaTeX label."""
         return self.equation.label
+
+    @property
+    def words(self) -> str:
+        """What is said of it beside the formula, in LaTeX; often nothing."""
+        return self.equation.words
 
     def latex(self) -> str:
         """The labelled LaTeX fragment."""
@@ -268,6 +274,28 @@ class Derivation:
         return self._shown(self.record["hessian"])
 
     @property
+    def covariance(self) -> Shown:
+        r"""The covariance of the maximum likelihood estimator, by four kinds of information.
+
+        Its value is the observed one, (−N H)⁻¹, not worked out. The delta method gives that of any
+        function of the coordinates: a view of the derivation, in whose module ``of="view"`` asks
+        for it (Louis 1982; White 1982).
+
+        >>> import relrep_sym as rs
+        >>> from relrep_sym.data import faithful
+        >>> chart = rs.identity(rs.mixture("normal", components=2, scales="tied"))
+        >>> wanted = {"last": "1 - pi_1", "distance": "(mu_2 - mu_1)/sigma"}
+        >>> k = rs.derive(chart.model, chart, view=rs.view(chart, wanted)).compile()
+        >>> waiting = faithful()[:, 1]
+        >>> found = k.fit(waiting, [0.5, 55, 80, 5], tol=1e-14)
+        >>> k.to_view(found.coords).round(3)
+        array([0.639, 4.341])
+        >>> k.standard_errors(waiting, found.coords, of="view").round(3)
+        array([0.03 , 0.241])
+        """
+        return self._shown(self.record["covariance"])
+
+    @property
     def natural(self) -> Shown:
         r"""Natural gradient learning dλ/dt = η F⁺ ∇_λ L (Amari 1998; paper 002, section 2).
 
@@ -278,9 +306,59 @@ class Derivation:
         return self._shown(self.record["natural"])
 
     @property
+    def q(self) -> Shown:
+        """Q(λ⁺ | λ) = E[log p(x, z | λ⁺)], the mean over z at the present λ: what EM maximises.
+
+        Its value is in the coordinates, which are the new ones; the present parameters, θ's own
+        symbols, are in the responsibilities alone.
+
+        >>> import relrep_sym as rs
+        >>> d = rs.derive(rs.mixture("poisson", components=1))
+        >>> d.q.value.diff(d.symbols["rate_1"])
+        Expectation((-1 + x/rate_1)*r_1(x), x, q)
+
+        Source: Dempster, Laird and Rubin 1977; paper 000, section 4.1.
+        """
+        return self._shown(self.record["q"])
+
+    @property
     def m_step(self) -> Shown:
-        """The joint M-step; DerivationError, with the reason, where there is no closed form."""
+        """The joint M-step; where it has no closed form, ∂Q/∂λ = 0. ``words`` says which.
+
+        Its value is the column of θ's new values, in the responsibilities; where it is closed in
+        the coordinates only, or not at all, that of ∂Q/∂λ⁺.
+
+        >>> import relrep_sym as rs
+        >>> d = rs.derive(rs.mixture("normal", components=2, means="tied"))
+        >>> print(d.m_step.words.partition(":")[0])
+        No closed form
+        """
         return self._shown(self.record["m_step"])
+
+    @property
+    def m_step_constrained(self) -> tuple[Shown, ...]:
+        """The M-step where what the chart asks of θ binds: an equation for each ordered parameter.
+
+        The isotonic regression, its solution and its multipliers; and of weights with a clearance.
+
+        >>> import relrep_sym as rs
+        >>> model = rs.mixture("normal", components=3, scales=1)
+        >>> d = rs.derive(model, rs.relative(model, "mu", clearance="lam"))
+        >>> [e.label for e in d.m_step_constrained]
+        ['eq:normal3_relative:m-step-mu']
+        """
+        return tuple(self._shown(e) for e in self.record.constrained_m_step)
+
+    @property
+    def joint(self) -> JointStep:
+        """How the joint M-step is solved in the chart: the way, why, and what the chart asks of θ.
+
+        >>> import relrep_sym as rs
+        >>> model = rs.mixture("normal", components=3)
+        >>> rs.derive(model, rs.softmax(model)).joint.way
+        'mapped'
+        """
+        return self.record.joint
 
     @property
     def gradient_em(self) -> Shown:
@@ -375,8 +453,6 @@ class Derivation:
         for equation in self.record:
             if label in (equation.label, equation.name):
                 return latex.passage(self.record, equation, self.notation, assumptions)
-        if label in ("m_step", self.record.label("m_step")):
-            return self.m_step.latex()  # raises with the reason why there is none
         if label in ("stein", self.record.label("stein")):
             return self.stein().latex()
         known = ", ".join(e.label for e in self.record)

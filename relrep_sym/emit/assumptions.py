@@ -23,6 +23,7 @@ from relrep_sym.errors import DerivationError
 
 __all__ = [
     "ONE_SIDED",
+    "SAMPLE",
     "SMOOTH",
     "constants",
     "coordinates",
@@ -33,6 +34,11 @@ __all__ = [
 ]
 
 ONE_SIDED = "At an end of a coordinate's domain derivatives are one-sided."
+
+SAMPLE = (
+    r"$\operatorname{E}_q$ is the mean over a sample of $N$ points; to first order in $1/N$, at a "
+    "maximum inside the domain where the information is not singular."
+)
 
 SMOOTH = "The view's functions are differentiable where they are used."
 
@@ -163,6 +169,8 @@ def needed(record: Record, equation: Equation) -> list[str]:
     """Where an equation holds, and what it asks of the truth: a sentence each."""
     name, g = equation.name, record.generic
     out: list[str] = []
+    if name == "covariance":
+        return [SAMPLE]
     if name == "stein":
         return [stein_truth(record)]
     if any(r"\operatorname{E}_q" in tex(s) for line in equation.lines for s in _sides(line)):
@@ -260,7 +268,7 @@ def _model_domain(record: Record) -> str:
 def _m_step_needs(record: Record) -> list[str]:
     """What the M-step divides by, and what its new values must be."""
     step = record.m_step_or_reason
-    if not isinstance(step, MStep):
+    if not isinstance(step, MStep) or record.joint.way == "none":
         return []
     out = []
     if record.model.components > 1:

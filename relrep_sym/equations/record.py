@@ -30,15 +30,32 @@ from relrep_sym.equations.equation import PAPERS, Equation
 from relrep_sym.equations.generic import Generic
 from relrep_sym.equations.gradient_em import ETA, gradient_em_column, gradient_em_lines
 from relrep_sym.equations.hessian import hessian_lines, second_derivatives
+from relrep_sym.equations.inference import covariance_lines, observed_covariance
+from relrep_sym.equations.joint import JointStep, Profile, joint_step, profile_of
+from relrep_sym.equations.joint_lines import (
+    coordinate_lines,
+    joint_words,
+    profile_lines,
+    stationary_lines,
+)
 from relrep_sym.equations.lines import Line
 from relrep_sym.equations.natural import natural_column, natural_lines
 from relrep_sym.equations.nodes import LogSumExp, Responsibility
+from relrep_sym.equations.ordered_lines import (
+    floor_lines,
+    floor_words,
+    ordered_lines,
+    ordered_words,
+    regression_column,
+)
+from relrep_sym.equations.pointwise import Pointwise, pointwise
 from relrep_sym.equations.program import invert_view, jacobian
+from relrep_sym.equations.q_lines import expected_complete, q_lines
 from relrep_sym.equations.safe_rate import SafeRate, safe_rate
 from relrep_sym.equations.second import SecondForm, second_form
 from relrep_sym.equations.stein import SteinForm, insist_apart, pulled_back, stein_form
 from relrep_sym.equations.stein_lines import stein_lines
-from relrep_sym.errors import DerivationError, problem
+from relrep_sym.errors import DeclarationError, DerivationError, problem
 
 __all__ = ["PAPERS", "Equation", "Line", "Record"]
 
@@ -52,7 +69,8 @@ class Record:
     >>> record = Record("demo", relative(mixture("normal", components=2, scales=1), "mu"))
     >>> [e.name for e in record]  # doctest: +NORMALIZE_WHITESPACE
     ['chart', 'jacobian', 'log_likelihood', 'responsibilities', 'score', 'averaged', 'kl',
-     'fisher', 'natural', 'hessian', 'm_step', 'gradient_em', 'stein']
+     'fisher', 'natural', 'hessian', 'covariance', 'q', 'm_step', 'm_step_mu', 'gradient_em',
+     'stein']
     >>> record["score"].value[2]
     (-mu_2 + x)*r_2(x)
     >>> record["score"].lines[2].right  # what is printed
@@ -81,26 +99,28 @@ class Record:
     @property
     def names(self) -> tuple[str, ...]:
         """The equations' names, in order."""
-        last = ("m_step",) if isinstance(self.m_step_or_reason, MStep) else ()
         stein = ("stein",) if isinstance(self.stein_or_reason, SteinForm) else ()
-        return (*self._always, *last, "gradient_em", *stein)
+        constrained = (e.name for e in self.constrained_m_step)
+        return (*self._always, "m_step", *constrained, "gradient_em", *stein)
 
     @property
     def _always(self) -> tuple[str, ...]:
         """The names of what every derivation has: nothing is solved for them."""
         base = ("chart", "jacobian", "log_likelihood", "responsibilities", "score", "averaged")
         seen = ("view", "mobility", "averaged_in_view") if self.view is not None else ()
-        return (*base, *seen, "kl", "fisher", "natural", "hessian")
+        return (*base, *seen, "kl", "fisher", "natural", "hessian", "covariance", "q")
 
     def __iter__(self) -> Iterator[Equation]:
         return (self[name] for name in self.names)
 
     def __getitem__(self, name: str) -> Equation:
-        if name == "m_step":
-            _ = self.m_step  # raises with the reason where there is none
-        elif name == "stein":
-            _ = self.stein_form
-        elif name != "gradient_em" and name not in self._always:
+        if name.startswith("m_step_"):
+            for equation in self.constrained_m_step:
+                if equation.name == name:
+                    return equation
+        if name == "stein":
+            _ = self.stein_form  # raises with the reason where there is none
+        elif name not in ("m_step", "gradient_em", *self._always):
             raise DerivationError(
                 problem("no such equation", name, "one of " + ", ".join(self.names))
             )
@@ -438,12 +458,15 @@ class Record:
         return curvature(self.chart, fed if last is None else [*fed, last])
 
     @cached_property
-    def second_or_reason(self) -> SecondForm | str:
+    def second_or_reason(self) -> SecondForm | Pointwise | str:
         """The family's second derivatives, or in words why there are none to compute with."""
         try:
             return second_form(self.form)
-        except DerivationError as why:
-            return str(why)
+        except DerivationError:
+            try:
+                return pointwise(self.model.family)
+            except (DeclarationError, DerivationError) as why:
+                return str(why)
 
     @cached_property
     def _hessian(self) -> Equation:
@@ -467,6 +490,22 @@ class Record:
         return found.applyfunc(self._mean)
 
     @cached_property
+    def _covariance(self) -> Equation:
+        names = None if self.view is None else self.view.names
+        return self._equation(
+            "covariance",
+            "covariance of the estimates",
+            partial(covariance_lines, self.generic, names),
+            self._observed_covariance,
+            ("LO82", "W82"),
+            ("covariance", "standard_errors", "confidence_intervals"),
+            symmetric=True,
+        )
+
+    def _observed_covariance(self) -> sp.Inverse:
+        return observed_covariance(self._second_derivatives())
+
+    @cached_property
     def _natural(self) -> Equation:
         return self._equation(
             "natural",
@@ -479,6 +518,20 @@ class Record:
 
     def _natural_column(self) -> sp.MatMul:
         return natural_column(self._information(), self._averaged_column())
+
+    @cached_property
+    def _q(self) -> Equation:
+        return self._equation(
+            "q",
+            "expected complete-data log-likelihood",
+            partial(q_lines, self.generic),
+            self._expected_complete,
+            ("DLR77", "000, section 4.1"),
+        )
+
+    def _expected_complete(self) -> sp.Expr:
+        logs = self.component_log_densities
+        return expected_complete(self.chart, logs, self.responsibilities, self.x)
 
     @cached_property
     def m_step_or_reason(self) -> MStep | str:
@@ -496,15 +549,84 @@ class Record:
         return self.m_step_or_reason
 
     @cached_property
+    def joint(self) -> JointStep:
+        """How the joint M-step is solved in the chart."""
+        return joint_step(self.chart)
+
+    @cached_property
     def _m_step(self) -> Equation:
-        return self._equation(
+        over_theta = self.joint.way in ("mapped", "ordered", "partly")
+        return Equation(
             "m_step",
             "joint M-step",
-            partial(m_step_lines, self.generic, self.m_step),
-            self._new_parameters,
+            self.label("m_step"),
+            self._m_step_lines,
+            self._new_parameters if over_theta else self._slopes_of_q,
             ("DLR77", "000, section 4.1"),
             ("em_step", "fit"),
+            say=self._m_step_words,
         )
+
+    @cached_property
+    def _profile(self) -> Profile | None:
+        return profile_of(self.model) if self.joint.theta is None else None
+
+    def _m_step_lines(self) -> tuple[Line, ...]:
+        g, joint = self.generic, self.joint
+        if joint.way == "none":
+            same = self._profile is not None and self.chart.title == "identity chart"
+            if same and self._profile is not None:
+                return profile_lines(g, self._profile)
+            return stationary_lines(g)
+        if joint.way == "coordinates":
+            return coordinate_lines(g, joint)
+        return m_step_lines(g, self.m_step)
+
+    def _m_step_words(self) -> str:
+        return joint_words(self.generic, self.joint, self._profile)
+
+    def _slopes_of_q(self) -> sp.ImmutableMatrix:
+        q = self._expected_complete()
+        return sp.ImmutableMatrix([sp.diff(q, s) for s in self.chart.symbols])
+
+    @cached_property
+    def constrained_m_step(self) -> tuple[Equation, ...]:
+        """The step where a constraint binds: an equation for each ordered parameter, and one for
+        weights that are kept above a clearance."""
+        out: list[Equation] = []
+        for r in self.joint.regressions:
+            if isinstance(r, str):
+                continue
+            role = r.order.role
+            plural = self.model.family.parameter(role).plural
+            name = f"m_step_{role}"
+            out.append(
+                Equation(
+                    name,
+                    f"M-step of the ordered {plural}",
+                    self.label(name),
+                    partial(ordered_lines, self.generic, r),
+                    partial(regression_column, self.generic, r),
+                    ("BBBB72", "RWD88", "000, appendix B"),
+                    ("em_step",),
+                    say=partial(ordered_words, self.generic, r),
+                )
+            )
+        floors = self.joint.orders.floors
+        if floors:
+            out.append(
+                Equation(
+                    "m_step_weights",
+                    "M-step of weights with a clearance",
+                    self.label("m_step_weights"),
+                    partial(floor_lines, self.generic, floors),
+                    partial(sp.ImmutableMatrix, [f.bound for f in floors]),
+                    ("000, section 2",),
+                    ("em_step",),
+                    say=partial(floor_words, self.generic, floors),
+                )
+            )
+        return tuple(out)
 
     def _new_parameters(self) -> sp.ImmutableMatrix:
         return values.new_parameters(self.model, self.m_step, self.responsibilities)

@@ -123,6 +123,41 @@ SOURCES = {
             ("year", "1982"),
         ),
     ),
+    "W82": Source(
+        "White1982",
+        "article",
+        (
+            ("author", "White, Halbert"),
+            ("title", "Maximum Likelihood Estimation of Misspecified Models"),
+            ("journal", "Econometrica"),
+            ("volume", "50"),
+            ("year", "1982"),
+        ),
+    ),
+    "BBBB72": Source(
+        "BarlowBartholomewBremnerBrunk1972",
+        "book",
+        (
+            (
+                "author",
+                "Barlow, Richard E. and Bartholomew, David J. and Bremner, John M. and "
+                "Brunk, H. Daniel",
+            ),
+            ("title", "Statistical Inference under Order Restrictions"),
+            ("publisher", "Wiley"),
+            ("year", "1972"),
+        ),
+    ),
+    "RWD88": Source(
+        "RobertsonWrightDykstra1988",
+        "book",
+        (
+            ("author", "Robertson, Tim and Wright, F. T. and Dykstra, Richard L."),
+            ("title", "Order Restricted Statistical Inference"),
+            ("publisher", "Wiley"),
+            ("year", "1988"),
+        ),
+    ),
     "A98": Source(
         "Amari1998",
         "article",

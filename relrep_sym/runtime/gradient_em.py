@@ -30,7 +30,7 @@ from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, Coords
 from relrep_sym.runtime.em import Expected, Taken, objective_of
 from relrep_sym.runtime.objective import Objective
-from relrep_sym.runtime.point import Point
+from relrep_sym.runtime.point import Components, Point
 from relrep_sym.runtime.step import Step
 
 __all__ = ["Climb", "gradient_em_step", "responsibility_gram", "step_of"]
@@ -155,7 +155,18 @@ def _uphill(pulled: Pull, rows: Array, point: Point, x: Array, weights: Array | 
         means = np.where((found.mass > 0) & (mass > 0), found.moments / found.mass, 0.0)
     mass = np.where(mass > 0, mass, 0.0)
     placed = np.array([point.in_place(m) for m in means]).reshape(means.shape)
-    return _Uphill(Expected(point.in_place(mass), placed, found, {}), gradient)
+    sample = (_in_place(point), x, weights)
+    return _Uphill(Expected(point.in_place(mass), placed, found, {}, sample), gradient)
+
+
+def _in_place(point: Point) -> Point:
+    """The point with its components in the model's order."""
+    if point.order is None:
+        return point
+    c = point.components
+    rows = tuple(point.in_place(p) for p in c.parameters)
+    differences = tuple(row[:-1] - row[-1] for row in rows)
+    return Point(point.form, Components(point.in_place(c.weights), rows, differences))
 
 
 class _Ends(NamedTuple):
