@@ -319,6 +319,21 @@ class Derivation:
         """The joint M-step; DerivationError, with the reason, where there is no closed form."""
         return self._shown(self.record["m_step"])
 
+    @property
+    def cm_steps(self) -> Shown:
+        """The conditional steps of ECM: each coordinate's maximiser of Q, the others held.
+
+        Its value is an equation for each coordinate: λ_j⁺ = …, or ∂Q/∂λ_j = 0 where there is no
+        closed form (Meng and Rubin 1993; paper 000, section 4.2 and appendices B and C).
+
+        >>> import relrep_sym as rs
+        >>> model = rs.mixture("normal", components=2, weights="1/2", scales=1)
+        >>> d = rs.derive(model, rs.relative(model, "mu"))
+        >>> d.cm_steps[1].rhs
+        Max(0, Delta_1 + Expectation((-mu_2 + x)*r_2(x), x, q)/Expectation(r_2(x), x, q))
+        """
+        return self._shown(self.record["cm_steps"])
+
     def __iter__(self) -> Iterator[Shown]:
         return (self._shown(e) for e in self.record)
 

@@ -347,6 +347,9 @@ _PROSE = {
     r"wrong. $C$ is any of the four; of functions of the coordinates it is by the delta method.",
     "q": r"The mean of $\log p(x, z \mid {point}^+)$, the component $z$ drawn from its posterior "
     r"$r_k(x)$ at the present ${point}$, which is held; the M-step maximises it over ${point}^+$.",
+    "cm_steps": r"$Q$ is maximised over one coordinate after another, the others held. On a right "
+    r"side coordinates are the latest ones, $N_k$ and $r_k(x)$ those of the one E-step. A hat is "
+    r"the unconstrained value, $\kappa$ the multiplier of a bound.",
     "m_step": r"New values of $\theta$; where they lie in its image, the coordinates follow by the "
     r"inverse of the chart.",
 }

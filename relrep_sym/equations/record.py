@@ -21,6 +21,9 @@ from relrep_sym.declare.view import View
 from relrep_sym.equations import chart_lines as maps
 from relrep_sym.equations import lines as show
 from relrep_sym.equations import values
+from relrep_sym.equations.cm import CMStep, cm_steps
+from relrep_sym.equations.cm_lines import cm_lines
+from relrep_sym.equations.cm_values import conditional_steps
 from relrep_sym.equations.component import ComponentForm, component_form
 from relrep_sym.equations.curvature import Curvature, curvature
 from relrep_sym.equations.em import MStep, derive_m_step
@@ -49,7 +52,7 @@ class Record:
     >>> record = Record("demo", relative(mixture("normal", components=2, scales=1), "mu"))
     >>> [e.name for e in record]  # doctest: +NORMALIZE_WHITESPACE
     ['chart', 'jacobian', 'log_likelihood', 'responsibilities', 'score', 'averaged', 'kl',
-     'fisher', 'natural', 'hessian', 'covariance', 'q', 'm_step']
+     'fisher', 'natural', 'hessian', 'covariance', 'q', 'cm_steps', 'm_step']
     >>> record["score"].value[2]
     (-mu_2 + x)*r_2(x)
     >>> record["score"].lines[2].right  # what is printed
@@ -86,7 +89,7 @@ class Record:
         """The names of what every derivation has: nothing is solved for them."""
         base = ("chart", "jacobian", "log_likelihood", "responsibilities", "score", "averaged")
         seen = ("view", "mobility", "averaged_in_view") if self.view is not None else ()
-        return (*base, *seen, "kl", "fisher", "natural", "hessian", "covariance", "q")
+        return (*base, *seen, "kl", "fisher", "natural", "hessian", "covariance", "q", "cm_steps")
 
     def __iter__(self) -> Iterator[Equation]:
         return (self[name] for name in self.names)
@@ -503,6 +506,30 @@ class Record:
     def _expected_complete(self) -> sp.Expr:
         logs = self.component_log_densities
         return expected_complete(self.chart, logs, self.responsibilities, self.x)
+
+    @cached_property
+    def cm_steps(self) -> tuple[CMStep, ...]:
+        """How Q is maximised over each coordinate, the others held."""
+        return cm_steps(self.chart)
+
+    @cached_property
+    def _cm_steps(self) -> Equation:
+        return self._equation(
+            "cm_steps",
+            "conditional steps of ECM",
+            self._cm_lines,
+            self._conditional_steps,
+            ("MR93", "000, section 4.2"),
+            ("ecm_step",),
+        )
+
+    def _cm_lines(self) -> tuple[Line, ...]:
+        return cm_lines(self.generic, self.cm_steps)
+
+    def _conditional_steps(self) -> sp.Tuple:
+        return conditional_steps(
+            self.chart, self.cm_steps, self.responsibilities, self._averaged_column() / _ETA
+        )
 
     @cached_property
     def m_step_or_reason(self) -> MStep | str:
