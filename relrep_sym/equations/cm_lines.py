@@ -221,7 +221,8 @@ class _Run:
         """Whether the step is clipped at the end of the coordinate's domain."""
         place = self.g.chart.names.index(self.run.names[0])
         domain = self.g.chart.coordinates[place].domain
-        moved = self.step.kind == "shift" or (self.step.kind == "own" and self.rest != 0)
+        kind = self.step.kind
+        moved = kind in ("shift", "scaled") or (kind == "own" and self.rest != 0)
         return moved and domain.name == "nonnegative"
 
     # ------------------------------------------------------------------------- lines
@@ -235,21 +236,33 @@ class _Run:
             value, precision = self._shift()
             return self._from_gap(value, precision, marked)
         if kind == "own":
-            return self._own()
+            return self._own(marked)
         if kind == "scaled":
-            return self._scaled()
-        assert self.index is not None
-        n, p = _mass(self.g, self.index), Entry.of("pi", self.index)
+            return self._scaled(marked)
+        own = self._weight
+        n, p = _mass(self.g, own), self._entry()
+        right: sp.Expr
         if kind == "softmax":
-            odds = sp.log(n / (1 - n)), -sp.log(p / (1 - p))
-            right: sp.Expr = Terms(self._entry(), *odds)
+            odds = Entry.of("pi", own) / (1 - Entry.of("pi", own))
+            right = Terms(p, sp.log(n / (1 - n)), -sp.log(odds))
         elif kind == "stick":
             j, count = self.letter, self.g.model.components
-            right = n / ComponentSum.over(_mass(self.g, j), j, self.index, count)
+            right = n / ComponentSum.over(_mass(self.g, j), j, own, count)
         else:
             last = self.g.model.free_weights[-1] + 1
             right = Terms(p, Entry.of("pi", last)) * n / Terms(n, _mass(self.g, last))
         return [Line(self._entry("^+"), right, self.where)]
+
+    @property
+    def _weight(self) -> Index:
+        """The component whose weight the coordinate is, or is a share of."""
+        if self.step.kind != "simplex":
+            assert self.index is not None
+            return self.index
+        symbol = sp.Symbol(self.run.names[0])
+        target = next(t for t, r in self.g.chart.program if r == symbol)
+        number = split_index(target.name)[1] or 1
+        return shifted("k", number - self.run.numbers[0]) if self.index == "k" else number
 
     def _unsolved(self) -> list[Line]:
         if not self.g.regular:
@@ -265,7 +278,7 @@ class _Run:
             return [Line(new, value, self.where)]
         lines = [Line(hat, value, self.where)]
         if gap == "plain":
-            kappa = rf"\kappa_{{{self.name}}}" if marked else name_at("kappa", self.index)
+            kappa = self._multiplier(marked)
             lines.append(Line(new, Clip(hat), self.where))
             lines.append(Line(kappa, precision * Clip(-hat), self.where))
             product = rf"{kappa} {name_at(self.run.stem, self.index)}^+"
@@ -277,8 +290,7 @@ class _Run:
             lines.append(Line(new, sp.sqrt(Clip(hat)), self.where))
         else:
             right = gap_of(gap, hat, inverse=True)
-            says = rf"\text{{where the hat is positive; else }} {self.name} \to -\infty"
-            lines.append(Line(new, right, says))
+            lines.append(Line(new, right, self._open_end()))
         return lines
 
     # ------------------------------------------------------------------------- parameters
@@ -378,7 +390,7 @@ class _Run:
             above, below = (ComponentSum.over(f("k"), "k", 1, count) for f in (above_of, below_of))
         return Terms(gap, above / below), below
 
-    def _own(self) -> list[Line]:
+    def _own(self, marked: bool) -> list[Line]:
         pull = self.step.pull
         assert pull is not None
         found = root_of(self.g.model.family, pull.role)
@@ -401,24 +413,9 @@ class _Run:
         value = root.xreplace({s: mean})
         last = self.g.phi(pull.role, self.first or 1)
         whole = value - rest if rest is not None else Terms(self.gap, value, -last)
-        gap = self.step.gap
-        if self.bounded:
-            clipped = Clip(Hat(self.gap))
-            return [
-                Line(Hat(self.gap), whole, self.where),
-                Line(self._entry("^+"), clipped, self.where),
-            ]
-        if gap == "plain":
-            return [Line(self._entry("^+"), whole, self.where)]
-        lines = [Line(Hat(self.gap), whole, self.where)]
-        if gap == "square":
-            lines.append(Line(self._entry("^+"), sp.sqrt(Clip(Hat(self.gap))), self.where))
-        else:
-            says = rf"\text{{where the hat is positive; else }} {self.name} \to -\infty"
-            lines.append(Line(self._entry("^+"), gap_of(gap, Hat(self.gap), inverse=True), says))
-        return lines
+        return self._from_hat(whole, marked)
 
-    def _scaled(self) -> list[Line]:
+    def _scaled(self, marked: bool) -> list[Line]:
         """A factor of one parameter or several, by the logarithm of a mean."""
         pull = self.step.pull
         assert pull is not None
@@ -435,11 +432,28 @@ class _Run:
 
         moved = sp.log(self._sum(above) / self._sum(below)) / a
         value = Terms(self.gap, moved)
-        gap = self.step.gap
+        return self._from_hat(value, marked)
+
+    def _from_hat(self, value: sp.Expr, marked: bool) -> list[Line]:
+        """As :meth:`_from_gap`, where Q is not quadratic in the gap."""
+        gap, hat, new = self.step.gap, Hat(self.gap), self._entry("^+")
+        if gap == "plain" and not self.bounded:
+            return [Line(new, value, self.where)]
+        lines = [Line(hat, value, self.where)]
         if gap == "plain":
-            return [Line(self._entry("^+"), value, self.where)]
-        lines = [Line(Hat(self.gap), value, self.where)]
-        right = sp.sqrt(Clip(Hat(self.gap))) if gap == "square" else gap_of(
-            gap, Hat(self.gap), inverse=True)  # fmt: skip
-        lines.append(Line(self._entry("^+"), right, self.where))
+            slope = rf"\frac{{\partial Q}}{{\partial {spaced(self.name)}}}"
+            kappa = self._multiplier(marked)
+            at_end = rf"\max\left(0, -\left.{slope}\right|_{{{self.name} = 0}}\right)"
+            lines += [Line(new, Clip(hat), self.where), Line(kappa, at_end, self.where)]
+        elif gap == "square":
+            lines.append(Line(new, sp.sqrt(Clip(hat)), self.where))
+        else:
+            lines.append(Line(new, gap_of(gap, hat, inverse=True), self._open_end()))
         return lines
+
+    def _multiplier(self, marked: bool) -> str:
+        """The multiplier's name, with the coordinate's where several runs have one."""
+        return rf"\kappa_{{{self.name}}}" if marked else name_at("kappa", self.index)
+
+    def _open_end(self) -> str:
+        return rf"\text{{where the hat is positive; else }} {self.name} \to -\infty"
