@@ -35,9 +35,11 @@ from relrep_sym.emit.notation import PLAIN, Notation, notation
 from relrep_sym.emit.numpy.module import render
 from relrep_sym.emit.standalone import standalone as bundled
 from relrep_sym.equations.injective import Injectivity, verdict
+from relrep_sym.equations.joint import JointStep
 from relrep_sym.equations.record import Equation, Record
+from relrep_sym.equations.safe_rate import SafeRate
 from relrep_sym.equations.series import expand_in
-from relrep_sym.errors import ChartWarning, DeclarationError, problem
+from relrep_sym.errors import ChartWarning, DeclarationError, DerivationError, problem
 from relrep_sym.expansion import Expansion
 
 __all__ = ["Derivation", "Expansion", "Seen", "Shown", "derive", "nodes"]
@@ -73,6 +75,11 @@ class Shown:
     def label(self) -> str:
         """The equation's LaTeX label."""
         return self.equation.label
+
+    @property
+    def words(self) -> str:
+        """What is said of it beside the formula, in LaTeX; often nothing."""
+        return self.equation.words
 
     def latex(self) -> str:
         """The labelled LaTeX fragment."""
@@ -316,7 +323,16 @@ class Derivation:
 
     @property
     def m_step(self) -> Shown:
-        """The joint M-step; DerivationError, with the reason, where there is no closed form."""
+        """The joint M-step; where it has no closed form, ∂Q/∂λ = 0. ``words`` says which.
+
+        Its value is the column of θ's new values, in the responsibilities; where it is closed in
+        the coordinates only, or not at all, that of ∂Q/∂λ⁺.
+
+        >>> import relrep_sym as rs
+        >>> d = rs.derive(rs.mixture("normal", components=2, means="tied"))
+        >>> print(d.m_step.words.partition(":")[0])
+        No closed form
+        """
         return self._shown(self.record["m_step"])
 
     @property
@@ -333,6 +349,81 @@ class Derivation:
         Max(0, Delta_1 + Expectation((-mu_2 + x)*r_2(x), x, q)/Expectation(r_2(x), x, q))
         """
         return self._shown(self.record["cm_steps"])
+
+    @property
+    def m_step_constrained(self) -> tuple[Shown, ...]:
+        """The M-step where what the chart asks of θ binds: an equation for each ordered parameter.
+
+        The isotonic regression, its solution and its multipliers; and of weights with a clearance.
+
+        >>> import relrep_sym as rs
+        >>> model = rs.mixture("normal", components=3, scales=1)
+        >>> d = rs.derive(model, rs.relative(model, "mu", clearance="lam"))
+        >>> [e.label for e in d.m_step_constrained]
+        ['eq:normal3_relative:m-step-mu']
+        """
+        return tuple(self._shown(e) for e in self.record.constrained_m_step)
+
+    @property
+    def joint(self) -> JointStep:
+        """How the joint M-step is solved in the chart: the way, why, and what the chart asks of θ.
+
+        >>> import relrep_sym as rs
+        >>> model = rs.mixture("normal", components=3)
+        >>> rs.derive(model, rs.softmax(model)).joint.way
+        'mapped'
+        """
+        return self.record.joint
+
+    @property
+    def gradient_em(self) -> Shown:
+        """One step of gradient EM: λ⁺ = λ + η ∇_λ' Q(λ'|λ) at λ' = λ, which is λ + η ∇L(λ).
+
+        Source: paper 004, equation (3) and Fact 1, up to their signs and a factor of two.
+
+        >>> import relrep_sym as rs
+        >>> rs.derive(rs.mixture("poisson", components=1)).gradient_em.value
+        Matrix([[eta*Expectation((-rate_1 + x)/rate_1, x, q) + rate_1]])
+        """
+        return self._shown(self.record["gradient_em"])
+
+    @property
+    def safe_rate(self) -> SafeRate:
+        """Rates at which gradient EM lowers the likelihood for no data: charts linear in the means.
+
+        ``sharp`` is 2/max_k |a_k|²/σ_k², a_k the rows of the chart: above it, some data refute.
+        ``rate`` is 2/λ_max(Aᵀ diag(1/σ²) A), which is never larger. DerivationError, with the
+        reason, where no rate is safe.
+
+        >>> import relrep_sym as rs
+        >>> model = rs.mixture("normal", components=3, weights="1/3", scales=1)
+        >>> found = rs.derive(model, rs.relative(model, "mu")).safe_rate
+        >>> found.sharp, round(found.rate, 3)
+        (2/3, 0.396)
+        """
+        found = self.record.safe_rate_or_reason
+        if isinstance(found, str):
+            raise DerivationError(found)
+        return found
+
+    def stein(self, truth: Truth | None = None) -> Shown:
+        """∇ KL(q ‖ p) by second moments of the responsibilities: a normal's one fixed scale.
+
+        One row for each coordinate that the means depend on. By default q is N(0, σ²), and ∂ KL/∂μ
+        is Cμ/σ² with C = E_q[ψψᵀ], ψ the responsibilities; else q is ``truth``, a mixture of
+        normals of any scales. DerivationError where the model or the chart is not so.
+
+        Source: paper 004, Lemma 9 and Corollary 10, there for unit scales and one component.
+
+        >>> import relrep_sym as rs
+        >>> d = rs.derive(rs.mixture("normal", components=2, weights="1/2", scales=2))
+        >>> d.stein()[0]
+        mu_1*Expectation(r_1(x)**2, x, q)/4 + mu_2*Expectation(r_1(x)*r_2(x), x, q)/4
+        """
+        if truth is not None and not isinstance(truth, Truth):
+            right = "rs.truth(…)"
+            raise DeclarationError(problem("this is no truth", type(truth).__name__, right))
+        return self._shown(self.record.stein_under(truth))
 
     def __iter__(self) -> Iterator[Shown]:
         return (self._shown(e) for e in self.record)
@@ -377,8 +468,8 @@ class Derivation:
         for equation in self.record:
             if label in (equation.label, equation.name):
                 return latex.passage(self.record, equation, self.notation, assumptions)
-        if label in ("m_step", self.record.label("m_step")):
-            return self.m_step.latex()  # raises with the reason why there is none
+        if label in ("stein", self.record.label("stein")):
+            return self.stein().latex()
         known = ", ".join(e.label for e in self.record)
         raise DeclarationError(problem("no equation has this label", label, known))
 

@@ -27,6 +27,7 @@ from relrep_sym.emit.numpy.public import given_keywords
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.errors import CertificateError, DomainError, NoInverseError, problem
 from relrep_sym.oracle_input import callable_of, components_of, oracle_of
+from relrep_sym.step_cases import errors_of, step_cases
 from relrep_sym.verify.certificate import Case, Certificate, Entry, certify
 from relrep_sym.verify.chain import Chain
 from relrep_sym.verify.inference import inverse, negative
@@ -45,6 +46,10 @@ WELL = 1e10
 
 QUICK = ("ordinary", "merging 1e-6")
 """The points of a quick certificate; a full one takes all."""
+MANY = 5
+"""From so many components on, the faces of a domain are searched at few points only."""
+FEW = ("ordinary", "merging 1e-6", "last weight 1e-12", "far tails")
+"""These."""
 
 
 def certify_derivation(
@@ -161,7 +166,7 @@ def _located(
         held,
         kinked=model.family.kink is not None,
     )
-    refused = _errors(module, DomainError, NoInverseError)
+    refused = errors_of(module, DomainError, NoInverseError)
     reached = 0
     for point in found:
         if not full and point.name not in QUICK:
@@ -183,11 +188,6 @@ def _located(
                 "a chart with an inverse that reaches an ordinary mixture",
             )
         )
-
-
-def _errors(module: Any, *kinds: type[Exception]) -> tuple[type[Exception], ...]:
-    """The package's errors, and the copies of them that a standalone module raises."""
-    return (*kinds, *(getattr(module, k.__name__, k) for k in kinds))
 
 
 def _cases(
@@ -273,7 +273,7 @@ class _Judge:
     """
 
     def __init__(self, at: OracleAt, chart: Chart, coords: list[float]) -> None:
-        self._at, self._chart = at, chart
+        self._at, self.chart = at, chart
         self._own = chart.own
         if self._own:
             maps = [callable_of(chart.symbols, e) for e in chart.unrolled.values()]
@@ -323,7 +323,7 @@ class _Judge:
 
     def hessian(self, x: Any, w: Any) -> tuple[Any, ...]:
         """The mean Hessian of a weighted sample, its summands those of the chain rule."""
-        chart, model = self._chart, self._chart.model
+        chart, model = self.chart, self.chart.model
         patterns = ("free",) * len(model.family.parameters)
         plain = oracle_of(identity(Mixture(model.family, model.components, "free", patterns)))
         chain = Chain(self._at, plain, own=chart.own, mapped=chart.weights is not None)
@@ -379,8 +379,8 @@ def _functions(
                 lambda: _covariance(module, x, coords, "observed", w),
                 lambda: inverse(negative(bent())),
             )
-    if point.name in ("ordinary", "last weight 1e-12") and "m_step" in derivation.record.names:
-        yield from _em(module, at, x, w, coords)
+    if derivation.chart.model.components < MANY or point.name in FEW:
+        yield from step_cases(module, at, at.chart, x, w, coords)
     if point.truth is None:
         return
     truth = point.truth
@@ -412,18 +412,6 @@ def _covariance(module: Any, x: Any, coords: Any, kind: str, w: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return module.covariance(x, coords, kind, weights=w, count=1)
-
-
-def _em(module: Any, at: _Judge, x: Any, w: Any, coords: list[float]) -> Iterator[Pair]:
-    try:
-        found = [float(c) for c in module.em_step(x, coords, w)]
-    except _errors(module, DomainError):
-        return  # the unconstrained maximiser leaves the chart: nothing to judge
-    yield (
-        "em_step",
-        lambda: module.em_step(x, coords, w),
-        lambda: at.em_objective(x, w).maximise(found),
-    )
 
 
 def _view_field(

@@ -400,8 +400,8 @@ def _pair(text: str, like: str = "--symbol takes NAME=LATEX, such as mu=m") -> t
 @main.command(
     examples=[
         "relrep fit normal2_relative faithful.csv --column waiting",
-        "relrep fit examples/normal3_tied.toml galaxies.csv --starts 20 --seed 1",
-        "relrep fit normal2_relative faithful.csv --column 2 --start 0.5,55,25,5,5 --method ecm",
+        "relrep fit examples/normal3_tied.toml galaxies.csv --starts 20",
+        "relrep fit normal2_unit data.csv --start 0.5,-1,1 --method ecm",
     ]
 )
 @click.argument("name")

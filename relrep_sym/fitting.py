@@ -8,6 +8,7 @@ with or without a line of names.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,7 +187,11 @@ def _table(
     if plan.errors != "none":
         try:
             own = module.standard_errors(x, best.coords, plan.errors, **given)
-            theta = module.standard_errors(x, best.coords, plan.errors, of="parameters", **given)
+            with warnings.catch_warnings():  # what there is to warn of was said already
+                warnings.simplefilter("ignore")
+                theta = module.standard_errors(
+                    x, best.coords, plan.errors, of="parameters", **given
+                )
             by_name = dict(zip(module.PARAMETERS, theta, strict=True))
             errors = [*map(float, own), *(float(by_name[n]) for n in rest)]
         except DomainError as none:

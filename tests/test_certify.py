@@ -61,7 +61,7 @@ def test_a_derivation_is_certified(name):
     functions = {e.function for e in certificate.entries}
     assert functions >= {
         "log_density", "responsibilities", "score_samples", "log_likelihood", "score", "em_step",
-        "averaged_field", "kl", "fisher", "natural_field", "hessian",
+        "averaged_field", "kl", "fisher", "natural_field", "hessian", "covariance (expected)",
     }  # fmt: skip
     assert {e.point for e in certificate.entries} == {"ordinary", "merging 1e-6"}
     text = table([certificate])
@@ -163,7 +163,7 @@ def planted(name, change):
     module = types.ModuleType("planted")
     module.__dict__.update(honest.__dict__)
     function = getattr(honest, name)
-    setattr(module, name, lambda *given: change(np.array(function(*given))))
+    setattr(module, name, lambda *given, **named: change(np.array(function(*given, **named))))
     return certify_derivation(derivation, module=module)
 
 
@@ -188,6 +188,17 @@ def test_a_relative_error_of_1e_12_is_caught(name):
     text = str(caught.value)
     for part in ("at ordinary", "pi_1 = ", "rate_2 = ", "expected: at most 64 units"):
         assert part in text or part.replace("ordinary", "merging 1e-6") in text
+
+
+def test_an_inverse_that_is_wrong_beyond_its_conditioning_is_caught():
+    """Condition numbers here are some 1e4."""
+
+    def larger(values):
+        return values * (1 + 1e-8)
+
+    failed = {e.function for e in planted("covariance", larger).entries if not e.ok}
+    assert failed
+    assert all(f.startswith("covariance") for f in failed)
 
 
 def test_a_changed_sign_is_caught():

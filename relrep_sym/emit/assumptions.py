@@ -171,12 +171,14 @@ def needed(record: Record, equation: Equation) -> list[str]:
     out: list[str] = []
     if name == "covariance":
         return [SAMPLE]
+    if name == "stein":
+        return [stein_truth(record)]
     if any(r"\operatorname{E}_q" in tex(s) for line in equation.lines for s in _sides(line)):
         out.append(truth(record))
     if name == "kl":
         out.append(r"It asks for $\operatorname{E}_q[|\log q(x)|] < \infty$.")
     free = record.model.components > 1 and "weight" not in g.constants
-    divides = name in ("score", "averaged", "averaged_in_view", "fisher")
+    divides = name in ("score", "averaged", "averaged_in_view", "fisher", "gradient_em")
     if divides and free:
         out.append(r"It holds where every weight that is learned is positive, $\pi_k > 0$.")
     if divides or name == "jacobian":
@@ -192,9 +194,47 @@ def needed(record: Record, equation: Equation) -> list[str]:
         out += _m_step_needs(record)
     if name == "cm_steps" and record.model.components > 1:
         out.append("It holds where $N_k > 0$ for every component.")
+    if name == "gradient_em":
+        out.append(rates(record))
     if name in ("view", "mobility", "averaged_in_view") and not _is_polynomial(record):
         out.append(SMOOTH)
     return out
+
+
+def stein_truth(record: Record) -> str:
+    r"""What the Stein form asks of q.
+
+    >>> from relrep_sym.declare.chart import identity
+    >>> from relrep_sym.declare.model import mixture
+    >>> stein_truth(Record("demo", identity(mixture("normal", components=2, scales=2))))
+    'The density $q$ is that of $N(0, 2^2)$, or where it is $\\sum_j p_j q_j$ each $q_j$ is normal.'
+    """
+    scale = tex(record.stein_form.scale)
+    own = f"N(0, {scale}^2)" if scale != "1" else "N(0, 1)"
+    return (
+        f"The density $q$ is that of ${own}$, or where it is "
+        r"$\sum_j p_j q_j$ each $q_j$ is normal."
+    )
+
+
+def rates(record: Record) -> str:
+    r"""At which rates gradient EM lowers L for no q.
+
+    >>> from relrep_sym.declare.charts import relative
+    >>> from relrep_sym.declare.model import mixture
+    >>> chart = relative(mixture("normal", components=2, weights="1/2", scales=1), "mu")
+    >>> rates(Record("demo", chart))[:60]
+    'With $0 < \\eta < 1$ no step lowers $L$, whatever $q$ is; above '
+    """
+    found = record.safe_rate_or_reason
+    if isinstance(found, str):
+        return "No rate is safe for every $q$: the step's length is searched along the gradient."
+    return (
+        rf"With $0 < \eta < {tex(found.sharp)}$ no step lowers $L$, whatever $q$ is; above it, some "
+        rf"$q$ refute that. It is $2 / \max_k c_k |a_k|^2$, $a_k$ being the rows of the linear chart "
+        rf"and $c_k$ the curvature of $-\log f$; $2 / \lambda_{{\max}}(\sum_k c_k a_k a_k^{{\top}}) "
+        rf"= {found.rate:.3f}\dots$ is no larger."
+    )
 
 
 def _sides(line: object) -> tuple[sp.Basic | str, ...]:
@@ -234,7 +274,7 @@ def _model_domain(record: Record) -> str:
 def _m_step_needs(record: Record) -> list[str]:
     """What the M-step divides by, and what its new values must be."""
     step = record.m_step_or_reason
-    if not isinstance(step, MStep):
+    if not isinstance(step, MStep) or record.joint.way == "none":
         return []
     out = []
     if record.model.components > 1:

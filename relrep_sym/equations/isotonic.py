@@ -25,7 +25,7 @@ from relrep_sym.declare.model import Mixture
 from relrep_sym.equations.em import component_objective, shift_symbol, statistic_symbol
 from relrep_sym.equations.orders import Order
 
-__all__ = ["Pull", "Regression", "held_by", "pull_of", "regression"]
+__all__ = ["Pull", "Regression", "held_by", "inverse_link", "pull_of", "regression"]
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,21 @@ def pull_of(family: Family, role: str) -> Pull | None:
     found = sum((t * r for t, r in ratios.items()), sp.Integer(0))
     statistic = sp.expand((found - offset) / scale)
     return Pull(role, symbol, statistic, link, factor, shape, bool(bend.is_positive))
+
+
+def inverse_link(pull: Pull, value: sp.Expr) -> sp.Expr | None:
+    """φ with g(φ) = value, φ in its domain; None where it is not in closed form.
+
+    >>> from relrep_sym.declare.family import family_named
+    >>> u = sp.Symbol("u")
+    >>> inverse_link(pull_of(family_named("normal"), "sigma"), u)
+    sqrt(u)
+    """
+    power = _power(pull.link, pull.symbol)
+    if power is None:
+        return None
+    factor = sp.simplify(pull.link / pull.symbol**power)
+    return (value / factor) ** (1 / power)
 
 
 @dataclass(frozen=True)

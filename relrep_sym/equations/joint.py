@@ -17,15 +17,29 @@ from typing import Literal
 import sympy as sp
 
 from relrep_sym.declare.chart import Chart
+from relrep_sym.declare.model import Mixture
 from relrep_sym.declare.symbols import Constant, Parameter
 from relrep_sym.equations.covers import Need, interval_of, uncovered
-from relrep_sym.equations.em import MStep, derive_m_step
-from relrep_sym.equations.isotonic import Pull, Regression, held_by, pull_of, regression
+from relrep_sym.equations.em import (
+    MStep,
+    component_objective,
+    derive_m_step,
+    shift_symbol,
+    statistic_symbol,
+)
+from relrep_sym.equations.isotonic import (
+    Pull,
+    Regression,
+    held_by,
+    inverse_link,
+    pull_of,
+    regression,
+)
 from relrep_sym.equations.orders import Orders, find_orders, unfolded, weight_needs
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.errors import DerivationError, NoInverseError
 
-__all__ = ["JointStep", "LeastSquares", "OneUnknown", "joint_step"]
+__all__ = ["JointStep", "LeastSquares", "OneUnknown", "Profile", "joint_step", "profile_of"]
 
 Way = Literal["mapped", "ordered", "coordinates", "partly", "none"]
 
@@ -51,9 +65,9 @@ class OneUnknown:
     """Every entry of a role as a function of one coordinate: Σ_k ∂Q/∂φ_k dφ_k/dλ = 0.
 
     ``degree`` is that of the polynomial equation in ``unknown`` (the coordinate, or its
-    exponential); None where it is no polynomial. Where it is one the equation is linear, and
-    ``value`` its root in N_k and s_k; else the real roots inside of the domain, and the domain's
-    ends, are to be compared by Q.
+    exponential); None where it is no polynomial. ``value`` is the root where there is one alone,
+    in N_k (times the pull's factor v_k) and s_k; else the real roots inside of the domain, and the
+    domain's ends, are to be compared by Q.
     """
 
     role: str
@@ -132,6 +146,54 @@ def joint_step(chart: Chart) -> JointStep:
     return JointStep(way, why, orders, theta, regressions, squares, roots)
 
 
+@dataclass(frozen=True)
+class Profile:
+    """A tied parameter whose equation holds others' maximisers: Σ_k N_k slope(φ) = 0.
+
+    ``slope`` is that of one component with its own parameters at their maximisers ``own``, in
+    t_j and the tied parameter's symbol; ``degree`` the degree of the polynomial equation, for all
+    components.
+    """
+
+    role: str
+    slope: sp.Expr
+    own: tuple[tuple[str, sp.Expr], ...]
+    degree: int
+
+
+def profile_of(model: Mixture) -> Profile | None:
+    """The profile equation of a model with one tied parameter that the others' depend on.
+
+    >>> from relrep_sym.declare.model import mixture
+    >>> found = profile_of(mixture("normal", components=3, means="tied"))
+    >>> found.slope, found.degree
+    (-(mu - t_1)/(mu**2 - 2*mu*t_1 + t_2), 5)
+    """
+    family = model.family
+    pairs = list(zip(family.parameters, model.patterns, strict=True))
+    tied = [p for p, q in pairs if q == "tied"]
+    own = [p for p, q in pairs if q == "free"]
+    q = component_objective(family)
+    if q is None or len(tied) != 1 or not own or len(tied) + len(own) < len(pairs):
+        return None
+    values: list[tuple[str, sp.Expr]] = []
+    (p,) = tied
+    for other in own:
+        pull = pull_of(family, other.name)
+        moved = family.location is not None and p.name == family.location.name
+        back = {shift_symbol(family): p.symbol} if moved else {}
+        value = None if pull is None else inverse_link(pull, pull.statistic.xreplace(back))
+        if value is None or value.free_symbols & {o.symbol for o in own}:
+            return None
+        values.append((other.name, value))
+        q = q.subs(other.symbol, value)
+    whole = q / statistic_symbol(0)
+    slope = sp.factor(sp.diff(whole, p.symbol))
+    above, below = (sp.Poly(e, p.symbol) for e in sp.fraction(slope) if e.is_polynomial(p.symbol))
+    degree = above.degree() + (model.components - 1) * below.degree()
+    return Profile(p.name, slope, tuple(values), degree)
+
+
 def _over_theta(chart: Chart) -> tuple[MStep | None, str | None]:
     """The M-step over θ, or in words why it has no closed form."""
     try:
@@ -191,7 +253,9 @@ def _in_coordinates(
         if square is not None and all(domains[s].name == "real" for s in own):
             squares.append(square)
         elif len(own) == 1:
-            roots.append(_one_unknown(names[0], values, pull, held))
+            (s,) = own
+            above = domains[s].lower >= 0
+            roots.append(_one_unknown(names[0], values, pull, held, above))
         else:
             continue
         done |= own | {e for e in entries if isinstance(e, Parameter)}
@@ -203,11 +267,13 @@ def _in_coordinates(
         if e.symbol not in done
     ]
     why = uncovered(needs, rules, domains, done)
+    if chart.whole is not None:
+        why = orders.why
     plurals = {p.name: p.plural for p in model.family.parameters}
-    for part in (*squares, *roots):
-        if part.given and why is None:
-            held_there = " and ".join(plurals[n] for n in part.given)
-            why = f"the equations of the {plurals[part.role]} are closed only at given {held_there}"
+    for role, given in [*((s.role, s.given) for s in squares), *((r.role, r.given) for r in roots)]:
+        if given and why is None:
+            held_there = " and ".join(plurals[n] for n in given)
+            why = f"the equations of the {plurals[role]} are closed only at given {held_there}"
     for root in roots:
         if root.degree is None and why is None:
             why = f"the equation for {root.name} is no polynomial"
@@ -253,12 +319,12 @@ def entry_symbol(stem: str, k: int) -> sp.Symbol:
 
 
 def _one_unknown(
-    name: str, values: list[sp.Expr], pull: Pull, given: tuple[str, ...]
+    name: str, values: list[sp.Expr], pull: Pull, given: tuple[str, ...], positive: bool
 ) -> OneUnknown:
     """One equation in one unknown, as a polynomial where it is one."""
     symbol = sp.Symbol(name)
     degree, value, unknown = None, None, symbol
-    if len(values) <= _MOST and not given and not pull.factor.free_symbols:
+    if len(values) <= _MOST and not given:
         s = sp.Dummy("s")
         slope = pull.shape * (s - pull.link)
         terms = [
@@ -275,13 +341,16 @@ def _one_unknown(
             if not in_power.has(symbol):
                 numerator, unknown = in_power, sp.exp(symbol)
         base = power if unknown != symbol else symbol
+        positive = positive or base is power
         if numerator.is_polynomial(base):
             polynomial = sp.Poly(numerator, base)
             lowest = min(n for (n,) in polynomial.monoms())
             if base is power:  # which is never zero
                 polynomial = sp.Poly(sp.cancel(polynomial.as_expr() / power**lowest), power)
             degree = polynomial.degree()
-            if degree == 1:
-                (root,) = sp.solve(polynomial.as_expr(), base)
+            terms_left = polynomial.terms()
+            if len(terms_left) == 2 and (degree == 1 or positive) and terms_left[1][0] == (0,):
+                (_, above), (_, below) = terms_left  # a zⁿ + b, of which one root is positive
+                root = sp.factor(-below / above) ** sp.Rational(1, degree)
                 value = sp.log(root) if base is power else root
     return OneUnknown(pull.role, name, tuple(values), pull, unknown, degree, value, given)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relrep_sym.runtime.check import Array
-from relrep_sym.runtime.objective import Objective, Slopes
+from relrep_sym.runtime.objective import SHARPER, Objective, Slopes
 
 __all__ = ["Maximum", "Optimality", "maximise", "optimality"]
 
@@ -46,8 +46,36 @@ def maximise(
     """Maximise Q over the coordinates ``free`` (all, if None) from ``rows`` (P + C, B).
 
     The gain is counted from the objective's present point; Q at the result is no less than at
-    ``rows``.
+    ``rows``. Where Q has kinks, smooth objectives that tend to it are climbed one after the other,
+    each from where the line through the last two results points.
     """
+    stages = objective.stages()
+    if not stages:
+        return _ascended(objective, rows, free, ceiling)
+    count = len(objective.chart.coordinates)
+    c = objective.chart
+    ends = _Ends.of(c.lower[:count], c.upper[:count], c.open_lower[:count])
+    here, before = rows, None
+    for stage in stages:
+        start = here
+        if before is not None:
+            guess = here.copy()
+            move = SHARPER * (here - before)[:count]
+            guess[:count] = ends.clipped(here[:count], move)
+            start = np.where(stage.gain(guess) > stage.gain(here), guess, here)
+        best = _ascended(stage, start, free, ceiling)
+        before, here = here, best.rows
+    gain, base = objective.gain(here), objective.gain(rows)
+    worse = ~(gain >= base)
+    return Maximum(
+        np.where(worse, rows, here), np.where(worse, base, gain), best.converged & np.isfinite(gain)
+    )
+
+
+def _ascended(
+    objective: Objective, rows: Array, free: Sequence[int] | None, ceiling: int
+) -> Maximum:
+    """The same for an objective without kinks."""
     chart = objective.chart
     count = len(chart.coordinates)
     moving = np.zeros(count, bool)
@@ -97,7 +125,9 @@ def optimality(objective: Objective, rows: Array, free: Sequence[int] | None = N
     size = np.maximum(slopes.size, np.sqrt(np.abs(np.einsum("bpp->pb", hessian))))
     size = np.where(size > 0.0, size, 1.0)
     off = np.where(held | ~moving, 0.0, np.abs(slopes.gradient) / size)
-    return Optimality(np.where(held, np.abs(slopes.gradient), 0.0), off.max(axis=0))
+    force = np.abs(slopes.gradient)
+    pushed = held & (force > _ROUNDING * size)  # what rounding leaves is no multiplier
+    return Optimality(np.where(pushed, force, 0.0), off.max(axis=0))
 
 
 class _Ends(NamedTuple):

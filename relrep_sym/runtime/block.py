@@ -106,7 +106,7 @@ def evaluate(point: Point, x: Array, weights: Array | None, work: Workspace) -> 
     close = _close(point, odds)
     exact: Array | None = None
     if close is not None:  # two log-densities would lose the digits of their difference
-        if form.slopes is None:
+        if form.odds is not None:
             exact = np.empty_like(odds)
             _log_odds(point, work.basis, exact)
         else:

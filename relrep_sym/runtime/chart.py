@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.orders import Order
 from relrep_sym.runtime.point import Parts
+
+if TYPE_CHECKING:
+    from relrep_sym.runtime.median import Medians
 
 __all__ = ["Chart"]
 
@@ -38,6 +42,13 @@ class Chart(NamedTuple):
         bend: (coordinates, a direction, ∂/∂π_k, ∂/∂φ_k …) → the pull-back's change along the
             direction, ∂/∂φ held; None where the chart is linear.
         view_names: the names of the view's functions.
+        orders: the parameters that the chart keeps in order, where these problems are solved
+            exactly; else empty.
+        clearances: constants → for each order its clearances, one a link; None without orders.
+        safe_rate: 2/λ_max(Aᵀ diag(c) A) of a linear chart, a rate at which gradient EM lowers the
+            likelihood of no data; None where there is none.
+        sharp_rate: the least upper bound of such rates, 2/max_k c_k |a_k|²; None alike.
+        medians: the M-step of weighted medians; None where log f is no multiple of |x − μ|.
     """
 
     coordinates: tuple[str, ...]
@@ -61,3 +72,8 @@ class Chart(NamedTuple):
     why: dict[str, str]
     bend: Callable[..., Sequence[Array | float]] | None = None
     view_names: tuple[str, ...] = ()
+    orders: tuple[Order, ...] = ()
+    clearances: Callable[[Array], Sequence[Sequence[Array | float]]] | None = None
+    safe_rate: float | None = None
+    sharp_rate: float | None = None
+    medians: Medians | None = None

@@ -19,7 +19,7 @@ from relrep_sym.runtime.point import Components, Form, Point
 from relrep_sym.runtime.quadrature import Indices, Rule, integers, line
 from relrep_sym.runtime.search import bregman, searched, searched_divergence
 
-__all__ = ["Nodes", "Truth", "divergence", "nodes_of_both", "weighted_nodes"]
+__all__ = ["Nodes", "Truth", "density_at", "divergence", "nodes_of_both", "weighted_nodes"]
 
 
 _FARTHEST = 1e11
@@ -236,6 +236,11 @@ def _density(truth: Point, x: Array, component: int | None) -> Array:
     return np.exp(_log_density(_alone(truth, component), x)) * (
         weight[0] if len(weight) == 1 else weight[:, None]
     )
+
+
+def density_at(truth: Truth, x: Array) -> Array:
+    """q(x): of a single truth at points of any shape, of a batch at (B, n)."""
+    return _density(truth.point, x, None)
 
 
 def divergence(point: Point, truth: Truth) -> Array:

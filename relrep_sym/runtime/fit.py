@@ -8,8 +8,8 @@ converged is a flag with a reason, never an exception, and never silent.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
+from time import monotonic
 from typing import NamedTuple
 
 import numpy as np
@@ -282,7 +282,7 @@ class _Ticker:
 
     def tell(self, iteration: int, active: int, values: Array, *, over: bool) -> None:
         """Say it, if there was time enough since the last time."""
-        now = time.monotonic()
+        now = monotonic()
         if not over and now - self.last < _EVERY:
             return
         self.last = now

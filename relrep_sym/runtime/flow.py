@@ -80,10 +80,10 @@ def flow(
         members = Members(solver, start.rows[:, some], truth, field, speed, rcond)
         run = _Run(members, clock, _stepper(method), rtol, absolute, out[some])
         run.all()
-        for m, name, time, coords, why in members.stopped:
+        for m, name, when, coords, why in members.stopped:
             place = tuple(int(i) for i in np.unravel_index(first + m, start.shape or (1,)))
             which = place if start.shape else ()
-            stops.append(Stop(which, name, float(clock[0]) + time, coords, why))
+            stops.append(Stop(which, name, float(clock[0]) + when, coords, why))
         cut += int(members.singular.sum())
     return out.reshape(*start.shape, len(clock), count), sorted(stops, key=_which), cut
 

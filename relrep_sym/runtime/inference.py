@@ -33,6 +33,7 @@ from relrep_sym.errors import (
 )
 from relrep_sym.runtime import check, kernel
 from relrep_sym.runtime.block import insist_finite, score_rows
+from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, Coords
 from relrep_sym.runtime.point import Point
 from relrep_sym.runtime.regularity import (
@@ -40,6 +41,7 @@ from relrep_sym.runtime.regularity import (
     nearest,
     place,
     warn_of_bounds,
+    warn_of_folds,
     warn_of_overlap,
 )
 from relrep_sym.runtime.second import hessian
@@ -147,7 +149,8 @@ def estimate(
         raise DataError(problem("unknown kind of covariance", kind, "one of " + ", ".join(_KINDS)))
     names = solver.chart.coordinates
     points, share, size = _sample(solver, x, kind, weights, count)
-    (rows, shape), point = given = solver._point(coords)
+    given, point = solver._point(coords)
+    rows, shape = given
     score: Array | None = None
     if kind == "expected":
         main = solver.information(rows, point)
@@ -158,7 +161,7 @@ def estimate(
         found = solver._gradient(rows, point, points, share)
         score = np.array([np.broadcast_to(row, rows[0].shape) for row in found])
     spectrum = Spectrum.of(main)
-    _insist_regular(spectrum, kind, names, shape, score)
+    _insist_regular(spectrum, kind, solver.chart, given, score)
     root = spectrum.inverse_root() / np.sqrt(size)
     if score is not None:
         _warn_of_distance(solver, rows, root, score * size, shape, level)
@@ -168,10 +171,11 @@ def estimate(
         root = root @ vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
     insist_finite(root, "the covariance")
     warn_of_bounds(solver.chart, rows, shape, level)
+    warn_of_folds(solver.chart, rows, shape, level)
     _warn_of_condition(spectrum, names, shape, level)
     near = nearest(solver.chart, solver.form, rows, root)
     warn_of_overlap(near, shape, "standard errors", level)
-    return Estimate(given[0], root)
+    return Estimate(given, root)
 
 
 def _sample(
@@ -225,33 +229,33 @@ _MATRIX = {
 
 
 def _insist_regular(
-    spectrum: Spectrum,
-    kind: str,
-    names: tuple[str, ...],
-    shape: tuple[int, ...],
-    score: Array | None,
+    spectrum: Spectrum, kind: str, chart: Chart, given: Coords, score: Array | None
 ) -> None:
     """Refuse an information that is not positive definite, or that cannot be inverted."""
     bad = spectrum.singular
     if not bad.any():
         return
+    names, where = chart.coordinates, place(bad, given.shape)
     b = int(bad.argmax())
     least, cut = float(spectrum.least[b]), spectrum.cut
     worst = f"least eigenvalue {least:.1e} of the largest, mostly along {spectrum.along(b, names)}"
     if least < -cut:
         assert score is not None  # the others are positive semidefinite
+        at = np.logical_or(*bounds(chart, given.rows))[:, b]
+        ends = ", ".join(names[j] for j in np.flatnonzero(at))
+        held = f"; or {ends} held at the end of its domain (moving=)" if ends else ""
         raise DomainError(
             problem(
-                f"{_MATRIX[kind]} is not positive definite {place(bad, shape)}: the point is no "
-                "maximum of the log-likelihood inside the chart's domain",
+                f"{_MATRIX[kind]} is not positive definite {where}: the point is no maximum of the "
+                "log-likelihood inside the chart's domain",
                 f"{worst}; the mean score's norm is {np.linalg.norm(score[:, b]):.1e}",
-                'a maximum, such as fit finds; kind="expected" and "opg" are defined elsewhere too',
+                'a maximum, such as fit finds; kind="expected" and "opg" are defined elsewhere too'
+                + held,
             )
         )
     raise DomainError(
         problem(
-            f"{_MATRIX[kind]} is singular in double precision {place(bad, shape)}: there is no "
-            "covariance",
+            f"{_MATRIX[kind]} is singular in double precision {where}: there is no covariance",
             worst,
             f"more than {cut:.1e}; merging components, empty ones, or coordinates that do the same "
             "are singular, and what is not to be learned can be held (moving=)",

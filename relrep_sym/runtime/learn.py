@@ -57,13 +57,13 @@ def learn(
     share = check.sample_weights(weights, points.size)
     if floor is None:
         insist_spread(solver, points, share)
-    warn_of_few(solver, points, share, stacklevel=5)
     bound = None if floor is None else Floor(solver, floor)
     given, point = _starts(solver, start, starts, rng, points, share, floor)
     if bound is not None:
         bound.insist(point, given.shape)
         solver = copy(solver)
         solver.chart = bound.chart(given.rows)
+    warn_of_few(solver, points, share, stacklevel=5)
     step = partial(_em, solver)
     held: StepFunction = step if bound is None else partial(bound.held, step)
     return fit(

@@ -22,10 +22,13 @@ from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.point import Form
 
-__all__ = ["Objective", "Slopes"]
+__all__ = ["SHARPER", "Objective", "Place", "Slopes"]
 
 
-_Place = tuple[Array, tuple[Array, ...], Array]
+SHARPER = 0.05
+"""By what factor each of an objective's stages is nearer to its kinks than the one before."""
+
+Place = tuple[Array, tuple[Array, ...], Array]
 """Weights, family parameters, and the means of b_j about those."""
 
 
@@ -76,6 +79,14 @@ class Objective:
             self.means[:, :, members],
             tuple(p[:, members] for p in self.about),
         )
+
+    def moved(self, rows: Array) -> Objective:
+        """The same Q, its gain counted from other coordinates, near which it keeps its digits."""
+        return Objective(self.chart, self.form, rows, self.mass, self._at(rows)[2])
+
+    def stages(self) -> Sequence[Objective]:
+        """Smooth objectives to climb one after the other where this one has kinks; else none."""
+        return ()
 
     # ------------------------------------------------------------------------- values
 
@@ -130,11 +141,11 @@ class Objective:
         """∂²Q/∂λ'∂λ', (B, P, P), exactly symmetric."""
         return self._hessian(rows, self._at(rows), self.jacobian(rows))
 
-    def _slopes(self, rows: Array, here: _Place, outer: Array) -> Slopes:
+    def _slopes(self, rows: Array, here: Place, outer: Array) -> Slopes:
         size = np.einsum("pbi,ib->pb", np.abs(outer), self._sizes(*here))
         return Slopes(self._pulled(rows, *self._outer(*here)), size)
 
-    def _hessian(self, rows: Array, here: _Place, outer: Array) -> Array:
+    def _hessian(self, rows: Array, here: Place, outer: Array) -> Array:
         weights, parameters, means = here
         count, batch = len(self.chart.coordinates), rows.shape[1]
         k, roles = len(weights), len(parameters)
@@ -143,14 +154,9 @@ class Objective:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             by_weight = np.where(self.mass > 0.0, -self.mass / weights**2, 0.0)
         curved[:, 0, 0] = by_weight.T
-        assert self.form.second is not None
         pairs = [(i, j) for i in range(roles) for j in range(i, roles)]
-        for (i, j), (constant, *slopes) in zip(pairs, self.form.second(*parameters), strict=True):
-            total = np.zeros_like(self.mass) if constant is None else constant + 0.0 * self.mass
-            for slope, mean in zip(slopes, means, strict=True):
-                if slope is not None:
-                    total = total + slope * mean
-            curved[:, 1 + i, 1 + j] = curved[:, 1 + j, 1 + i] = (self.mass * total).T
+        for (i, j), total in zip(pairs, self._curves(parameters, means), strict=True):
+            curved[:, 1 + i, 1 + j] = curved[:, 1 + j, 1 + i] = total.T
         half = np.einsum("pbik,bijk->pbjk", outer, curved)
         out = np.einsum("pbjk,qbjk->bpq", half, outer)
         if self.chart.bend is not None:
@@ -177,7 +183,7 @@ class Objective:
             out[..., last] = -out[..., :k].sum(axis=-1)
         return out
 
-    def _at(self, rows: Array) -> _Place:
+    def _at(self, rows: Array) -> Place:
         """Weights and parameters at coordinates, and the means of b_j about those."""
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             weights, parameters, _ = self.chart.components(rows)
@@ -204,7 +210,19 @@ class Objective:
             last = np.take_along_axis(ratio, weights.argmax(axis=0)[None], axis=0)
         else:
             last = ratio[reference]
-        out = [ratio - last]
+        return ratio - last, *self._tilts(parameters, means)
+
+    def _sizes(self, weights: Array, parameters: Sequence[Array], means: Array) -> Array:
+        """The absolute terms of ∂Q/∂(π, φ), (K + K · roles, B)."""
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            ratio = np.where(self.mass > 0.0, self.mass / weights, 0.0)
+        return np.concatenate([ratio, *self._spans(parameters, means)])
+
+    # --------------------------------------------------- by family parameter, from statistics
+
+    def _tilts(self, parameters: Sequence[Array], means: Array) -> list[Array]:
+        """∂Q/∂φ_k by family parameter, (K, B)."""
+        out = []
         for row in self.form.score(*parameters):
             total = np.zeros_like(self.mass)
             for cell, mean in zip(row, means, strict=True):
@@ -212,15 +230,14 @@ class Objective:
                     slope, offset = cell
                     total += slope * (mean + offset)
             out.append(self.mass * total)
-        return tuple(out)
+        return out
 
-    def _sizes(self, weights: Array, parameters: Sequence[Array], means: Array) -> Array:
-        """The absolute terms of ∂Q/∂(π, φ), (K + K · roles, B).
+    def _spans(self, parameters: Sequence[Array], means: Array) -> list[Array]:
+        """The sums of the absolute values of the terms of those.
 
         That of a standard variable's function is at least one: its mean may vanish by symmetry.
         """
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            ratio = np.where(self.mass > 0.0, self.mass / weights, 0.0)
             sizes = np.abs(means)
             if self.form.rebased is not None:
                 sizes = np.ones_like(means)
@@ -229,7 +246,7 @@ class Objective:
                     out += 0.0 if constant is None else np.abs(constant)
                     for slope, mean in zip(slopes, self.means, strict=True):
                         out += 0.0 if slope is None else np.abs(slope * mean)
-        whole = [ratio]
+        whole = []
         for row in self.form.score(*parameters):
             total = np.zeros_like(self.mass)
             for cell, size in zip(row, sizes, strict=True):
@@ -237,7 +254,19 @@ class Objective:
                     slope, offset = cell
                     total += np.abs(slope) * (size + np.abs(offset))
             whole.append(self.mass * total)
-        return np.concatenate(whole)
+        return whole
+
+    def _curves(self, parameters: Sequence[Array], means: Array) -> list[Array]:
+        """∂²Q/∂φ_ik∂φ_jk by pairs i ≤ j, (K, B)."""
+        assert self.form.second is not None
+        out = []
+        for constant, *slopes in self.form.second(*parameters):
+            total = np.zeros_like(self.mass) if constant is None else constant + 0.0 * self.mass
+            for slope, mean in zip(slopes, means, strict=True):
+                if slope is not None:
+                    total = total + slope * mean
+            out.append(self.mass * total)
+        return out
 
     def _pulled(self, rows: Array, *outer: Array) -> Array:
         found = self.chart.pull_back(rows, *outer)

@@ -136,7 +136,7 @@ class Form(NamedTuple):
         exponents: (coefficients, basis, rows, out, spare) → fills log f_k less its height for some
             rows k.
         odds: (reference parameters, differences, own parameters) → coefficients e_0 … e_J of the
-            log-odds; None where they come from the slopes.
+            log-odds; None where they come from the slopes: the log-density does not separate.
         score: family parameters → for each, over b_1 … b_J, (slope, offset) or None: ∂
             log f is the sum of slope · (b_j + offset).
         common: x → log g(x), the term without parameters; None where there is none.
@@ -150,8 +150,13 @@ class Form(NamedTuple):
         rebased: (family parameters, new ones) → for each b_j the coefficients over 1, b_1 … b_J of
             the same function at the new parameters; None where all components share the basis.
         upper: what each family parameter must be below; empty where nothing is.
-        slopes: (x, family parameters) → ∂ log f/∂φ_i; None where the log-density separates. Then
-            the basis is log f and these.
+        slopes: (x, family parameters) → ∂ log f/∂φ_i; None where ``second`` is known. Where
+            ``odds`` is not, the basis is log f and these.
+        curves: (x, family parameters) → ∂² log f/∂φ_i∂φ_j, i ≤ j, wherever there are ``slopes``,
+            unless they need a function without a kernel.
+        jumps: family parameters → what stands before δ(x − m) in those; None without a kink at m.
+        softened: (x, family parameters, ε) → log f with √((x − m)² + ε²) for |x − m|, its slopes,
+            its second derivatives; None without a kink.
         kink: (x, family parameters) → what stands inside of |…| in log f; None without one.
     """
 
@@ -175,8 +180,11 @@ class Form(NamedTuple):
     contrast: Callable[..., tuple[tuple[Array | float | None, ...], ...]] | None = None
     rebased: Callable[..., tuple[tuple[Array | float | None, ...], ...]] | None = None
     upper: tuple[float, ...] = ()
-    slopes: Callable[..., tuple[Array, ...]] | None = None
+    slopes: Callable[..., tuple[Array | float, ...]] | None = None
     kink: Callable[..., Array] | None = None
+    curves: Callable[..., tuple[Array | float, ...]] | None = None
+    jumps: Callable[..., tuple[Array | float, ...]] | None = None
+    softened: Callable[..., tuple[Array | float, ...]] | None = None
 
 
 class Point:

@@ -26,13 +26,25 @@ from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.point import Form
 
-__all__ = ["NEAR", "Nearest", "bounds", "nearest", "place", "warn_of_bounds", "warn_of_overlap"]
+__all__ = [
+    "NEAR",
+    "Nearest",
+    "bounds",
+    "nearest",
+    "place",
+    "warn_of_bounds",
+    "warn_of_folds",
+    "warn_of_overlap",
+]
 
 NEAR = 2.0
 """Standard errors to a singular set below which a warning is given: nearer than this, an interval
 of 95 % around the estimate reaches it. Where components merge the log-likelihood knows δ² rather
 than δ; a move of h changes δ² by 2 δ h + h², and at δ = 2 h the second term is a quarter of the
-first: beyond, what is linear in h leads."""
+first: beyond, what is linear in h leads. Measured on two unit normals, N = 400: at a distance of
+2 the mean reported error of the gap is 1.4 times the spread of the estimates with known weights and
+1.2 times with learned ones, whose 95 % intervals for a weight then hold 86 %; at 4 it is right to
+a tenth."""
 
 _RANK = 1e-10
 """Least eigenvalue, over the largest, of a contrast's covariance that counts as not zero."""
@@ -198,5 +210,30 @@ def warn_of_bounds(chart: Chart, rows: Array, shape: tuple[int, ...], level: int
         "normal there, and standard errors do not mean what they say",
         shown,
         "a point inside; else hold that coordinate (moving=) for the errors of the others",
+    )
+    warnings.warn(text, InferenceWarning, stacklevel=level)
+
+
+def warn_of_folds(chart: Chart, rows: Array, shape: tuple[int, ...], level: int) -> None:
+    """An InferenceWarning where a coordinate does not move θ to first order: Δ = 0 of a square gap.
+
+    The log-likelihood may be curved in it all the same, by the chart's curvature alone.
+    """
+    entries, batch = len(chart.parameters), rows.shape[1]
+    seeds = np.broadcast_to(np.eye(entries)[:, :, None], (entries, entries, batch))
+    found = chart.pull_back_model(rows, seeds)[: len(chart.coordinates)]
+    still = np.array([~np.broadcast_to(row, (entries, batch)).any(axis=0) for row in found])
+    members: NDArray[np.bool_] = np.logical_or.reduce(still, axis=0)
+    if not members.any():
+        return
+    b = int(members.argmax())
+    shown = ", ".join(
+        f"{chart.coordinates[j]} = {rows[j, b]:g}" for j in np.flatnonzero(still[:, b])
+    )
+    text = problem(
+        f"a coordinate does not move the model to first order {place(members, shape)}: its estimate "
+        "is not normal there",
+        shown,
+        "a point at which the Jacobian has full rank, or a chart that is no square there",
     )
     warnings.warn(text, InferenceWarning, stacklevel=level)

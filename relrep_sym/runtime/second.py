@@ -26,8 +26,9 @@ from relrep_sym.runtime.block import Evaluated, dots, insist_finite
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.point import Point
+from relrep_sym.runtime.segment import contrast_by_curves
 
-__all__ = ["hessian"]
+__all__ = ["hessian", "of_components"]
 
 _ROOM = 1 << 18
 """Numbers that a block's arrays may take together: some 2 MB."""
@@ -61,11 +62,12 @@ def hessian(chart: Chart, rows: Array, point: Point, x: Array, weights: Array | 
 
     Raises DerivationError where the family has no second derivatives, DomainError for an overflow.
     """
-    if point.form.second is None:
+    if point.form.second is None and point.form.curves is None:
         raise DerivationError(chart.why["hessian"])
     count, batch = len(chart.coordinates), rows.shape[1]
     found = kernel.statistics(point, x, weights)
-    out = _of_components(chart, rows, point, found)
+    curved = _curved(point, found, x, weights)
+    out = of_components(chart, rows, point, curved)
     if chart.bend is not None:
         by_weight, by_family = kernel.gradient(point, found)  # in the model's order already
         if len(by_weight) < len(by_family[0]):
@@ -100,23 +102,51 @@ def _stacked(rows: Sequence[Array | float], shape: tuple[int, ...]) -> Array:
     return np.array([np.broadcast_to(r, shape) for r in rows])
 
 
-def _of_components(chart: Chart, rows: Array, point: Point, found: kernel.Statistics) -> Array:
-    """Σ w r_k ∂² log f_k, pulled back from both sides, (B, P, P)."""
+def _curved(point: Point, found: kernel.Statistics, x: Array, weights: Array | None) -> list[Array]:
+    """Σ w R_k ∂² log f_k/∂φ_i∂φ_j for each pair i ≤ j, (K, B)."""
+    form = point.form
+    out: list[Array] = []
+    if form.second is not None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            for constant, *slopes in form.second(*point.components.parameters):
+                total = np.zeros_like(found.mass) if constant is None else constant * found.mass
+                for slope, moment in zip(slopes, found.moments, strict=True):
+                    if slope is not None:
+                        total = total + slope * moment
+                out.append(total)
+        return out
+
+    def use(b, i, part, share, block, _):  # type: ignore[no-untyped-def]
+        assert form.curves is not None
+        columns = (p[..., None] for p in part.components.parameters)
+        curves = form.curves(x[b, i] if x.ndim == 2 else x[i], *columns)
+        rows = []
+        for curve in np.broadcast_arrays(block.ratios, *curves)[1:]:
+            sound = np.isfinite(curve)
+            if not sound.all():  # a ratio of zero, whatever the curve overflows to
+                curve = np.where(sound | (block.ratios > 0.0), curve, 0.0)
+            rows.append(part.heights * dots(block.ratios, curve))
+        return b, rows
+
+    roles = len(form.names)
+    sums = np.zeros((roles * (roles + 1) // 2, *found.mass.shape))
+    for b, rows in kernel.over_blocks(point, x, weights, use):
+        sums[..., b] += rows
+    if weights is None:
+        sums *= 1.0 / x.shape[-1]
+    return list(sums)
+
+
+def of_components(chart: Chart, rows: Array, point: Point, curved: Sequence[Array]) -> Array:
+    """Σ w r_k ∂² log f_k, pulled back from both sides, (B, P, P); ``curved`` are those of R_k."""
     form, share = point.form, point.components.weights
-    assert form.second is not None
     k, batch = share.shape
     roles, count = len(form.names), len(chart.coordinates)
     sides = [np.zeros((k, batch, k, roles)) for _ in range(roles)]
     pairs = [(i, j) for i in range(roles) for j in range(i, roles)]
     each = np.arange(k)
     with np.errstate(over="ignore", invalid="ignore"):
-        for (i, j), (constant, *slopes) in zip(
-            pairs, form.second(*point.components.parameters), strict=True
-        ):
-            total = np.zeros_like(share) if constant is None else constant * found.mass
-            for slope, moment in zip(slopes, found.moments, strict=True):
-                if slope is not None:
-                    total = total + slope * moment
+        for (i, j), total in zip(pairs, curved, strict=True):
             sides[j][each, :, each, i] = sides[i][each, :, each, j] = share * total
         half = _stacked(
             _pulled(chart, point, rows[..., None, None], None, sides), (batch, k, roles)
@@ -135,7 +165,8 @@ def _of_the_mixing(
 
     def use(b, i, part, _, block, __):  # type: ignore[no-untyped-def]
         inside = None if weights is None else weights[b, i] if weights.ndim == 2 else weights[i]
-        return b, _sums(chart, rows[:, b], part, inside, block)
+        here = x[b, i] if x.ndim == 2 else x[i]
+        return b, _sums(chart, rows[:, b], part, here, inside, block)
 
     out = np.zeros((batch, count, count))
     by_weight = np.zeros((k - 1, k - 1, batch))
@@ -166,7 +197,7 @@ def _of_the_mixing(
 
 
 def _sums(
-    chart: Chart, rows: Array, point: Point, weights: Array | None, block: Evaluated
+    chart: Chart, rows: Array, point: Point, x: Array, weights: Array | None, block: Evaluated
 ) -> _Sums:
     ratios = block.ratios * point.heights[..., None]
     posterior = block.ratios * point.shares
@@ -180,7 +211,7 @@ def _sums(
     square = -(weighted.swapaxes(0, 1) @ gaps.transpose(1, 2, 0)).transpose(1, 2, 0)
     if len(ratios) == 2:
         covariance, mixed, common = _of_two(
-            chart, rows, point, weights, block, ratios, posterior, slopes
+            chart, rows, point, x, weights, block, ratios, posterior, slopes
         )
         return _Sums(covariance, square, mixed, common)
     others = _others(posterior)
@@ -188,7 +219,7 @@ def _sums(
     return _Sums(
         _covariance(chart, rows, point, weights, posterior, others, slopes, moving),
         square,
-        *_mixed(point, weights, weighted, block, ratios, posterior, others, slopes, moving),
+        *_mixed(point, x, weights, weighted, block, ratios, posterior, others, slopes, moving),
     )
 
 
@@ -256,6 +287,7 @@ def _add_gram(rows: Array, out: Array) -> None:
 
 def _mixed(
     point: Point,
+    x: Array,
     weights: Array | None,
     weighted: Array,
     block: Evaluated,
@@ -274,7 +306,7 @@ def _mixed(
     """
     last, close = ratios[-1], block.close
     mixed = [-(rg.swapaxes(0, 1) @ weighted.transpose(1, 2, 0)).transpose(1, 0, 2) for rg in moving]
-    contrast = [] if close is None else _contrast(point, block)
+    contrast = [] if close is None else _contrast(point, x, block, slopes)
     common = [np.zeros_like(full) for full in mixed]
     share = last if weights is None else last * weights
     for i, row in enumerate(weighted):
@@ -297,6 +329,7 @@ def _of_two(
     chart: Chart,
     rows: Array,
     point: Point,
+    x: Array,
     weights: Array | None,
     block: Evaluated,
     ratios: Array,
@@ -314,7 +347,7 @@ def _of_two(
         root *= weights
     np.sqrt(root, out=root)
     apart, shared = [], []
-    for g, (exact, size) in zip(slopes, _contrast(point, block), strict=True):
+    for g, (exact, size) in zip(slopes, _contrast(point, x, block, slopes), strict=True):
         near = 4.0 * size[0] <= np.abs(g[0]) + np.abs(g[1])
         if block.close is not None:
             near |= block.close[0][:, None]
@@ -332,22 +365,27 @@ def _of_two(
     return covariance, mixed, [dots(change, a)[..., None] for a in shared]
 
 
-def _contrast(point: Point, block: Evaluated) -> list[tuple[Array, Array]]:
+def _contrast(
+    point: Point, x: Array, block: Evaluated, slopes: list[Array]
+) -> list[tuple[Array, Array]]:
     """∂ log f_k/∂φ − ∂ log f_K/∂φ for k < K by family parameter, and the size of its terms.
 
-    Both are (K − 1, B, n).
+    Both are (K − 1, B, n); ``slopes`` are the ∂ log f_k/∂φ themselves.
     """
     c, form = point.components, point.form
-    assert form.contrast is not None
+    if form.contrast is None:
+        plain = [g[:-1] - g[-1] for g in slopes]
+        sizes = [np.abs(g[:-1]) + np.abs(g[-1]) for g in slopes]
+        return contrast_by_curves(point, x, plain, sizes)
     reference = tuple(p[-1:] for p in c.parameters)
     own = tuple(p[:-1] for p in c.parameters)
     shape = (*point.heights[:-1].shape, block.ratios.shape[2])
     out = []
-    for constant, *slopes in form.contrast(*reference, *c.differences, *own):
+    for constant, *factors in form.contrast(*reference, *c.differences, *own):
         total = np.zeros(shape)
         total += 0.0 if constant is None else np.asarray(constant)[..., None]
         size = np.abs(total)
-        for slope, basis in zip(slopes, block.basis, strict=True):
+        for slope, basis in zip(factors, block.basis, strict=True):
             if slope is not None:
                 term = np.asarray(slope)[..., None] * basis[-1]
                 total += term

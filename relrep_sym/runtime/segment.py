@@ -1,4 +1,4 @@
-"""Log-odds of components that nearly coincide, from the slopes of a log-density.
+"""Differences of components that nearly coincide, from the derivatives of a log-density.
 
 In: a point whose form has slopes, points x, and the log-odds as differences of two log-densities.
 Out: the log-odds to their digits. Where log f separates, log f(x | φ + δ) − log f(x | φ) is known
@@ -7,7 +7,8 @@ slopes along the way,
 
     Σ_i δ_i ∫₀¹ ∂_i log f(x | φ + t δ) dt,
 
-which keeps the digits of δ. Where a kink |x − μ| lies on the way, the way is cut there.
+which keeps the digits of δ. Where a kink |x − μ| lies on the way, the way is cut there. The
+difference of two slopes is the same integral of second derivatives, where no kink lies on it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.point import Point
 
-__all__ = ["log_odds_by_slopes"]
+__all__ = ["contrast_by_curves", "log_odds_by_slopes"]
 
 
 def _rule(count: int) -> list[tuple[float, float]]:
@@ -65,4 +66,41 @@ def log_odds_by_slopes(point: Point, x: Array, plain: Array, last: Array) -> Arr
         room = np.maximum(_SLACK * size, 4 * np.finfo(float).eps * (1.0 + np.abs(last)))
         good = np.abs(fine - check) <= room
     out: Array = np.where(good, fine, plain)
+    return out
+
+
+def contrast_by_curves(
+    point: Point, x: Array, plain: list[Array], sizes: list[Array]
+) -> list[tuple[Array, Array]]:
+    """∂ log f_k/∂φ − ∂ log f_K/∂φ by family parameter, and the size of its terms, (K − 1, B, n).
+
+    ``plain`` are the differences of the slopes themselves, and ``sizes`` the sums of their absolute
+    values: these stand where the two rules do not agree, or where a kink lies between the two.
+    """
+    form, c = point.form, point.components
+    assert form.curves is not None
+    roles = len(form.names)
+    pairs = [(i, j) for i in range(roles) for j in range(i, roles)]
+    steps = tuple(d[..., None] for d in c.differences)
+    start = tuple(p[-1:, :, None] for p in c.parameters)
+    fine, check, size = (np.zeros((roles, *plain[0].shape)) for _ in range(3))
+    with np.errstate(all="ignore"):
+        for total, rule in ((fine, _FINE), (check, _CHECK)):
+            for t, w in rule:
+                here = (s + t * d for s, d in zip(start, steps, strict=True))
+                for (i, j), curve in zip(pairs, form.curves(x, *here), strict=True):
+                    for row, step in {(i, j), (j, i)}:
+                        part = w * (curve * steps[step])
+                        total[row] += part
+                        if total is fine:
+                            size[row] += np.abs(part)
+        apart = np.zeros(plain[0].shape, bool)
+        if form.kink is not None:
+            end = (s + d for s, d in zip(start, steps, strict=True))
+            apart |= form.kink(x, *start) * form.kink(x, *end) <= 0.0
+    out = []
+    for i, (difference, terms) in enumerate(zip(plain, sizes, strict=True)):
+        room = np.maximum(_SLACK * size[i], 4 * np.finfo(float).eps * terms)
+        good = ~apart & (np.abs(fine[i] - check[i]) <= room)
+        out.append((np.where(good, fine[i], difference), np.where(good, size[i], terms)))
     return out

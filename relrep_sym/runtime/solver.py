@@ -25,9 +25,11 @@ from relrep_sym.runtime.check import Array, Coords
 from relrep_sym.runtime.em import Expected, em_step, objective_of
 from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_nodes
 from relrep_sym.runtime.fitted import Fit
+from relrep_sym.runtime.gradient_em import Climb, gradient_em_step, responsibility_gram, step_of
 from relrep_sym.runtime.guard import entries_behind, guarded
 from relrep_sym.runtime.inference import Criteria, covariance, criteria, standard_errors
 from relrep_sym.runtime.intervals import confidence_intervals
+from relrep_sym.runtime.kinks import bend_of_kinks, insist_density
 from relrep_sym.runtime.labels import relabelled
 from relrep_sym.runtime.natural import Natural, cut_off, solve, warn_of_rank
 from relrep_sym.runtime.point import Components, Form, Parts, Point
@@ -167,14 +169,21 @@ class Solver:
         )
         return out.reshape(array.shape)
 
-    def _preimage(self, theta: Array, known: Array) -> tuple[Array, NDArray[np.bool_]]:
-        """Coordinates (P, B) of θ (Pθ, B) at the constants, and which of them are: (B,)."""
+    def _preimage(
+        self, theta: Array, known: Array, exact: Mapping[int, Array] | None = None
+    ) -> tuple[Array, NDArray[np.bool_]]:
+        """Coordinates (P, B) of θ (Pθ, B) at the constants, and which of them are: (B,).
+
+        ``exact`` gives coordinates that are known better than θ tells them.
+        """
         c = self.chart
         if c.from_model is None:
             raise NoInverseError(c.why["from_model"])
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             found = c.from_model(theta, known)
             rows = np.array(np.broadcast_arrays(*found, theta[0])[:-1])
+        for j, row in (exact or {}).items():
+            rows[j] = row
         there: NDArray[np.bool_] = np.logical_and.reduce(self._inside(rows), axis=0)
         if there.any():
             near, _ = self._off_image(rows[:, there], theta[:, there], known[:, there])
@@ -396,6 +405,7 @@ class Solver:
         """∂²/∂λ∂λ of E_q[log p(X | c(λ))], exactly symmetric, (…, P, P)."""
         given, point = self._point(coords)
         density = self._truth(truth)
+        insist_density(self.form, density)
         if isinstance(density, Nodes):
             found = hessian(self.chart, given.rows, point, *density)
         else:
@@ -404,6 +414,8 @@ class Solver:
             for members, nodes, weights in weighted_nodes(point, density):
                 rows, part = given.rows[:, members], point.take(members)
                 found[members] += hessian(self.chart, rows, part, nodes, weights)
+            if self.form.kink is not None:
+                found += bend_of_kinks(self.chart, given.rows, point, density)
         return found.reshape(*given.shape, *found.shape[1:])
 
     def kl(self, coords: ArrayLike, truth: object) -> Array:
@@ -437,6 +449,19 @@ class Solver:
         insist_finite(out, "the Fisher information")
         lower = np.tril(out)
         return lower + np.tril(lower, -1).swapaxes(1, 2)
+
+    def responsibility_gram(self, coords: ArrayLike, truth: object) -> Array:
+        """C = E_q[ψψᵀ], ψ the responsibilities, exactly symmetric, (…, K, K)."""
+        given, point = self.point(coords)
+        density = self._truth(truth)
+        if isinstance(density, Nodes):
+            found = responsibility_gram(point, *density)
+        else:
+            k = self.form.components
+            found = np.zeros((given.rows.shape[1], k, k))
+            for members, nodes, weights in weighted_nodes(point, density):
+                found[members] += responsibility_gram(point.take(members), nodes, weights)
+        return found.reshape(*given.shape, *found.shape[1:])
 
     def natural_field(
         self,
@@ -546,6 +571,38 @@ class Solver:
         if full_output:
             return self._step(given, taken.rows, taken.expected, taken.notes)
         return _columns(taken.rows, given)
+
+    def gradient_em_step(
+        self,
+        x: ArrayLike,
+        coords: ArrayLike,
+        rate: ArrayLike | None = None,
+        *,
+        weights: ArrayLike | None = None,
+        full_output: bool = False,
+    ) -> Array | Step:
+        """One step uphill on Q: at a rate, the chart's safe one, or a line search's, (…, P)."""
+        points = check.sample(x, self.form.support)
+        given = self._coords(coords)
+        share = check.sample_weights(weights, points.size)
+        found = self.climb(given.rows, points, share, self.rates(rate))
+        found.taken.insist()
+        if full_output:
+            return step_of(self.chart, self.point_at, given, found, points, share)
+        return _columns(found.taken.rows, given)
+
+    def rates(self, rate: ArrayLike | None) -> Array | None:
+        """A rate for each coordinate, (P,); None stays None."""
+        if rate is None:
+            return None
+        return check.per_coordinate(rate, len(self.chart.coordinates), "rate", positive=True)
+
+    def climb(self, rows: Array, x: Array, weights: Array | None, rate: Array | None) -> Climb:
+        """One step of gradient EM of a batch, checked data, member by member."""
+        point = Point(self.form, *self._referred(rows, None, self.chart.reference))
+        return gradient_em_step(
+            self.chart, self._pulled, self.point_at, rows, point, x, weights, rate
+        )
 
     def _step(
         self,

@@ -152,10 +152,12 @@ def test_where_there_is_no_closed_form_the_step_is_named(model: Mixture, says: s
     assert "; given: " in str(caught.value)
     assert "; expected: " in str(caught.value)
     record = Record("none", identity(model))
-    assert "m_step" not in record.names
     assert says in str(record.m_step_or_reason)
     with pytest.raises(DerivationError, match=says):
         record.m_step  # noqa: B018
+    assert record.joint.way == "none"
+    assert "No closed form" in record["m_step"].words
+    assert "Newton" in record["m_step"].words
 
 
 def test_a_family_whose_equations_cannot_be_solved_is_refused_by_the_parameter() -> None:

@@ -542,6 +542,32 @@ def test_a_coordinate_at_its_bound_is_named():
     assert ["end of its domain" in str(w.message) for w in caught] == [True]
 
 
+def test_a_coordinate_that_does_not_move_the_model_is_named():
+    """Δ² at Δ = 0: stationary whatever the multiplier, and curved by the chart alone."""
+    model = rs.mixture("normal", components=2, scales=1)
+    module = rs.derive(model, rs.relative(model, "mu", gap="square", clearance="4")).compile()
+    x = np.concatenate([np.linspace(-2, 2, 50), np.linspace(1.8, 5.8, 50)])
+    at = optimize.minimize(
+        lambda c: -module.log_likelihood(x, [c[0], c[1], 0.0]), [0.5, 0.0], tol=1e-12
+    ).x
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        module.standard_errors(x, [*at, 0.0])
+    assert any("to first order" in str(w.message) for w in caught)
+    assert all("Delta_1 = 0" in str(w.message) for w in caught)
+    with pytest.raises(DomainError, match=r"Fisher information is singular.*Delta_1"):
+        module.standard_errors(x, [*at, 0.0], "expected")
+
+
+def test_a_bound_that_makes_it_no_maximum_is_named():
+    """Pressing against Δ = 0 where the log-likelihood bends upwards in Δ."""
+    model = rs.mixture("normal", components=2, scales=1, weights="1/2")
+    module = rs.derive(model, rs.relative(model, "mu")).compile()
+    x = np.array([-2.0, -1.0, 1.0, 2.0])
+    with pytest.raises(DomainError, match=r"or Delta_1 held at the end of its domain \(moving=\)"):
+        module.standard_errors(x, [0.0, 0.0])
+
+
 def test_warnings_point_at_the_users_line():
     module = compiled("normal", 2, "relative", scales=1)
     x = np.linspace(-2, 2, 30)

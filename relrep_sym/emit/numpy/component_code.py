@@ -39,7 +39,7 @@ def component_fragments(form: ComponentForm) -> dict[str, object]:
     family = form.family
     roles = [p.name for p in family.parameters]
     if form.slopes is not None:
-        return _general_fragments(form, form.slopes)
+        return _general_fragments(form)
     buffers = {b: f"basis[{j}]" for j, b in enumerate(form.basis)}
     prepare: list[Assign] = []
     stages = {"x": Stage.SAMPLE}
@@ -70,18 +70,16 @@ def component_fragments(form: ComponentForm) -> dict[str, object]:
         "score": _score_lines(form),
         "common": infix(lower(form.common, bare)) if form.common != 0 else None,
         "quadratic": _quadratic_lines(form),
-        "slopes": None,
         "kink": None,
     }
 
 
-def _general_fragments(form: ComponentForm, slopes: Sequence[sp.Expr]) -> dict[str, object]:
+def _general_fragments(form: ComponentForm) -> dict[str, object]:
     """The same where the basis functions are log f and its slopes."""
     family = form.family
     roles = [p.name for p in family.parameters]
     program = share([Assign(f"basis[{j}][...]", lower(b, bare)) for j, b in enumerate(form.basis)])
     kink = None if family.kink is None else f"return {infix(lower(family.kink, bare))}"
-    values = [f"slope{i + 1}" for i in range(len(slopes))]
     return {
         "prepare": [f"heights = np.ones_like({roles[0]})"],
         "coefficients": roles,
@@ -92,12 +90,6 @@ def _general_fragments(form: ComponentForm, slopes: Sequence[sp.Expr]) -> dict[s
         "score": _score_lines(form),
         "common": None,
         "quadratic": None,
-        "slopes": [
-            *assignments(
-                share([Assign(v, lower(e, bare)) for v, e in zip(values, slopes, strict=True)])
-            ),
-            *([f"return {tuple_of(values)}"] if len(values) == 1 else returned(values)),
-        ],
         "kink": None if kink is None else [kink],
     }
 

@@ -25,7 +25,7 @@ from relrep_sym.equations.em import MStep, Update, shift_symbol, statistics_of
 from relrep_sym.statements.language import Assign, Item, Node, Op, Var
 from relrep_sym.statements.passes import share
 
-__all__ = ["m_step_lines"]
+__all__ = ["m_step_lines", "update_lines", "weight_lines"]
 
 
 def m_step_lines(model: Mixture, step: MStep) -> list[str]:
@@ -56,15 +56,16 @@ def m_step_lines(model: Mixture, step: MStep) -> list[str]:
         mean = Item("means", position[b])
         program.append(Assign(f"t_{j}", mean if coefficient == 1 else Op("mul", (scaled, mean))))
     lines = assignments(share(program, prefix="c"))
-    lines += _weight_lines(model, step)
+    lines += weight_lines(model, step)
     current = dict.fromkeys(roles)
     for u in step.updates:
-        lines += _update_lines(model, u, current)
+        lines += update_lines(model, u, current)
     results = [current[r] or r for r in roles]
     return [*lines, f"return shares, {tuple_of(results)}"]
 
 
-def _weight_lines(model: Mixture, step: MStep) -> list[str]:
+def weight_lines(model: Mixture, step: MStep) -> list[str]:
+    """Lines for ``shares``, the new weights."""
     free = step.free_weights
     if not free:
         return stacked("shares", [lower(w, bare) for w in model.weight_expressions], "mass[0]")
@@ -97,7 +98,8 @@ def _indexed(members: Sequence[int], name: str) -> tuple[list[str], str]:
     return bracketed(f"{name} = [", numbers, "]"), name
 
 
-def _update_lines(model: Mixture, u: Update, current: dict[str, str | None]) -> list[str]:
+def update_lines(model: Mixture, u: Update, current: dict[str, str | None]) -> list[str]:
+    """Lines for one update; ``current`` has the names of the parameters' new values."""
     lines: list[str] = []
     location = model.family.location
 

@@ -23,6 +23,9 @@ from relrep_sym.emit.numpy.chart_code import ChartFragments
 from relrep_sym.emit.numpy.component_code import component_fragments
 from relrep_sym.emit.numpy.em_code import m_step_lines
 from relrep_sym.emit.numpy.layout import bare, bracketed, filled_text, wrapped
+from relrep_sym.emit.numpy.median_code import median_fragments
+from relrep_sym.emit.numpy.orders_code import orders_code
+from relrep_sym.emit.numpy.pointwise_code import pointwise_fragments
 from relrep_sym.emit.numpy.printer import infix, special_names
 from relrep_sym.emit.numpy.public import public_functions
 from relrep_sym.emit.numpy.second_code import (
@@ -31,6 +34,7 @@ from relrep_sym.emit.numpy.second_code import (
     rebased_lines,
     second_lines,
 )
+from relrep_sym.equations.median import median_step
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.equations.record import Record
 from relrep_sym.equations.second import SecondForm
@@ -115,6 +119,7 @@ def _environment() -> jinja2.Environment:
         mapping=lambda name, items: "\n".join(bracketed(f"{name} = {{", items, "}", 0)),
         special=_special,
         read=lambda names, body: [n if _mentions(" ".join(body), [n]) else f"_{n}" for n in names],
+        deeper=lambda lines: _indented(lines, 12),
         keyword_mapping=lambda name, items: _indented(_mapping(name, items), 8),
     )
     return env
@@ -214,10 +219,13 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         why["view"] = "no view was asked for in this derivation"
     if family.sampler is None:
         why["sample"] = f"no sampler is known for the {family.name} family"
+    safe = record.safe_rate_or_reason
+    if isinstance(safe, str):
+        why["safe_rate"] = safe
     second = record.second_or_reason
-    if not isinstance(second, SecondForm):
+    if isinstance(second, str):
         why["hessian"] = second
-    fragments = component_fragments(form)
+    fragments = {**component_fragments(form), **pointwise_fragments(form, second)}
     bodies = {k: " ".join(v) for k, v in fragments.items() if isinstance(v, list)}
     reads = {
         f"{name}_reads": _mentions(bodies[name], fragments["coefficients"])
@@ -260,6 +268,8 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
             "push_view": pieces.push_view(view) if view else None,
         },
         "m_step": None if isinstance(step, str) else m_step_lines(model, step),
+        "orders": None if isinstance(step, str) or not from_model else orders_code(chart),
+        "medians": median_fragments(model, median_step(model)),
         "view": view.names if view else None,
         "count": model.components,
         "positive": [str(p.domain.lower == 0.0) for p in family.parameters],
@@ -277,6 +287,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "constants": [c.name for c in chart.constants],
         "reference": pieces.reference,
         "draw": _draw(family),
+        "safe_rate": None if isinstance(safe, str) else (repr(safe.rate), repr(safe.sharp_rate)),
         "why": why,
         "functions": public_functions(record),
     }

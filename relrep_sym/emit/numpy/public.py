@@ -151,6 +151,14 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "(…, {p}, {p})",
     ),
     _Function(
+        "responsibility_gram",
+        "coords, truth",
+        "coords, truth",
+        "C = E_q[ψψᵀ], ψ the responsibilities, exactly symmetric.",
+        "stein",
+        "(…, {k}, {k})",
+    ),
+    _Function(
         "natural_field",
         "coords, truth, *, rcond=None, full_output=False",
         "coords, truth, rcond=rcond, full_output=full_output",
@@ -205,6 +213,16 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "(…, {p})",
     ),
     _Function(
+        "gradient_em_step",
+        "x, coords, rate=None, *, weights=None, full_output=False",
+        "x, coords, rate, weights=weights, full_output=full_output",
+        "One step of gradient EM, uphill on Q: `rate` is a number or ({p},); DomainError where the "
+        "step leaves the domain. {safe} Projected onto the domain; L falls by rounding at most. "
+        "`full_output=True` gives a Step (coords, gain, multipliers, residual, notes).",
+        "gradient_em",
+        "(…, {p})",
+    ),
+    _Function(
         "fit",
         'x, start, method="em", *, order=None, sweeps=1, rate=None, weights=None, tol=1e-10, '
         "max_iter=1000, floor=None, starts=None, rng=0, callback=None, progress=False",
@@ -221,8 +239,7 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "returning True; `progress` writes a line on standard error. A fit that does not "
         "converge says why.",
         None,
-        "a Fit: coords, parameters, history, iterations, converged, reason, valid, notes, best, "
-        "aic, bic",
+        "a Fit: coords, parameters, history, iterations, converged, reason, best, aic, bic",
     ),
     _Function(
         "covariance",
@@ -288,6 +305,7 @@ def public_functions(record: Record) -> list[dict[str, object]]:
         "basis": _basis(record.form),
         "count": "N is `count`, or how many points have a positive weight: a weight w is N w "
         "observations.",
+        "safe": _safe(record),
     }
     given = given_keywords(chart)
     out: list[dict[str, object]] = []
@@ -318,6 +336,17 @@ def public_functions(record: Record) -> list[dict[str, object]]:
 def given_keywords(chart: Chart) -> list[str]:
     """The keywords of a chart's constants, mangled where the code uses the name."""
     return list(identifiers([c.name for c in chart.constants], _ARGUMENTS).values())
+
+
+def _safe(record: Record) -> str:
+    """What a rate of None is."""
+    found = record.safe_rate_or_reason
+    if isinstance(found, str):
+        return "None is a line search: Q must rise, and L is no less."
+    return (
+        f"None is {found.sharp / 2}: below {found.sharp} no step lowers L, whatever the data, and "
+        "half of that guarantees most."
+    )
 
 
 def _basis(form: ComponentForm) -> str:
@@ -383,6 +412,7 @@ _RETURNS = {
     "components": "tuple[Array, ...]",
     "statistics": "tuple[Array, ...]",
     "em_step": "Array | Step",
+    "gradient_em_step": "Array | Step",
     "fit": "Fit",
     "criteria": "Criteria",
     "natural_field": "Array | Natural",
@@ -397,7 +427,7 @@ def _docstring(says: str, equation: Equation | None, returns: str) -> str:
     lines[0] = 'r"""' + lines[0]
     if rest:
         lines += ["", *filled_text(rest, 94)]
-    lines += ["", f"Returns: {returns}."]
+    lines += ["", *filled_text(f"Returns: {returns}.", 94)]
     if equation is not None:
         lines += ["", f"Equation {equation.label}:", ""]
         for line in equation.lines:
