@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from relrep_sym.errors import DataError, problem
 from relrep_sym.runtime import check
 from relrep_sym.runtime.check import Array, Coords
+from relrep_sym.runtime.ecm import Order, ecm_step
 from relrep_sym.runtime.em import Taken, em_step
 from relrep_sym.runtime.fit import Options, StepFunction, fit
 from relrep_sym.runtime.fitted import Callback, Fit
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["learn"]
 
-_METHODS = ("em",)
+_METHODS = ("em", "ecm")
 
 
 def learn(
@@ -64,7 +65,9 @@ def learn(
         solver = copy(solver)
         solver.chart = bound.chart(given.rows)
     warn_of_few(solver, points, share, stacklevel=5)
-    step = partial(_em, solver)
+    step: StepFunction = partial(_em, solver)
+    if method == "ecm":
+        step = partial(_ecm, solver, Order.of(solver.chart, solver.form, order, sweeps))
     held: StepFunction = step if bound is None else partial(bound.held, step)
     return fit(
         held,
@@ -81,6 +84,12 @@ def learn(
 
 def _em(solver: Solver, rows: Array, point: Point, x: Array, weights: Array | None) -> Taken:
     return em_step(solver.chart, solver._preimage, rows, point, x, weights)
+
+
+def _ecm(
+    solver: Solver, order: Order, rows: Array, point: Point, x: Array, weights: Array | None
+) -> Taken:
+    return ecm_step(solver.chart, rows, point, x, weights, order).taken
 
 
 def _insist_method(method: object, order: object, sweeps: object, rate: object) -> None:

@@ -13,7 +13,7 @@ factor by which an error shrinks in one iteration, in the long run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import permutations
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,7 +29,7 @@ from relrep_sym.runtime.em import expected, objective_of
 if TYPE_CHECKING:
     from relrep_sym.runtime.solver import Solver
 
-__all__ = ["Rates", "rates"]
+__all__ = ["Rates", "ecm_rates"]
 
 Entry = tuple[int, ...]
 _ALL = 7
@@ -40,7 +40,7 @@ class Rates(NamedTuple):
     """Factors by which errors shrink in one iteration, near a fixed point.
 
     Attributes:
-        em: EM's.
+        em: EM's, over the coordinates of the order, the others held.
         ecm: ECM's in the order that was asked for.
         order: that order.
         best: the smallest of ECM's.
@@ -57,7 +57,7 @@ class Rates(NamedTuple):
     residual: float
 
 
-def rates(
+def ecm_rates(
     solver: Solver,
     x: ArrayLike,
     coords: ArrayLike,
@@ -91,11 +91,10 @@ def rates(
     entries = [tuple(j for j in e if not held[j]) for e in chosen.entries]
     entries = [e for e in entries if e]
     moving = sorted(j for e in entries for j in e)
-    free = [j for j in range(count) if not held[j]]
-    scale = np.sqrt(np.abs(np.diag(complete)))
-    _insist_definite(chart.coordinates, complete, free)
-    off = np.abs(gradient[free]) / scale[free] if free else np.zeros(1)
-    em = _radius(_em(complete, observed, free))
+    _insist_definite(chart.coordinates, complete, moving)
+    scale = np.sqrt(np.diag(complete)[moving])
+    off = np.abs(gradient[moving]) / scale if moving else np.zeros(1)
+    em = _radius(_em(complete, observed, moving))
     inner = {j: n for n, j in enumerate(moving)}
     small = complete[np.ix_(moving, moving)], observed[np.ix_(moving, moving)]
     placed = [tuple(inner[j] for j in e) for e in entries]
@@ -154,7 +153,9 @@ def _radius(matrix: Array) -> float:
     return float(np.abs(np.linalg.eigvals(matrix)).max()) if matrix.size else 0.0
 
 
-def _orders(entries: Sequence[Entry], rate) -> Iterator[Sequence[Entry]]:  # type: ignore[no-untyped-def]
+def _orders(
+    entries: Sequence[Entry], rate: Callable[[Sequence[Entry]], float]
+) -> Iterator[Sequence[Entry]]:
     """Orders to compare: all but reversals of few entries, exchanges of two of many."""
     if len(entries) <= _ALL:
         for trial in permutations(entries):
@@ -167,9 +168,9 @@ def _orders(entries: Sequence[Entry], rate) -> Iterator[Sequence[Entry]]:  # typ
         better = False
         for i in range(len(here)):
             for j in range(i + 1, len(here)):
-                trial = list(here)
-                trial[i], trial[j] = trial[j], trial[i]
-                other = rate(trial)
+                swapped = list(here)
+                swapped[i], swapped[j] = swapped[j], swapped[i]
+                other = rate(swapped)
                 if other < value * (1.0 - 1e-9):
-                    here, value, better = trial, other, True
-                    yield trial
+                    here, value, better = swapped, other, True
+                    yield swapped

@@ -35,7 +35,7 @@ from relrep_sym.runtime.kinks import bend_of_kinks, insist_density
 from relrep_sym.runtime.labels import relabelled
 from relrep_sym.runtime.natural import Natural, cut_off, solve, warn_of_rank
 from relrep_sym.runtime.point import Components, Form, Parts, Point
-from relrep_sym.runtime.rates import Rates, rates
+from relrep_sym.runtime.rates import Rates, ecm_rates
 from relrep_sym.runtime.second import hessian
 from relrep_sym.runtime.step import Step
 
@@ -604,7 +604,7 @@ class Solver:
             residual=found.residual.reshape(given.shape)[()],
         )
 
-    def rates(
+    def ecm_rates(
         self,
         x: ArrayLike,
         coords: ArrayLike,
@@ -614,7 +614,7 @@ class Solver:
         weights: ArrayLike | None = None,
     ) -> Rates:
         """How fast EM and ECM converge near a fixed point."""
-        return rates(self, x, coords, order, sweeps, weights)
+        return ecm_rates(self, x, coords, order, sweeps, weights)
 
     def gradient_em_step(
         self,

@@ -226,7 +226,7 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "(…, {p})",
     ),
     _Function(
-        "rates",
+        "ecm_rates",
         "x, coords, order=None, sweeps=1, *, weights=None",
         "x, coords, order, sweeps, weights=weights",
         "The factors by which EM and ECM shrink an error in one iteration near a fixed point "
@@ -436,7 +436,7 @@ _RETURNS = {
     "statistics": "tuple[Array, ...]",
     "em_step": "Array | Step",
     "ecm_step": "Array | Step",
-    "rates": "Rates",
+    "ecm_rates": "Rates",
     "gradient_em_step": "Array | Step",
     "fit": "Fit",
     "criteria": "Criteria",
