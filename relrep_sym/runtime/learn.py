@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["learn"]
 
-_METHODS = ("em",)
+_METHODS = ("em", "gradient_em")
 
 
 def learn(
@@ -64,7 +64,7 @@ def learn(
         solver = copy(solver)
         solver.chart = bound.chart(given.rows)
     warn_of_few(solver, points, share, stacklevel=5)
-    step = partial(_em, solver)
+    step = _step(solver, method, rate)
     held: StepFunction = step if bound is None else partial(bound.held, step)
     return fit(
         held,
@@ -81,6 +81,19 @@ def learn(
 
 def _em(solver: Solver, rows: Array, point: Point, x: Array, weights: Array | None) -> Taken:
     return em_step(solver.chart, solver._preimage, rows, point, x, weights)
+
+
+def _step(solver: Solver, method: str, rate: ArrayLike | None) -> StepFunction:
+    """The step of a method, its options checked."""
+    if method == "gradient_em":
+        return partial(_gradient_em, solver, solver.rates(rate))
+    return partial(_em, solver)
+
+
+def _gradient_em(
+    solver: Solver, rate: Array | None, rows: Array, _: Point, x: Array, weights: Array | None
+) -> Taken:
+    return solver.climb(rows, x, weights, rate).taken
 
 
 def _insist_method(method: object, order: object, sweeps: object, rate: object) -> None:

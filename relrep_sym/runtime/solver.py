@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -181,21 +181,21 @@ class Solver:
             raise NoInverseError(c.why["from_model"])
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             found = c.from_model(theta, known)
-            rows = np.array(np.broadcast_arrays(*found, theta[0])[:-1])
+            rows = check.stacked(found, theta.shape[1])
         for j, row in (exact or {}).items():
             rows[j] = row
         there: NDArray[np.bool_] = np.logical_and.reduce(self._inside(rows), axis=0)
-        if there.any():
+        if there.all():
+            near, _ = self._off_image(rows, theta, known)
+            there = np.logical_and.reduce(near, axis=0)
+        elif there.any():
             near, _ = self._off_image(rows[:, there], theta[:, there], known[:, there])
             there[there] = near.all(axis=0)
         return rows, there
 
     def _inside(self, rows: Array) -> NDArray[np.bool_]:
         """Which coordinates are in their domain, (P, B)."""
-        c, count = self.chart, len(rows)
-        lower, upper, strict = (
-            np.array(e[:count])[:, None] for e in (c.lower, c.upper, c.open_lower)
-        )
+        lower, upper, strict = _columns_of_ends(self.chart, len(rows))
         out: NDArray[np.bool_] = np.where(strict, rows > lower, rows >= lower) & (rows <= upper)
         return out & np.isfinite(rows)
 
@@ -203,8 +203,10 @@ class Solver:
         self, rows: Array, theta: Array, known: Array
     ) -> tuple[NDArray[np.bool_], Array]:
         """Which entries of θ the coordinates give back, and what they give, (Pθ, B)."""
-        back = np.array(np.broadcast_arrays(*self.chart.to_model(np.concatenate([rows, known]))))
-        slack = 1e-9 * (np.abs(theta) + np.abs(back)) + 1e-15 * np.abs(theta).max(axis=0)
+        whole = np.concatenate([rows, known]) if len(known) else rows
+        back = check.stacked(self.chart.to_model(whole), rows.shape[1])
+        size = np.abs(theta)
+        slack = 1e-9 * (size + np.abs(back)) + 1e-15 * size.max(axis=0)
         return np.abs(back - theta) <= slack, back
 
     def _inverted(self, theta: Array, shape: tuple[int, ...]) -> Array:
@@ -732,6 +734,19 @@ class Solver:
                 right = "parameters that NumPy's generator can draw from"
                 raise DomainError(problem(f"no draw: {why}", shown, right)) from None
         return out.reshape(*given.shape, int(n))
+
+
+def _columns_of_ends(chart: Chart, count: int) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """The ends of the coordinates' domains and which of the lower ones are open, (P, 1) each."""
+    return _ends(chart.lower[:count], chart.upper[:count], chart.open_lower[:count])
+
+
+@lru_cache(maxsize=64)
+def _ends(
+    lower: tuple[float, ...], upper: tuple[float, ...], strict: tuple[bool, ...]
+) -> tuple[Array, Array, NDArray[np.bool_]]:
+    low, high, open_ = (np.array(e)[:, None] for e in (lower, upper, strict))
+    return low, high, open_.astype(bool)
 
 
 def _columns(rows: Sequence[Array] | Array, given: Coords) -> Array:
