@@ -693,7 +693,7 @@ class Record:
     def stein_or_reason(self) -> SteinForm | str:
         """Slopes of the responsibilities in x, or in words why they do not lead to Stein's form."""
         try:
-            form = stein_form(self.model, self.responsibilities)
+            form = stein_form(self.model, partial(getattr, self, "responsibilities"))
             insist_apart(self.chart, form)
         except DerivationError as why:
             return str(why)
