@@ -50,6 +50,13 @@ class Chart(NamedTuple):
         safe_rate: 2/λ_max(Aᵀ diag(c) A) of a linear chart, a rate at which gradient EM lowers the
             likelihood of no data; None where there is none.
         sharp_rate: the least upper bound of such rates, 2/max_k c_k |a_k|²; None alike.
+        conditional: for each coordinate how ECM maximises Q over it: ``"simplex k"``,
+            ``"softmax k"``, ``"stick k"`` or ``"weight"`` where it makes weights; ``"shift gap role
+            k"`` where Q is quadratic in a function of it; ``"own gap role k"`` where it is behind
+            one family parameter of component k, ``"added gap role k"`` where more is added to it;
+            ``"search"`` where nothing is known.
+        conditional_step: (mass, means, family parameters) → each family parameter's maximiser of Q
+            at given others, None where there is no closed form; None where no step reads it.
         medians: the M-step of weighted medians; None where log f is no multiple of |x − μ|.
     """
 
@@ -80,3 +87,5 @@ class Chart(NamedTuple):
     safe_rate: float | None = None
     sharp_rate: float | None = None
     medians: Medians | None = None
+    conditional: tuple[str, ...] = ()
+    conditional_step: Callable[..., tuple[Array | None, ...]] | None = None
