@@ -162,7 +162,7 @@ def median_lines(g: Generic, step: MedianStep) -> tuple[Line, ...]:
     tied = step.location in g.tied
     members = sorted({k + 1 for group in step.groups for k in group})
     if tied:
-        inner = rf"\operatorname{{E}}_q[r_k(x) \, |x - m|]"
+        inner = r"\operatorname{E}_q[r_k(x) \, |x - m|]"
         shared = step.tension.as_independent(
             *(p.symbol for p in g.model.family.parameters if p.name in g.tied), as_Add=False
         )[0]

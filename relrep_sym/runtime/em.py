@@ -22,6 +22,7 @@ from relrep_sym.runtime.ascent import Maximum, maximise
 from relrep_sym.runtime.block import dots
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, stacked
+from relrep_sym.runtime.claims import Claims
 from relrep_sym.runtime.kernel import Statistics
 from relrep_sym.runtime.median import median_parameters
 from relrep_sym.runtime.objective import Objective
@@ -113,7 +114,7 @@ def objective_of(
 ) -> Objective:
     """Q of some members, all of whose components have mass."""
     if form.second is None:
-        whole = Sampled(chart, form, rows, seen.mass, *seen.sample)
+        whole = Sampled(chart, form, rows, seen.mass, Claims(*seen.sample))
         return whole if len(members) == rows.shape[1] else whole.take(members)
     return Objective(chart, form, rows[:, members], seen.mass[:, members], seen.means[..., members])
 

@@ -84,10 +84,15 @@ def _em(solver: Solver, rows: Array, point: Point, x: Array, weights: Array | No
     return em_step(solver.chart, solver._preimage, rows, point, x, weights)
 
 
-def _ecm(
-    solver: Solver, order: Order, rows: Array, point: Point, x: Array, weights: Array | None
-) -> Taken:
-    return ecm_step(solver.chart, rows, point, x, weights, order).taken
+def _step(
+    solver: Solver, method: str, order: object, sweeps: int, rate: ArrayLike | None
+) -> StepFunction:
+    """The step of a method, its options checked."""
+    if method == "gradient_em":
+        return partial(_gradient_em, solver, solver.rates(rate))
+    if method == "ecm":
+        return partial(_ecm, solver, Order.of(solver.chart, solver.form, order, sweeps))
+    return partial(_em, solver)
 
 
 def _gradient_em(
@@ -96,15 +101,10 @@ def _gradient_em(
     return solver.climb(rows, x, weights, rate).taken
 
 
-def _step(
-    solver: Solver, method: str, order: object, sweeps: object, rate: ArrayLike | None
-) -> StepFunction:
-    """The step of a method, its options checked."""
-    if method == "gradient_em":
-        return partial(_gradient_em, solver, solver.rates(rate))
-    if method == "ecm":
-        return partial(_ecm, solver, Order.of(solver.chart, solver.form, order, sweeps))
-    return partial(_em, solver)
+def _ecm(
+    solver: Solver, order: Order, rows: Array, point: Point, x: Array, weights: Array | None
+) -> Taken:
+    return ecm_step(solver.chart, rows, point, x, weights, order).taken
 
 
 def _insist_method(method: object, order: object, sweeps: object, rate: object) -> None:

@@ -25,13 +25,13 @@ from relrep_sym.equations.em import MStep, Update, shift_symbol, statistics_of
 from relrep_sym.statements.language import Assign, Item, Node, Op, Var
 from relrep_sym.statements.passes import share
 
-__all__ = ["m_step_lines", "names_in", "statistic_lines", "update_lines", "weight_lines"]
+__all__ = ["m_step_lines", "names_of", "statistic_lines", "update_lines", "weight_lines"]
 
 
 def m_step_lines(model: Mixture, step: MStep) -> list[str]:
     """Body of ``_m_step(mass, means, …)``: statistics of z to those of y, then the updates."""
     roles = [p.name for p in model.family.parameters]
-    lines = statistic_lines(model, names_in(step.updates))
+    lines = statistic_lines(model, names_of(step.updates))
     lines += weight_lines(model, step)
     current = dict.fromkeys(roles)
     for u in step.updates:
@@ -40,10 +40,10 @@ def m_step_lines(model: Mixture, step: MStep) -> list[str]:
     return [*lines, f"return shares, {tuple_of(results)}"]
 
 
-def names_in(updates: Sequence[Update]) -> set[str]:
-    """The names that updates read."""
-    expressions = (e for u in updates for e in (u.value, *(t for _, t in u.totals)))
-    return {s.name for e in expressions for s in e.free_symbols}
+def names_of(updates: Sequence[Update]) -> set[str]:
+    """The names of all symbols that updates read."""
+    read = [e for u in updates for e in (u.value, *(t for _, t in u.totals))]
+    return {s.name for e in read for s in e.free_symbols}
 
 
 def statistic_lines(model: Mixture, used: Collection[str]) -> list[str]:
