@@ -98,7 +98,11 @@ class Floor:
         if medians is not None:
             medians = medians._replace(step=partial(_clipped, medians.step, self))
         return chart._replace(
-            lower=tuple(ends), open_lower=tuple(strict), m_step=step, medians=medians
+            lower=tuple(ends),
+            open_lower=tuple(strict),
+            m_step=step,
+            medians=medians,
+            roots=None,  # they are those without a floor
         )
 
     def held(
