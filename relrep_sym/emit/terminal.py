@@ -121,6 +121,8 @@ _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[{}_^]|\s+|[^\\{}_^\s]")
 _SIGNS = {  # LaTeX: Unicode, ASCII
     r"\partial": ("∂", "d"),
     r"\sum": ("Σ", "Sum"),
+    r"\nabla": ("∇", "grad"),
+    r"\big": ("", ""),
     r"\mid": ("|", "|"),
     r"\|": ("‖", "||"),
     r"\dots": ("…", "..."),
