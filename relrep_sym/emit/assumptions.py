@@ -192,6 +192,8 @@ def needed(record: Record, equation: Equation) -> list[str]:
         )
     if name == "m_step":
         out += _m_step_needs(record)
+    if name == "cm_steps" and record.model.components > 1:
+        out.append("It holds where $N_k > 0$ for every component.")
     if name == "gradient_em":
         out.append(rates(record))
     if name in ("view", "mobility", "averaged_in_view") and not _is_polynomial(record):

@@ -22,11 +22,13 @@ from relrep_sym.runtime.ascent import Maximum, maximise
 from relrep_sym.runtime.block import dots
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, stacked
+from relrep_sym.runtime.claims import Claims
 from relrep_sym.runtime.kernel import Statistics
 from relrep_sym.runtime.median import median_parameters
 from relrep_sym.runtime.objective import Objective
 from relrep_sym.runtime.orders import in_order, keep_signs
 from relrep_sym.runtime.point import Form, Point
+from relrep_sym.runtime.roots import best_root
 from relrep_sym.runtime.sampled import Sampled
 
 __all__ = ["Expected", "Taken", "em_step", "expected", "objective_of"]
@@ -112,7 +114,7 @@ def objective_of(
 ) -> Objective:
     """Q of some members, all of whose components have mass."""
     if form.second is None:
-        whole = Sampled(chart, form, rows, seen.mass, *seen.sample)
+        whole = Sampled(chart, form, rows, seen.mass, Claims(*seen.sample))
         return whole if len(members) == rows.shape[1] else whole.take(members)
     return Objective(chart, form, rows[:, members], seen.mass[:, members], seen.means[..., members])
 
@@ -276,6 +278,8 @@ def _climbed(
     starts[:count] = np.clip(starts[:count], low, ends[1])
     better = objective.gain(starts) > 0.0
     best = maximise(objective, np.where(better, starts, present))
+    if chart.roots is not None:  # Q may have several maxima: the greatest
+        best = best_root(chart, objective, best)
     old = tuple(p[:, members] for p in point.components.parameters)
     _, new, _ = chart.components(best.rows)
     about = _recentred(point.form, old, new)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from relrep_sym.runtime.ascent import optimality
 from relrep_sym.runtime.block import insist_finite, log_density, score_rows
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, Coords
+from relrep_sym.runtime.ecm import Order, ecm_step
 from relrep_sym.runtime.em import Expected, em_step, objective_of
 from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_nodes
 from relrep_sym.runtime.fitted import Fit
@@ -33,6 +35,7 @@ from relrep_sym.runtime.kinks import bend_of_kinks, insist_density
 from relrep_sym.runtime.labels import relabelled
 from relrep_sym.runtime.natural import Natural, cut_off, solve, warn_of_rank
 from relrep_sym.runtime.point import Components, Form, Parts, Point
+from relrep_sym.runtime.rates import Rates, ecm_rates
 from relrep_sym.runtime.second import hessian
 from relrep_sym.runtime.step import Step
 
@@ -573,6 +576,47 @@ class Solver:
         if full_output:
             return self._step(given, taken.rows, taken.expected, taken.notes)
         return _columns(taken.rows, given)
+
+    def ecm_step(
+        self,
+        x: ArrayLike,
+        coords: ArrayLike,
+        order: object = None,
+        sweeps: int = 1,
+        *,
+        weights: ArrayLike | None = None,
+        full_output: bool = False,
+    ) -> Array | Step:
+        """One E-step, then conditional maximisers of Q in an order, (…, P)."""
+        chosen = Order.of(self.chart, self.form, order, sweeps)
+        points = check.sample(x, self.form.support)
+        given, point = self.point(coords)
+        share = check.sample_weights(weights, points.size)
+        found = ecm_step(self.chart, given.rows, point, points, share, chosen, watch=full_output)
+        found.taken.insist()
+        if not full_output:
+            return _columns(found.taken.rows, given)
+        made = self._step(given, found.taken.rows, found.taken.expected, found.taken.notes)
+        return replace(
+            made,
+            multipliers={
+                n: found.multipliers[self.chart.coordinates.index(n)].reshape(given.shape)[()]
+                for n in made.multipliers
+            },
+            residual=found.residual.reshape(given.shape)[()],
+        )
+
+    def ecm_rates(
+        self,
+        x: ArrayLike,
+        coords: ArrayLike,
+        order: object = None,
+        sweeps: int = 1,
+        *,
+        weights: ArrayLike | None = None,
+    ) -> Rates:
+        """How fast EM and ECM converge near a fixed point."""
+        return ecm_rates(self, x, coords, order, sweeps, weights)
 
     def gradient_em_step(
         self,

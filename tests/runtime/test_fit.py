@@ -15,6 +15,7 @@ import relrep_sym as rs
 from relrep_sym.data import faithful
 from relrep_sym.errors import DataError, DerivationError, DomainError
 from relrep_sym.runtime.fitted import Fit
+from relrep_sym.runtime.solver import Solver
 from tests.runtime import models
 from tests.runtime.models import compiled, normals, poissons, textbook_em, theta
 
@@ -460,10 +461,20 @@ def test_a_step_without_a_closed_form_has_no_gradient_left():
     assert (np.diff(fit.history) >= -1e-15).all()
 
 
-def test_a_family_without_statistics_says_so():
-    module = compiled("laplace", 2)
-    with pytest.raises(DerivationError, match="no closed form"):
-        module.em_step(CLOUD, [0.5, 0.0, 1.0, 2.0, 1.0])
+def test_a_family_without_statistics_is_fitted_too():
+    found = compiled("laplace", 2).fit(CLOUD, [0.5, 0.0, 1.0, 2.0, 1.0])
+    assert found.converged
+    assert (np.diff(found.history) > -1e-14).all()
+
+
+def test_a_family_without_second_derivatives_says_so():
+    solver = compiled("normal", 2)._solver()
+    lame = Solver(
+        solver.chart._replace(m_step=None, why={"m_step": "no closed form; given: z"}),
+        solver.form._replace(second=None),
+    )
+    with pytest.raises(DerivationError, match="no closed form; given: z"):
+        lame.em_step(CLOUD, [0.5, 0.0, 1.0, 1.0, 1.0])
 
 
 def test_absurd_data_are_an_error_also_in_a_fit():
