@@ -117,9 +117,10 @@ def _row(*parts: stringPict) -> prettyForm:
 
 # ----------------------------------------------------------------------------- LaTeX, laid out
 
-_TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[{}_^]|\s+|[^\\{}_^\s]")
+_TOKEN = re.compile(r"\\operatorname\*|\\[A-Za-z]+|\\.|[{}_^]|\s+|[^\\{}_^\s]")
 _SIGNS = {  # LaTeX: Unicode, ASCII
     r"\partial": ("∂", "d"),
+    r"\nabla": ("∇", "grad"),
     r"\sum": ("Σ", "Sum"),
     r"\nabla": ("∇", "grad"),
     r"\big": ("", ""),
@@ -130,6 +131,7 @@ _SIGNS = {  # LaTeX: Unicode, ASCII
     r"\infty": ("∞", "inf"),
     r"\times": ("×", "x"),
     r"\le": ("≤", "<="),
+    r"\ge": ("≥", ">="),
     r"\ne": ("≠", "!="),
     r"\quad": ("  ", "  "),
     r"\,": (" ", " "),
@@ -197,7 +199,7 @@ class _Layout:
             return prettyForm(*inner.parens(left, self.tokens.pop()))
         if token in _ACCENTS:
             return _row(self._group(), prettyForm(_ACCENTS[token][not self.unicode]))
-        if token in (r"\mathrm", r"\operatorname", r"\text"):
+        if token in (r"\mathrm", r"\operatorname", r"\operatorname*", r"\text"):
             return self._group()
         if token in ("_", "^"):
             return self._script(token)
