@@ -34,11 +34,13 @@ from relrep_sym.emit import bibliography, files, latex
 from relrep_sym.emit.notation import PLAIN, Notation, notation
 from relrep_sym.emit.numpy.module import render
 from relrep_sym.emit.standalone import standalone as bundled
+from relrep_sym.equations.absorb import Absorption, absorption
 from relrep_sym.equations.injective import Injectivity, verdict
 from relrep_sym.equations.joint import JointStep
 from relrep_sym.equations.record import Equation, Record
 from relrep_sym.equations.safe_rate import SafeRate
 from relrep_sym.equations.series import expand_in
+from relrep_sym.equations.sweep import Sweep, sweep
 from relrep_sym.errors import ChartWarning, DeclarationError, DerivationError, problem
 from relrep_sym.expansion import Expansion
 
@@ -336,6 +338,45 @@ class Derivation:
         return self._shown(self.record["m_step"])
 
     @property
+    def cm_steps(self) -> Shown:
+        """The conditional steps of ECM: each coordinate's maximiser of Q, the others held.
+
+        Its value is an equation for each coordinate: λ_j⁺ = …, or ∂Q/∂λ_j = 0 where there is no
+        closed form (Meng and Rubin 1993; paper 000, section 4.2 and appendices B and C).
+
+        >>> import relrep_sym as rs
+        >>> model = rs.mixture("normal", components=2, weights="1/2", scales=1)
+        >>> d = rs.derive(model, rs.relative(model, "mu"))
+        >>> d.cm_steps[1].rhs
+        Max(0, Delta_1 + Expectation((-mu_2 + x)*r_2(x), x, q)/Expectation(r_2(x), x, q))
+        """
+        return self._shown(self.record["cm_steps"])
+
+    def sweep(self, order: Sequence[str] | None = None, sweeps: int = 1) -> Sweep:
+        """What sweeps of conditional steps over means do to EM's step: h⁺ = h^EM + G (h − h^EM).
+
+        It holds where no step is clipped, h being the coordinates or their gaps (Meng 1994).
+        DerivationError where Q is not quadratic in one of ``order``.
+
+        >>> import relrep_sym as rs
+        >>> model = rs.mixture("normal", components=2, weights="1/2", scales=1)
+        >>> rs.derive(model, rs.relative(model, "mu")).sweep(["mu_1", "Delta_1"]).new()[1]
+        Delta_1*w_2/(w_1 + w_2) + Delta_1^EM*w_1/(w_1 + w_2)
+        """
+        return sweep(self.chart, order, sweeps)
+
+    def absorbs(self, gap: str, order: Sequence[str] | None = None) -> Absorption:
+        """Whether a location gap of zero stays zero in EM, and in an order of ECM: proven in words.
+
+        >>> import relrep_sym as rs
+        >>> model = rs.mixture("normal", components=2, weights="1/2", scales=1)
+        >>> d = rs.derive(model, rs.relative(model, "mu"))
+        >>> [d.absorbs("Delta_1", o).ecm for o in (["mu_1", "Delta_1"], ["Delta_1", "mu_1"])]
+        [True, False]
+        """
+        return absorption(self.chart, gap, order)
+
+    @property
     def m_step_constrained(self) -> tuple[Shown, ...]:
         """The M-step where what the chart asks of θ binds: an equation for each ordered parameter.
 
@@ -367,8 +408,8 @@ class Derivation:
         Source: paper 004, equation (3) and Fact 1, up to their signs and a factor of two.
 
         >>> import relrep_sym as rs
-        >>> rs.derive(rs.mixture("poisson", components=1)).gradient_em.value
-        Matrix([[eta*Expectation((-rate_1 + x)/rate_1, x, q) + rate_1]])
+        >>> rs.derive(rs.mixture("normal", components=2, scales=1)).gradient_em[2]
+        eta*Expectation((-mu_2 + x)*r_2(x), x, q) + mu_2
         """
         return self._shown(self.record["gradient_em"])
 

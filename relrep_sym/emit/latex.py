@@ -347,6 +347,9 @@ _PROSE = {
     r"wrong. $C$ is any of the four; of functions of the coordinates it is by the delta method.",
     "q": r"The mean of $\log p(x, z \mid {point}^+)$, the component $z$ drawn from its posterior "
     r"$r_k(x)$ at the present ${point}$, which is held; the M-step maximises it over ${point}^+$.",
+    "cm_steps": r"$Q$ is maximised over one coordinate after another, the others held. On a right "
+    r"side coordinates are the latest ones, $N_k$ and $r_k(x)$ those of the one E-step. A hat is "
+    r"the unconstrained value, $\kappa$ the multiplier of a bound.",
     "gradient_em": r"One step uphill on $Q({point}' \mid {point}) = "
     r"\operatorname{E}_q[\sum_k r_k(x) \log \pi_k' f(x \mid \phi_k')]$, the responsibilities held "
     r"at ${point}$: gradient ascent on $L$, which is gradient descent on "

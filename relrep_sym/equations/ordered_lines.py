@@ -229,7 +229,7 @@ def ordered_words(g: Generic, r: Regression) -> str:
         out.append(
             f"What the ordered {plural} satisfy at the joint maximum, where the {held} are new "
             f"ones too: at given {held} it is the step; together they have no closed form and are "
-            "found by Newton's method on $Q$, which never lowers it."
+            "found numerically, by steps that never lower $Q$."
         )
     if not r.pull.quadratic:
         out.append(

@@ -22,6 +22,9 @@ from relrep_sym.declare.view import View
 from relrep_sym.equations import chart_lines as maps
 from relrep_sym.equations import lines as show
 from relrep_sym.equations import values
+from relrep_sym.equations.cm import CMStep, cm_steps
+from relrep_sym.equations.cm_lines import cm_lines
+from relrep_sym.equations.cm_values import conditional_steps
 from relrep_sym.equations.component import ComponentForm, component_form
 from relrep_sym.equations.curvature import Curvature, curvature
 from relrep_sym.equations.em import MStep, derive_m_step
@@ -35,6 +38,7 @@ from relrep_sym.equations.joint import JointStep, Profile, joint_step, profile_o
 from relrep_sym.equations.joint_lines import (
     coordinate_lines,
     joint_words,
+    median_lines,
     profile_lines,
     stationary_lines,
 )
@@ -69,8 +73,8 @@ class Record:
     >>> record = Record("demo", relative(mixture("normal", components=2, scales=1), "mu"))
     >>> [e.name for e in record]  # doctest: +NORMALIZE_WHITESPACE
     ['chart', 'jacobian', 'log_likelihood', 'responsibilities', 'score', 'averaged', 'kl',
-     'fisher', 'natural', 'hessian', 'covariance', 'q', 'm_step', 'm_step_mu', 'gradient_em',
-     'stein']
+     'fisher', 'natural', 'hessian', 'covariance', 'q', 'm_step', 'm_step_mu', 'cm_steps',
+     'gradient_em', 'stein']
     >>> record["score"].value[2]
     (-mu_2 + x)*r_2(x)
     >>> record["score"].lines[2].right  # what is printed
@@ -101,7 +105,7 @@ class Record:
         """The equations' names, in order."""
         stein = ("stein",) if isinstance(self.stein_or_reason, SteinForm) else ()
         constrained = (e.name for e in self.constrained_m_step)
-        return (*self._always, "m_step", *constrained, "gradient_em", *stein)
+        return (*self._always, "m_step", *constrained, "cm_steps", "gradient_em", *stein)
 
     @property
     def _always(self) -> tuple[str, ...]:
@@ -120,7 +124,7 @@ class Record:
                     return equation
         if name == "stein":
             _ = self.stein_form  # raises with the reason where there is none
-        elif name not in ("m_step", "gradient_em", *self._always):
+        elif name not in ("m_step", "cm_steps", "gradient_em", *self._always):
             raise DerivationError(
                 problem("no such equation", name, "one of " + ", ".join(self.names))
             )
@@ -534,6 +538,30 @@ class Record:
         return expected_complete(self.chart, logs, self.responsibilities, self.x)
 
     @cached_property
+    def cm_steps(self) -> tuple[CMStep, ...]:
+        """How Q is maximised over each coordinate, the others held."""
+        return cm_steps(self.chart)
+
+    @cached_property
+    def _cm_steps(self) -> Equation:
+        return self._equation(
+            "cm_steps",
+            "conditional steps of ECM",
+            self._cm_lines,
+            self._conditional_steps,
+            ("MR93", "000, section 4.2"),
+            ("ecm_step",),
+        )
+
+    def _cm_lines(self) -> tuple[Line, ...]:
+        return cm_lines(self.generic, self.cm_steps)
+
+    def _conditional_steps(self) -> sp.Tuple:
+        return conditional_steps(
+            self.chart, self.cm_steps, self.responsibilities, self._averaged_column() / ETA
+        )
+
+    @cached_property
     def m_step_or_reason(self) -> MStep | str:
         """The joint M-step of the model, or in words why it has no closed form."""
         try:
@@ -556,6 +584,7 @@ class Record:
     @cached_property
     def _m_step(self) -> Equation:
         over_theta = self.joint.way in ("mapped", "ordered", "partly")
+        over_theta = over_theta and self.joint.theta is not None
         return Equation(
             "m_step",
             "joint M-step",
@@ -568,22 +597,25 @@ class Record:
         )
 
     @cached_property
-    def _profile(self) -> Profile | None:
+    def profile(self) -> Profile | None:
+        """The tied parameter's equation with the others at their best, a polynomial; or None."""
         return profile_of(self.model) if self.joint.theta is None else None
 
     def _m_step_lines(self) -> tuple[Line, ...]:
         g, joint = self.generic, self.joint
+        if joint.medians is not None:
+            return median_lines(g, joint.medians)
         if joint.way == "none":
-            same = self._profile is not None and self.chart.title == "identity chart"
-            if same and self._profile is not None:
-                return profile_lines(g, self._profile)
+            same = self.profile is not None and self.chart.title == "identity chart"
+            if same and self.profile is not None:
+                return profile_lines(g, self.profile)
             return stationary_lines(g)
         if joint.way == "coordinates":
             return coordinate_lines(g, joint)
         return m_step_lines(g, self.m_step)
 
     def _m_step_words(self) -> str:
-        return joint_words(self.generic, self.joint, self._profile)
+        return joint_words(self.generic, self.joint, self.profile)
 
     def _slopes_of_q(self) -> sp.ImmutableMatrix:
         q = self._expected_complete()

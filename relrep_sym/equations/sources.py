@@ -134,6 +134,31 @@ SOURCES = {
             ("year", "1982"),
         ),
     ),
+    "MR93": Source(
+        "MengRubin1993",
+        "article",
+        (
+            ("author", "Meng, Xiao-Li and Rubin, Donald B."),
+            (
+                "title",
+                "Maximum Likelihood Estimation via the {ECM} Algorithm: A General Framework",
+            ),
+            ("journal", "Biometrika"),
+            ("volume", "80"),
+            ("year", "1993"),
+        ),
+    ),
+    "M94": Source(
+        "Meng1994",
+        "article",
+        (
+            ("author", "Meng, Xiao-Li"),
+            ("title", "On the Rate of Convergence of the {ECM} Algorithm"),
+            ("journal", "The Annals of Statistics"),
+            ("volume", "22"),
+            ("year", "1994"),
+        ),
+    ),
     "BBBB72": Source(
         "BarlowBartholomewBremnerBrunk1972",
         "book",

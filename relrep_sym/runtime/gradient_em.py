@@ -203,8 +203,8 @@ class _Ends(NamedTuple):
 class _Lengths(NamedTuple):
     """First trials (B,), and the slopes ∂π_k/∂λ (P, B, K) of the weights.
 
-    ``by_q`` is the maximiser of Q's parabola along the gradient; ``by_l`` that of the parabola
-    without the part of the curvature that light weights add to Q, but not always to L.
+    ``by_q`` is the maximiser of Q's parabola along the gradient, ``by_l`` that of the parabola
+    without light components, whose weights bend Q without bound, but not L.
     """
 
     by_q: Array
@@ -212,26 +212,33 @@ class _Lengths(NamedTuple):
     slopes: Array
 
 
+_LIGHT = 0.1
+"""Share of 1/K below which a component is light."""
+
+
 def _lengths(ends: _Ends, objective: Objective, gradient: Array) -> _Lengths:
     rows = objective.rows
     count, k = len(gradient), len(objective.mass)
     free = np.where(ends.clipped(rows[:count], gradient) == rows[:count], 0.0, gradient)
     with np.errstate(all="ignore"):
-        hessian = objective.hessian(rows)
         slopes = objective.jacobian(rows)[..., :k]
-        square = (free**2).sum(axis=0)
-        along = np.einsum("pb,pbk->kb", free, slopes) ** 2 * objective.mass
-        heavy = np.maximum(objective.weights, 1.0 / k) ** 2
-        light = np.where(objective.mass > 0.0, along / objective.weights**2, 0.0).sum(axis=0)
-        bend = -np.einsum("pb,bpq,qb->b", free, hessian, free)
-        size = np.einsum("pb,bpp->b", free**2, np.abs(hessian))
-        by_q = square / np.where(bend > 1e-12 * size, bend, size)
-        rest = bend - light + (along / heavy).sum(axis=0)
-        by_l = square / np.where(rest > 1e-12 * size, rest, bend)
-    sound = np.isfinite(by_q) & (by_q > 0.0)
-    by_q = np.where(sound, by_q, 1.0)
-    by_l = np.where(sound & np.isfinite(by_l) & (by_l > by_q), by_l, by_q)
-    return _Lengths(by_q, by_l, np.where(np.isfinite(slopes), slopes, 0.0))
+        by_q = _top(objective, free)
+        heavy = np.where(objective.weights > _LIGHT / k, objective.mass, 0.0)
+        rest = Objective(objective.chart, objective.form, rows, heavy, objective.means)
+        by_l = _top(rest, free)
+    by_l = np.where(np.isfinite(by_l), by_l, 1.0)
+    by_q = np.where(np.isfinite(by_q), by_q, 0.0)
+    return _Lengths(by_q, np.maximum(by_l, by_q), np.where(np.isfinite(slopes), slopes, 0.0))
+
+
+def _top(objective: Objective, free: Array) -> Array:
+    """The maximiser of the parabola along a gradient, (B,), of the curvatures' sizes if convex."""
+    hessian = objective.hessian(objective.rows)
+    square = (free**2).sum(axis=0)
+    bend = -np.einsum("pb,bpq,qb->b", free, hessian, free)
+    size = np.einsum("pb,bpp->b", free**2, np.abs(hessian))
+    found: Array = square / np.where(bend > 1e-12 * size, bend, size)
+    return found
 
 
 def _searched(
@@ -272,6 +279,7 @@ def _searched(
         return (objective if part.size == batch else objective.take(part)).gain(trial)
 
     inside: NDArray[np.bool_] = np.logical_and.reduce(objective.weights > 0.0, axis=0)
+    inside &= lengths.by_q > 0.0
     tells = inside & (lengths.by_l <= 4.0 * lengths.by_q)
     done = np.zeros(0, dtype=np.intp)
     for who, first, gain, room in (

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from relrep_sym.errors import DataError, problem
 from relrep_sym.runtime import check
 from relrep_sym.runtime.check import Array, Coords
+from relrep_sym.runtime.ecm import Order, ecm_step
 from relrep_sym.runtime.em import Taken, em_step
 from relrep_sym.runtime.fit import Options, StepFunction, fit
 from relrep_sym.runtime.fitted import Callback, Fit
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["learn"]
 
-_METHODS = ("em",)
+_METHODS = ("em", "ecm", "gradient_em")
 
 
 def learn(
@@ -64,7 +65,7 @@ def learn(
         solver = copy(solver)
         solver.chart = bound.chart(given.rows)
     warn_of_few(solver, points, share, stacklevel=5)
-    step = partial(_em, solver)
+    step = _step(solver, method, order, sweeps, rate)
     held: StepFunction = step if bound is None else partial(bound.held, step)
     return fit(
         held,
@@ -81,6 +82,29 @@ def learn(
 
 def _em(solver: Solver, rows: Array, point: Point, x: Array, weights: Array | None) -> Taken:
     return em_step(solver.chart, solver._preimage, rows, point, x, weights)
+
+
+def _step(
+    solver: Solver, method: str, order: object, sweeps: int, rate: ArrayLike | None
+) -> StepFunction:
+    """The step of a method, its options checked."""
+    if method == "gradient_em":
+        return partial(_gradient_em, solver, solver.rates(rate))
+    if method == "ecm":
+        return partial(_ecm, solver, Order.of(solver.chart, solver.form, order, sweeps))
+    return partial(_em, solver)
+
+
+def _gradient_em(
+    solver: Solver, rate: Array | None, rows: Array, _: Point, x: Array, weights: Array | None
+) -> Taken:
+    return solver.climb(rows, x, weights, rate).taken
+
+
+def _ecm(
+    solver: Solver, order: Order, rows: Array, point: Point, x: Array, weights: Array | None
+) -> Taken:
+    return ecm_step(solver.chart, rows, point, x, weights, order).taken
 
 
 def _insist_method(method: object, order: object, sweeps: object, rate: object) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from functools import partial
+from dataclasses import replace
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from relrep_sym.runtime.ascent import optimality
 from relrep_sym.runtime.block import insist_finite, log_density, score_rows
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, Coords
+from relrep_sym.runtime.ecm import Order, ecm_step
 from relrep_sym.runtime.em import Expected, em_step, objective_of
 from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_nodes
 from relrep_sym.runtime.fitted import Fit
@@ -33,6 +35,7 @@ from relrep_sym.runtime.kinks import bend_of_kinks, insist_density
 from relrep_sym.runtime.labels import relabelled
 from relrep_sym.runtime.natural import Natural, cut_off, solve, warn_of_rank
 from relrep_sym.runtime.point import Components, Form, Parts, Point
+from relrep_sym.runtime.rates import Rates, ecm_rates
 from relrep_sym.runtime.second import hessian
 from relrep_sym.runtime.step import Step
 
@@ -181,21 +184,21 @@ class Solver:
             raise NoInverseError(c.why["from_model"])
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             found = c.from_model(theta, known)
-            rows = np.array(np.broadcast_arrays(*found, theta[0])[:-1])
+            rows = check.stacked(found, theta.shape[1])
         for j, row in (exact or {}).items():
             rows[j] = row
         there: NDArray[np.bool_] = np.logical_and.reduce(self._inside(rows), axis=0)
-        if there.any():
+        if there.all():
+            near, _ = self._off_image(rows, theta, known)
+            there = np.logical_and.reduce(near, axis=0)
+        elif there.any():
             near, _ = self._off_image(rows[:, there], theta[:, there], known[:, there])
             there[there] = near.all(axis=0)
         return rows, there
 
     def _inside(self, rows: Array) -> NDArray[np.bool_]:
         """Which coordinates are in their domain, (P, B)."""
-        c, count = self.chart, len(rows)
-        lower, upper, strict = (
-            np.array(e[:count])[:, None] for e in (c.lower, c.upper, c.open_lower)
-        )
+        lower, upper, strict = _columns_of_ends(self.chart, len(rows))
         out: NDArray[np.bool_] = np.where(strict, rows > lower, rows >= lower) & (rows <= upper)
         return out & np.isfinite(rows)
 
@@ -203,8 +206,10 @@ class Solver:
         self, rows: Array, theta: Array, known: Array
     ) -> tuple[NDArray[np.bool_], Array]:
         """Which entries of θ the coordinates give back, and what they give, (Pθ, B)."""
-        back = np.array(np.broadcast_arrays(*self.chart.to_model(np.concatenate([rows, known]))))
-        slack = 1e-9 * (np.abs(theta) + np.abs(back)) + 1e-15 * np.abs(theta).max(axis=0)
+        whole = np.concatenate([rows, known]) if len(known) else rows
+        back = check.stacked(self.chart.to_model(whole), rows.shape[1])
+        size = np.abs(theta)
+        slack = 1e-9 * (size + np.abs(back)) + 1e-15 * size.max(axis=0)
         return np.abs(back - theta) <= slack, back
 
     def _inverted(self, theta: Array, shape: tuple[int, ...]) -> Array:
@@ -572,6 +577,47 @@ class Solver:
             return self._step(given, taken.rows, taken.expected, taken.notes)
         return _columns(taken.rows, given)
 
+    def ecm_step(
+        self,
+        x: ArrayLike,
+        coords: ArrayLike,
+        order: object = None,
+        sweeps: int = 1,
+        *,
+        weights: ArrayLike | None = None,
+        full_output: bool = False,
+    ) -> Array | Step:
+        """One E-step, then conditional maximisers of Q in an order, (…, P)."""
+        chosen = Order.of(self.chart, self.form, order, sweeps)
+        points = check.sample(x, self.form.support)
+        given, point = self.point(coords)
+        share = check.sample_weights(weights, points.size)
+        found = ecm_step(self.chart, given.rows, point, points, share, chosen, watch=full_output)
+        found.taken.insist()
+        if not full_output:
+            return _columns(found.taken.rows, given)
+        made = self._step(given, found.taken.rows, found.taken.expected, found.taken.notes)
+        return replace(
+            made,
+            multipliers={
+                n: found.multipliers[self.chart.coordinates.index(n)].reshape(given.shape)[()]
+                for n in made.multipliers
+            },
+            residual=found.residual.reshape(given.shape)[()],
+        )
+
+    def ecm_rates(
+        self,
+        x: ArrayLike,
+        coords: ArrayLike,
+        order: object = None,
+        sweeps: int = 1,
+        *,
+        weights: ArrayLike | None = None,
+    ) -> Rates:
+        """How fast EM and ECM converge near a fixed point."""
+        return ecm_rates(self, x, coords, order, sweeps, weights)
+
     def gradient_em_step(
         self,
         x: ArrayLike,
@@ -732,6 +778,19 @@ class Solver:
                 right = "parameters that NumPy's generator can draw from"
                 raise DomainError(problem(f"no draw: {why}", shown, right)) from None
         return out.reshape(*given.shape, int(n))
+
+
+def _columns_of_ends(chart: Chart, count: int) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """The ends of the coordinates' domains and which of the lower ones are open, (P, 1) each."""
+    return _ends(chart.lower[:count], chart.upper[:count], chart.open_lower[:count])
+
+
+@lru_cache(maxsize=64)
+def _ends(
+    lower: tuple[float, ...], upper: tuple[float, ...], strict: tuple[bool, ...]
+) -> tuple[Array, Array, NDArray[np.bool_]]:
+    low, high, open_ = (np.array(e)[:, None] for e in (lower, upper, strict))
+    return low, high, open_.astype(bool)
 
 
 def _columns(rows: Sequence[Array] | Array, given: Coords) -> Array:

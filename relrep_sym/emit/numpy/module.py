@@ -20,6 +20,7 @@ from relrep_sym.declare.support import Support, support_text
 from relrep_sym.emit.files import UNSIGNED, signed
 from relrep_sym.emit.lowering import lower
 from relrep_sym.emit.numpy.chart_code import ChartFragments
+from relrep_sym.emit.numpy.cm_code import conditional_lines, conditional_words
 from relrep_sym.emit.numpy.component_code import component_fragments
 from relrep_sym.emit.numpy.em_code import m_step_lines
 from relrep_sym.emit.numpy.layout import bare, bracketed, filled_text, wrapped
@@ -28,6 +29,7 @@ from relrep_sym.emit.numpy.orders_code import orders_code
 from relrep_sym.emit.numpy.pointwise_code import pointwise_fragments
 from relrep_sym.emit.numpy.printer import infix, special_names
 from relrep_sym.emit.numpy.public import public_functions
+from relrep_sym.emit.numpy.roots_code import roots_code
 from relrep_sym.emit.numpy.second_code import (
     bend_lines,
     contrast_lines,
@@ -268,7 +270,10 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
             "push_view": pieces.push_view(view) if view else None,
         },
         "m_step": None if isinstance(step, str) else m_step_lines(model, step),
+        "roots": roots_code(record),
         "orders": None if isinstance(step, str) or not from_model else orders_code(chart),
+        "conditional": conditional_lines(model, record.cm_steps),
+        "conditional_words": [_quote(w) for w in conditional_words(chart, record.cm_steps)],
         "medians": median_fragments(model, median_step(model)),
         "view": view.names if view else None,
         "count": model.components,

@@ -213,6 +213,29 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "(…, {p})",
     ),
     _Function(
+        "ecm_step",
+        "x, coords, order=None, sweeps=1, *, weights=None, full_output=False",
+        "x, coords, order, sweeps, weights=weights, full_output=full_output",
+        "One E-step, then conditional maximisers of Q. `order` has coordinates' names, or tuples "
+        "of names for joint blocks: each is maximised over, the others held at their latest "
+        "values, in its closed domain; None is the weights as one block, then every other "
+        "coordinate. It is gone through `sweeps` times; what is left out of it stays. DomainError "
+        "as from `em_step`. `full_output=True` gives a Step, its multipliers and residual those of "
+        "each entry right after it.",
+        "cm_steps",
+        "(…, {p})",
+    ),
+    _Function(
+        "ecm_rates",
+        "x, coords, order=None, sweeps=1, *, weights=None",
+        "x, coords, order, sweeps, weights=weights",
+        "The factors by which EM and ECM shrink an error in one iteration near a fixed point "
+        "`coords` ({p},), and the order in which ECM is fastest: spectral radii of 1 − H⁻¹I and of "
+        "1 − (D + L)⁻¹I, with H = −∂²Q, I = −∂²L and D + L the lower triangle of H in the order.",
+        None,
+        "a Rates: em, ecm, order, best, best_order, residual",
+    ),
+    _Function(
         "gradient_em_step",
         "x, coords, rate=None, *, weights=None, full_output=False",
         "x, coords, rate, weights=weights, full_output=full_output",
@@ -412,6 +435,8 @@ _RETURNS = {
     "components": "tuple[Array, ...]",
     "statistics": "tuple[Array, ...]",
     "em_step": "Array | Step",
+    "ecm_step": "Array | Step",
+    "ecm_rates": "Rates",
     "gradient_em_step": "Array | Step",
     "fit": "Fit",
     "criteria": "Criteria",
