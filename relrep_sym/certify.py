@@ -48,8 +48,8 @@ QUICK = ("ordinary", "merging 1e-6")
 """The points of a quick certificate; a full one takes all."""
 MANY = 5
 """From so many components on, the faces of a domain are searched at few points only."""
-FEW = ("ordinary", "merging 1e-6", "last weight 1e-12", "far tails")
-"""These."""
+FEW = ("ordinary", "merging 1e-6", "last weight 1e-12", "scale ratio 1e6", "far tails")
+"""These; conditional steps, of which each is a search, are taken at no others."""
 
 
 def certify_derivation(
@@ -394,7 +394,8 @@ def _functions(
                 lambda: inverse(negative(bent())),
             )
     if derivation.chart.model.components < MANY or point.name in FEW:
-        yield from step_cases(module, at, at.chart, x, w, coords, beside)
+        turns = point.name in FEW
+        yield from step_cases(module, at, at.chart, x, w, coords, beside, conditional=turns)
     if point.truth is None:
         return
     truth = point.truth

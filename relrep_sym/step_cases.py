@@ -47,15 +47,17 @@ def step_cases(
     w: Sequence[float],
     coords: list[float],
     beside: Sequence[Any] = (),
+    *,
+    conditional: bool = True,
 ) -> Iterator[Triple]:
     """The steps that the module has, from these coordinates.
 
     ``beside`` are the oracles with one constant c of the chart at c (1 + :data:`NUDGE`): what is
-    given counts in the yardstick as what is held does.
+    given counts in the yardstick as what is held does. Without ``conditional`` ECM is left out.
     """
     here = _Here(module, at, chart, x, w, coords, tuple(beside))
     yield from here.maximising("em_step", {}, None, 1)
-    if hasattr(module, "ecm_step"):
+    if conditional and hasattr(module, "ecm_step"):
         weights = weights_of(chart)
         rest = [(n,) for n in chart.names if n not in weights]
         usual = [weights, *rest] if weights else rest
