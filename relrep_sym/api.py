@@ -408,8 +408,8 @@ class Derivation:
         Source: paper 004, equation (3) and Fact 1, up to their signs and a factor of two.
 
         >>> import relrep_sym as rs
-        >>> rs.derive(rs.mixture("poisson", components=1)).gradient_em.value
-        Matrix([[eta*Expectation((-rate_1 + x)/rate_1, x, q) + rate_1]])
+        >>> rs.derive(rs.mixture("normal", components=2, scales=1)).gradient_em[2]
+        eta*Expectation((-mu_2 + x)*r_2(x), x, q) + mu_2
         """
         return self._shown(self.record["gradient_em"])
 

@@ -27,7 +27,7 @@ from relrep_sym.emit.numpy.public import given_keywords
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.errors import CertificateError, DomainError, NoInverseError, problem
 from relrep_sym.oracle_input import callable_of, components_of, oracle_of
-from relrep_sym.step_cases import errors_of, step_cases
+from relrep_sym.step_cases import NUDGE, errors_of, step_cases
 from relrep_sym.verify.certificate import Case, Certificate, Entry, certify
 from relrep_sym.verify.chain import Chain
 from relrep_sym.verify.inference import inverse, negative
@@ -48,8 +48,8 @@ QUICK = ("ordinary", "merging 1e-6")
 """The points of a quick certificate; a full one takes all."""
 MANY = 5
 """From so many components on, the faces of a domain are searched at few points only."""
-FEW = ("ordinary", "merging 1e-6", "last weight 1e-12", "far tails")
-"""These."""
+FEW = ("ordinary", "merging 1e-6", "last weight 1e-12", "scale ratio 1e6", "far tails")
+"""These; conditional steps, of which each is a search, are taken at no others."""
 
 
 def certify_derivation(
@@ -202,8 +202,21 @@ def _cases(
         at = _Judge(here.at(coords), chart, coords)
         bound = _Bound(module, _keywords(declared, constants)) if constants else module
         shown = "; ".join([str(at), *(f"{n}={v!r}" for n, v in constants.items())])
-        for name, kernel, reference in _functions(derivation, bound, at, point, coords, seen):
+        beside = tuple(
+            replace(here, components=components_of(with_constants(declared, moved))).at(coords)
+            for moved in _moved_constants(exact)
+        )
+        functions = _functions(derivation, bound, at, point, coords, seen, beside)
+        for name, kernel, reference in functions:
             yield Case(name, point.name, kernel, reference, shown, oracle.digits)
+
+
+def _moved_constants(exact: Mapping[str, sp.Expr]) -> Iterator[dict[str, sp.Expr]]:
+    """The constants with one of them, if it is not zero, moved by a relative :data:`NUDGE`."""
+    step = 1 + sp.Rational(mpmath.nstr(NUDGE, 3))
+    for name, value in exact.items():
+        if value != 0:
+            yield {**exact, name: value * step}
 
 
 def _constants(chart: Chart, theta: Sequence[float]) -> Iterator[dict[str, float]]:
@@ -346,6 +359,7 @@ def _functions(
     point: Point,
     coords: list[float],
     view: View | None,
+    beside: Sequence[OracleAt] = (),
 ) -> Iterator[Pair]:
     """(function, what it gives, what the oracle says) at one point."""
     x, w, some = point.sample, point.sample_weights, point.sample[::6]
@@ -380,7 +394,8 @@ def _functions(
                 lambda: inverse(negative(bent())),
             )
     if derivation.chart.model.components < MANY or point.name in FEW:
-        yield from step_cases(module, at, at.chart, x, w, coords)
+        turns = point.name in FEW
+        yield from step_cases(module, at, at.chart, x, w, coords, beside, conditional=turns)
     if point.truth is None:
         return
     truth = point.truth

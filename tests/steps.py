@@ -73,7 +73,9 @@ MORE: dict[str, Callable[[Mixture], Chart]] = {
     "stick": rs.stick_breaking,
     "log": lambda model: rs.log(model, last(model)),
     "every parameter": lambda model: rs.relative(model, [p.name for p in model.family.parameters]),
-    "ordered, stick, log": lambda model: relative(rs.stick_breaking(rs.log(model, last(model)))),
+    "ordered, stick, log": lambda model: rs.relative(
+        rs.stick_breaking(rs.log(model, last(model))), first(model)
+    ),
 }
 
 

@@ -15,7 +15,7 @@ import sympy as sp
 from scipy.special import digamma
 
 import relrep_sym as rs
-from relrep_sym.errors import DataError, DerivationError, DomainError
+from relrep_sym.errors import DataError, DomainError
 
 BUILT_IN: dict[str, dict[str, object]] = {
     "normal": {},
@@ -175,13 +175,6 @@ def test_em_of_gamma_components_with_fixed_shapes() -> None:
     r = dens / dens.sum(axis=0)
     scales = (r @ x) / r.sum(axis=1) / shapes
     np.testing.assert_allclose(found, [*r.mean(axis=1)[:2], *scales], rtol=1e-12)
-
-
-def test_a_family_without_statistics_has_no_m_step_and_says_so() -> None:
-    d = rs.derive(rs.mixture("laplace", components=3))
-    start = d.compile().sample(np.random.default_rng(0), 9, _ordinary(d))
-    with pytest.raises(DerivationError, match=r"M-step has no closed form.*Abs"):
-        d.compile().em_step(start, _ordinary(d))
 
 
 @pytest.mark.parametrize("patterns", [{}, {"scales": 2}, {"shapes": "tied"}])

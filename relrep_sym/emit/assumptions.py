@@ -202,19 +202,14 @@ def needed(record: Record, equation: Equation) -> list[str]:
 
 
 def stein_truth(record: Record) -> str:
-    r"""What the Stein form asks of q.
+    r"""What the Stein form takes q to be.
 
     >>> from relrep_sym.declare.chart import identity
     >>> from relrep_sym.declare.model import mixture
     >>> stein_truth(Record("demo", identity(mixture("normal", components=2, scales=2))))
-    'The density $q$ is that of $N(0, 2^2)$, or where it is $\\sum_j p_j q_j$ each $q_j$ is normal.'
+    '$q$ is the density of $N(0, 4)$.'
     """
-    scale = tex(record.stein_form.scale)
-    own = f"N(0, {scale}^2)" if scale != "1" else "N(0, 1)"
-    return (
-        f"The density $q$ is that of ${own}$, or where it is "
-        r"$\sum_j p_j q_j$ each $q_j$ is normal."
-    )
+    return f"$q$ is the density of $N(0, {tex(record.stein_form.scale**2)})$."
 
 
 def rates(record: Record) -> str:
@@ -223,16 +218,17 @@ def rates(record: Record) -> str:
     >>> from relrep_sym.declare.charts import relative
     >>> from relrep_sym.declare.model import mixture
     >>> chart = relative(mixture("normal", components=2, weights="1/2", scales=1), "mu")
-    >>> rates(Record("demo", chart))[:60]
-    'With $0 < \\eta < 1$ no step lowers $L$, whatever $q$ is; above '
+    >>> rates(Record("demo", chart))[:50]
+    'With $0 < \\eta < 1$ no step lowers $L$, whatever $q'
     """
     found = record.safe_rate_or_reason
     if isinstance(found, str):
         return "No rate is safe for every $q$: the step's length is searched along the gradient."
     return (
-        rf"With $0 < \eta < {tex(found.sharp)}$ no step lowers $L$, whatever $q$ is; above it, some "
-        rf"$q$ refute that. It is $2 / \max_k c_k |a_k|^2$, $a_k$ being the rows of the linear chart "
-        rf"and $c_k$ the curvature of $-\log f$; $2 / \lambda_{{\max}}(\sum_k c_k a_k a_k^{{\top}}) "
+        rf"With $0 < \eta < {tex(found.sharp)}$ no step lowers $L$, whatever $q$ is; above it, "
+        r"some $q$ refute that. It is $2 / \max_k c_k |a_k|^2$, the $a_k$ being the rows of the "
+        r"linear chart and the $c_k$ the curvatures of $-\log f$; "
+        r"$2 / \lambda_{\max}(\sum_k c_k a_k a_k^{\top}) "
         rf"= {found.rate:.3f}\dots$ is no larger."
     )
 

@@ -78,7 +78,7 @@ def gradient_em_lines(g: Generic, column: Sequence[sp.Expr]) -> tuple[Line, ...]
     >>> lines[0].left, lines[1].right
     ('\\lambda^+', '\\nabla_\\lambda L(\\lambda)')
     >>> lines[-1].right
-    Terms(rho[k], eta*Expectation(r[k]*(x - rho[k])/rho[k], x, q))
+    Terms(rate[k], eta*Expectation(r[k]*(-rate[k] + x), x, q)/rate[k])
     """
     p = g.point
     uphill = rf"\nabla_{{{p}'}} Q({p}' \mid {p}) \big|_{{{p}' = {p}}}"

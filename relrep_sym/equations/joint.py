@@ -35,6 +35,7 @@ from relrep_sym.equations.isotonic import (
     pull_of,
     regression,
 )
+from relrep_sym.equations.median import MedianStep, median_step
 from relrep_sym.equations.orders import Orders, find_orders, unfolded, weight_needs
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.errors import DerivationError, NoInverseError
@@ -96,6 +97,7 @@ class JointStep:
         regressions: of each ordered parameter, or in words why there is none.
         squares: parameters tied by linear equations.
         roots: parameters behind which there is one coordinate.
+        medians: the M-step over all of θ where it is one of weighted medians.
     """
 
     way: Way
@@ -105,6 +107,7 @@ class JointStep:
     regressions: tuple[Regression | str, ...] = ()
     squares: tuple[LeastSquares, ...] = ()
     roots: tuple[OneUnknown, ...] = ()
+    medians: MedianStep | None = None
 
 
 def joint_step(chart: Chart) -> JointStep:
@@ -135,6 +138,12 @@ def joint_step(chart: Chart) -> JointStep:
             return JointStep("ordered", reason, orders, theta, regressions)
         reason = "; ".join(w for w in whys if w)
         return JointStep("partly", reason, orders, theta, regressions)
+    medians = None if missing is None else median_step(model)
+    if medians is not None:
+        if orders.unconstrained:
+            return JointStep("mapped", "the chart reaches every θ", orders, None, medians=medians)
+        why_not = "; ".join(w for w in (*map(str, filter(_told, regressions)), orders.why) if w)
+        return JointStep("partly", why_not, orders, None, regressions, medians=medians)
     if missing is not None:
         return JointStep("none", missing, orders, None, regressions)
     squares, roots, why = _in_coordinates(chart, orders)
@@ -192,6 +201,10 @@ def profile_of(model: Mixture) -> Profile | None:
     above, below = (sp.Poly(e, p.symbol) for e in sp.fraction(slope) if e.is_polynomial(p.symbol))
     degree = above.degree() + (model.components - 1) * below.degree()
     return Profile(p.name, slope, tuple(values), degree)
+
+
+def _told(found: Regression | str) -> bool:
+    return isinstance(found, str)
 
 
 def _over_theta(chart: Chart) -> tuple[MStep | None, str | None]:

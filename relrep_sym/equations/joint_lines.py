@@ -8,28 +8,32 @@ is not.
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import sympy as sp
 
 from relrep_sym.declare.chart import identity
 from relrep_sym.declare.symbols import Constant, Parameter, latex_name, script
+from relrep_sym.equations.component import component_form
 from relrep_sym.equations.em import shift_symbol, statistic_symbol
-from relrep_sym.equations.em_lines import new_entry, relocated, weight_lines
+from relrep_sym.equations.em_lines import mass_of, new_entry, relocated, sum_over, weight_lines
 from relrep_sym.equations.generic import Generic
 from relrep_sym.equations.isotonic import pull_of
 from relrep_sym.equations.joint import JointStep, LeastSquares, OneUnknown, Profile, entry_symbol
 from relrep_sym.equations.lines import Line, name_at, numbers_to, spaced, where_text
-from relrep_sym.equations.nodes import ComponentSum, Entry, Index, Posterior, Terms
+from relrep_sym.equations.median import MedianStep
+from relrep_sym.equations.nodes import ComponentSum, Entry, Expectation, Index, Posterior, Terms
 from relrep_sym.equations.pull_lines import (
     affected,
     factor_at,
     letters,
     new_value,
+    renewed,
     role_line,
     target_at,
 )
 
-__all__ = ["coordinate_lines", "joint_words", "profile_lines", "stationary_lines"]
+__all__ = ["coordinate_lines", "joint_words", "median_lines", "profile_lines", "stationary_lines"]
 
 _ROWS = 12
 """Components whose matrix is written out."""
@@ -148,6 +152,53 @@ def _root_lines(g: Generic, root: OneUnknown) -> list[Line]:
     return rows
 
 
+# ------------------------------------------------------------------------------ medians
+
+
+def median_lines(g: Generic, step: MedianStep) -> tuple[Line, ...]:
+    """Locations at weighted medians, and what follows from the distances to them."""
+    rows = list(weight_lines(g))
+    count = g.model.components
+    tied = step.location in g.tied
+    members = sorted({k + 1 for group in step.groups for k in group})
+    if tied:
+        inner = r"\operatorname{E}_q[r_k(x) \, |x - m|]"
+        shared = step.tension.as_independent(
+            *(p.symbol for p in g.model.family.parameters if p.name in g.tied), as_Add=False
+        )[0]
+        share = renewed(g, shared, "k")
+        weigh = share != 1 and not share.is_number
+        (w,) = letters(g, "w")
+        if weigh:
+            rows.append(Line(Entry.of(w, "k"), share, where_text(numbers_to(count))))
+        head = rf"\sum_{{k=1}}^{script(str(count))} {w + '_k ' if weigh else ''}"
+        rows.append(
+            Line(new_entry(step.location, None), rf"\operatorname*{{arg\,min}}_m \, {head}{inner}")
+        )
+    elif members:
+        inner = r"\operatorname*{arg\,min}_m \, \operatorname{E}_q[r_k(x) \, |x - m|]"
+        rows.append(Line(new_entry(step.location, "k"), inner, where_text(members)))
+    for u in step.updates:
+        those = [k + 1 for k in u.components]
+        if u.totals:
+            sums = {t: sum_over(g, partial(_about_median, g, step, e), those) for t, e in u.totals}
+            rows.append(Line(new_entry(u.parameter, None), u.value.xreplace(sums)))
+        else:
+            value = _about_median(g, step, u.value, "k")
+            rows.append(Line(new_entry(u.parameter, "k"), value, where_text(those)))
+    return tuple(rows)
+
+
+def _about_median(g: Generic, step: MedianStep, value: sp.Expr, i: Index) -> sp.Expr:
+    """N and t_1 as N_i and E_q[r_i |x − μ_i⁺|]/N_i."""
+    x = g.model.family.x
+    distance = Expectation(
+        g.posterior(i) * sp.Abs(x - new_value(g, step.location, i)), x, sp.Symbol("q")
+    )
+    back = {statistic_symbol(0): mass_of(g, i), statistic_symbol(1): distance / mass_of(g, i)}
+    return renewed(g, value.xreplace(back), i)
+
+
 # ------------------------------------------------------------------------------ not closed
 
 
@@ -227,9 +278,16 @@ def joint_words(g: Generic, step: JointStep, profile: Profile | None) -> str:
     """Which way the step is solved, and why, formulas between dollars."""
     point = g.point
     newton = (
-        "Newton's method, with the derived gradient and Hessian of $Q$, solves it and never "
-        "lowers $Q$."
+        "Newton's method, with the derived gradient and Hessian of $Q$, solves it and never lowers "
+        "$Q$."
     )
+    if component_form(g.model.family).slopes is not None:
+        newton = "The maximum is found numerically, by steps that never lower $Q$."
+    if step.way == "mapped" and step.medians is not None:
+        return (
+            r"The chart reaches every $\theta$, so that this is EM itself, mapped. The locations "
+            "are weighted medians: $Q$ falls on both sides of them."
+        )
     if step.way == "mapped":
         return (
             r"The chart reaches every $\theta$, so that this is EM itself: the new values of "
@@ -246,7 +304,8 @@ def joint_words(g: Generic, step: JointStep, profile: Profile | None) -> str:
         return (
             r"New values of $\theta$ where they lie in the chart's image, and "
             rf"${point}^+$ then follows by its inverse. Where they do not there is no closed form: "
-            f"{_sentence(_named(g, step.reason))} {newton}"
+            f"{_sentence(_named(g, step.reason))} The maximum is then found numerically, by steps "
+            "that never lower $Q$."
         )
     if step.way == "coordinates":
         polynomials = [r for r in step.roots if r.value is None]

@@ -70,10 +70,10 @@ def pointwise(family: Family) -> Pointwise:
     pairs = tuple((i, j) for i in range(len(symbols)) for j in range(i, len(symbols)))
     whole = [sp.diff(slopes[i], symbols[j]) for i, j in pairs]
     curves = tuple(e.replace(sp.DiracDelta, lambda *_: sp.Integer(0)) for e in whole)
-    softened = _softened(family, logarithm, pairs)
+    jumps, softened = _jumps(family, whole), _softened(family, logarithm, pairs)
     for expression in (*slopes, *curves, *softened):
         with_kernels(expression)  # refuses what has no kernel
-    return Pointwise(pairs, slopes, curves, _jumps(family, whole), softened)
+    return Pointwise(pairs, slopes, curves, jumps, softened)
 
 
 def _softened(

@@ -52,9 +52,9 @@ def is_learned(g: Generic, role: str) -> bool:
 
 
 def new_value(g: Generic, role: str, i: Index) -> sp.Expr:
-    """A component's parameter after the step."""
-    if role in g.constants:
-        return _sympify(g.constants[role])
+    """A component's parameter after the step; as it is where it is fixed."""
+    if not is_learned(g, role) or f"{role}_{i}" in g.model.fixed:
+        return _sympify(g.phi(role, i))
     return new_entry(role, None if role in g.tied else i)
 
 

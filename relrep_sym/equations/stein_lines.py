@@ -40,7 +40,7 @@ def stein_lines(g: Generic, form: SteinForm, truth: Truth | None = None) -> tupl
     ]
     left = rf"\frac{{\partial {_LOSS}}}{{\partial {name_at(location.name, 'k')}}}"
     if truth is not None:
-        return (*lines, Line(left, _under(g, form, truth), each))
+        return (*lines, *_parts(form, truth), Line(left, _under(g, form, truth), each))
     square = Expectation(_PSI**2, form.model.family.x, sp.Symbol("q"))
     product = _over(over) + rf"\sum_{{j=1}}^{top} C_{{kj}} {name_at(location.name, 'j')}"
     total = rf"\sum_{{k=1}}^{top} {name_at(location.name, 'k')} {left}"
@@ -61,6 +61,15 @@ def stein_lines(g: Generic, form: SteinForm, truth: Truth | None = None) -> tupl
 def _over(divisor: sp.Expr) -> str:
     """1/divisor before a sum, nothing where that is one."""
     return "" if divisor == 1 else f"{sp.latex(1 / divisor)} "
+
+
+def _parts(form: SteinForm, truth: Truth) -> tuple[Line, ...]:
+    """Q as the sum of its components, where there are several."""
+    parts = components_of(form.model.family, truth, form.scale)
+    if len(parts) == 1:
+        return ()
+    terms = [p * Posterior.of("q", j) for j, (p, *_) in enumerate(parts, start=1)]
+    return (Line("q(x)", Terms(*terms)),)
 
 
 def _under(g: Generic, form: SteinForm, truth: Truth) -> sp.Expr:

@@ -11,6 +11,7 @@ from relrep_sym.runtime.point import Parts
 
 if TYPE_CHECKING:
     from relrep_sym.runtime.median import Medians
+    from relrep_sym.runtime.roots import Roots
 
 __all__ = ["Chart"]
 
@@ -45,6 +46,7 @@ class Chart(NamedTuple):
         orders: the parameters that the chart keeps in order, where these problems are solved
             exactly; else empty.
         clearances: constants → for each order its clearances, one a link; None without orders.
+        roots: the coordinate along which Q is stationary at the roots of a polynomial, if any.
         safe_rate: 2/λ_max(Aᵀ diag(c) A) of a linear chart, a rate at which gradient EM lowers the
             likelihood of no data; None where there is none.
         sharp_rate: the least upper bound of such rates, 2/max_k c_k |a_k|²; None alike.
@@ -81,6 +83,7 @@ class Chart(NamedTuple):
     view_names: tuple[str, ...] = ()
     orders: tuple[Order, ...] = ()
     clearances: Callable[[Array], Sequence[Sequence[Array | float]]] | None = None
+    roots: Roots | None = None
     safe_rate: float | None = None
     sharp_rate: float | None = None
     medians: Medians | None = None

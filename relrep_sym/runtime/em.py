@@ -21,12 +21,14 @@ from relrep_sym.runtime import kernel
 from relrep_sym.runtime.ascent import Maximum, maximise
 from relrep_sym.runtime.block import dots
 from relrep_sym.runtime.chart import Chart
-from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.check import Array, stacked
+from relrep_sym.runtime.claims import Claims
 from relrep_sym.runtime.kernel import Statistics
 from relrep_sym.runtime.median import median_parameters
 from relrep_sym.runtime.objective import Objective
 from relrep_sym.runtime.orders import in_order, keep_signs
 from relrep_sym.runtime.point import Form, Point
+from relrep_sym.runtime.roots import best_root
 from relrep_sym.runtime.sampled import Sampled
 
 __all__ = ["Expected", "Taken", "em_step", "expected", "objective_of"]
@@ -82,6 +84,8 @@ def expected(point: Point, x: Array, weights: Array | None) -> Expected:
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         mass = point.components.weights * found.mass
         means = found.moments / found.mass
+    if found.mass.min() > 0 and mass.min() > 0 and np.isfinite(means.sum()):
+        return Expected(mass, means, found, failures, (point, x, weights))
     full = (found.mass > 0) & (mass > 0)
     for b in np.flatnonzero(~full.all(axis=0)):
         k = int(np.argmin(full[:, b]))
@@ -110,7 +114,7 @@ def objective_of(
 ) -> Objective:
     """Q of some members, all of whose components have mass."""
     if form.second is None:
-        whole = Sampled(chart, form, rows, seen.mass, *seen.sample)
+        whole = Sampled(chart, form, rows, seen.mass, Claims(*seen.sample))
         return whole if len(members) == rows.shape[1] else whole.take(members)
     return Objective(chart, form, rows[:, members], seen.mass[:, members], seen.means[..., members])
 
@@ -128,26 +132,32 @@ def em_step(
     count = len(chart.coordinates)
     seen = expected(point, x, weights)
     failures = dict(seen.failures)
-    out = rows[:count].copy()
-    todo = np.array([b for b in range(rows.shape[1]) if b not in failures], dtype=np.intp)
-    starts = rows[:, todo].copy()
+    todo = np.arange(rows.shape[1])
+    if failures:
+        todo = np.array([b for b in todo if b not in failures], dtype=np.intp)
     notes: dict[int, str] = {}
+    closed: _Best | None = None
     if (chart.m_step is not None or chart.medians is not None) and todo.size:
         closed, collapsed = _closed(chart, point, seen, x, weights, todo)
-        failures |= collapsed
-        going = np.array([int(b) not in collapsed for b in todo])
-        todo, closed, starts = todo[going], _some(closed, going), starts[:, going]
-        if chart.from_model is not None and todo.size:
-            found, inside = preimage(_theta(chart, closed), rows[count:, todo])
-            keep_signs(chart, found, rows[:, todo])
-            out[:, todo[inside]] = found[:, inside]
-            starts[:count] = np.where(np.isfinite(found), found, starts[:count])
-            todo, closed, starts = todo[~inside], _some(closed, ~inside), starts[:, ~inside]
-            if chart.orders and todo.size:
-                left, starts = _in_order(
-                    chart, preimage, point, rows, seen, todo, closed, starts, (out, failures, notes)
-                )
-                todo = todo[left]
+        if collapsed:
+            failures |= collapsed
+            going = np.array([int(b) not in collapsed for b in todo])
+            todo, closed = todo[going], _some(closed, going)
+    out = rows[:count].copy()
+    starts = rows[:, todo]
+    if closed is not None and chart.from_model is not None and todo.size:
+        found, inside = preimage(_theta(chart, closed), starts[count:])
+        keep_signs(chart, found, starts)
+        if todo.size == rows.shape[1] and inside.all():
+            return Taken(found, seen, failures, notes)
+        out[:, todo[inside]] = found[:, inside]
+        starts[:count] = np.where(np.isfinite(found), found, starts[:count])
+        todo, closed, starts = todo[~inside], _some(closed, ~inside), starts[:, ~inside]
+        if chart.orders and todo.size:
+            left, starts = _in_order(
+                chart, preimage, point, rows, seen, todo, closed, starts, (out, failures, notes)
+            )
+            todo = todo[left]
     if todo.size:
         best = _climbed(chart, point, rows, seen, x, weights, todo, starts)
         failures |= {int(b): _unended(chart, best.rows[:, i]) for i, b in _lost(best, todo)}
@@ -163,7 +173,7 @@ def _some(best: _Best, which: NDArray[np.bool_]) -> _Best:
 
 def _theta(chart: Chart, best: _Best) -> Array:
     shares, parameters = best
-    return np.array(np.broadcast_arrays(*chart.to_parameters(shares, *parameters)))
+    return stacked(chart.to_parameters(shares, *parameters), shares.shape[1])
 
 
 def _in_order(
@@ -230,8 +240,10 @@ def _closed(
 ) -> tuple[_Best, dict[int, DomainError]]:
     """The family's closed form, and members of which a scale collapses."""
     form = point.form
-    old = tuple(p[:, members] for p in point.components.parameters)
-    mass = seen.mass[:, members]
+    old, mass, means = point.components.parameters, seen.mass, seen.means
+    if members.size < mass.shape[1]:
+        old = tuple(p[:, members] for p in old)
+        mass, means = mass[:, members], means[..., members]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         if chart.medians is not None:
             medians = median_parameters(chart.medians, point, seen.mass, x, weights, members)
@@ -239,7 +251,7 @@ def _closed(
             about = None
         else:
             assert chart.m_step is not None
-            shares, parameters = chart.m_step(mass, seen.means[..., members], *old)
+            shares, parameters = chart.m_step(mass, means, *old)
             about = _recentred(form, old, parameters)
         if about is not None and chart.m_step is not None:
             means = _means_about(about, point.take(members), seen.found, members, x, weights)
@@ -266,6 +278,8 @@ def _climbed(
     starts[:count] = np.clip(starts[:count], low, ends[1])
     better = objective.gain(starts) > 0.0
     best = maximise(objective, np.where(better, starts, present))
+    if chart.roots is not None:  # Q may have several maxima: the greatest
+        best = best_root(chart, objective, best)
     old = tuple(p[:, members] for p in point.components.parameters)
     _, new, _ = chart.components(best.rows)
     about = _recentred(point.form, old, new)
@@ -329,8 +343,11 @@ def _collapsed(
         if i == form.scale and form.location is not None:
             places = np.maximum(np.abs(old[form.location]), np.abs(new[form.location]))
             least = np.where(values == old[i], 0.0, 8 * np.finfo(float).eps * places)
-        for b in np.flatnonzero(~(values > least).all(axis=0)):
-            k = int(np.argmin((values > least)[:, b]))
+        above = values > least
+        if above.all():
+            continue
+        for b in np.flatnonzero(~above.all(axis=0)):
+            k = int(np.argmin(above[:, b]))
             out.setdefault(
                 int(members[b]),
                 DomainError(

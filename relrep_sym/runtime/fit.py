@@ -146,7 +146,9 @@ class _Run:
                 break
             if not self.going.size:
                 break
-            after = np.concatenate([taken.rows, rows[self.count :]])
+            after = taken.rows
+            if len(rows) > self.count:
+                after = np.concatenate([after, rows[self.count :]])
             rows = after if keep is None else after[:, keep]
             rows, point = self._pointed(rows)
             iteration += 1
@@ -190,14 +192,14 @@ class _Run:
         for member, note in taken.notes.items():
             self._notes.setdefault(int(going[member]), {})[note] = None
         over = np.zeros(going.size, dtype=bool)
-        if taken.failures:
-            for failed, why in taken.failures.items():
-                over[failed] = True
-                self.reasons[going[failed]] = str(why)
-                self.valid[going[failed]] = False
-        if iteration:
-            gained = values - self.present[going]
-            for b in np.flatnonzero((gained <= options.tol) & ~over):
+        for failed, why in taken.failures.items():
+            over[failed] = True
+            self.reasons[going[failed]] = str(why)
+            self.valid[going[failed]] = False
+        gained = values - self.present[going]
+        small = gained <= options.tol
+        if small.any():  # at the start nothing was gained: NaN is not small
+            for b in np.flatnonzero(small & ~over):
                 over[b] = True
                 self.converged[going[b]] = True
                 self.reasons[going[b]] = f"a step gained {gained[b]:.3g} <= tol"

@@ -4,10 +4,10 @@ In: a solver, the bound and the starts. Out: :class:`Floor`: the solver with the
 and its M-step, and a step that says so when a scale is held, or when the bound cannot be kept.
 
 Where the closed form of the M-step gives the other parameters whatever the scale is (a location of
-a log-density that is quadratic in x; a family with no other parameter), Q is unimodal in each scale
-given the rest, so the maximiser over scales ≥ floor is the free one clipped at the floor. Elsewhere
-Q is climbed over the chart's domain, in which a coordinate that is a scale itself has the floor as
-its end.
+a log-density that is quadratic in x, a median; a family with no other parameter), Q is unimodal in
+each scale given the rest, so the maximiser over scales ≥ floor is the free one clipped at the
+floor. Elsewhere Q is climbed over the chart's domain, in which a coordinate that is a scale itself
+has the floor as its end.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from relrep_sym.runtime.point import Point
 from relrep_sym.runtime.refusals import learned_of
 
 if TYPE_CHECKING:
-    from relrep_sym.runtime.solver import Solver
+    from relrep_sym.runtime.learning import Learning
 
 __all__ = ["Floor"]
 
@@ -42,7 +42,7 @@ class Floor:
     a start is below it.
     """
 
-    def __init__(self, solver: Solver, floor: object) -> None:
+    def __init__(self, solver: Learning, floor: object) -> None:
         form = solver.form
         if form.scale is None or not learned_of(solver, form.scale):
             raise DataError(
@@ -94,7 +94,16 @@ class Floor:
             step = partial(_clipped, step, self)
         else:
             step = None
-        return chart._replace(lower=tuple(ends), open_lower=tuple(strict), m_step=step)
+        medians = chart.medians
+        if medians is not None:
+            medians = medians._replace(step=partial(_clipped, medians.step, self))
+        return chart._replace(
+            lower=tuple(ends),
+            open_lower=tuple(strict),
+            m_step=step,
+            medians=medians,
+            roots=None,  # they are those without a floor
+        )
 
     def held(
         self, step: StepFunction, rows: Array, point: Point, x: Array, weights: Array | None

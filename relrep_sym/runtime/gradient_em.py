@@ -203,8 +203,8 @@ class _Ends(NamedTuple):
 class _Lengths(NamedTuple):
     """First trials (B,), and the slopes ∂π_k/∂λ (P, B, K) of the weights.
 
-    ``by_q`` is the maximiser of Q's parabola along the gradient; ``by_l`` that of the parabola
-    without the part of the curvature that light weights add to Q, but not always to L.
+    ``by_q`` is the maximiser of Q's parabola along the gradient, ``by_l`` that of the parabola
+    without light components, whose weights bend Q without bound, but not L.
     """
 
     by_q: Array
@@ -212,26 +212,35 @@ class _Lengths(NamedTuple):
     slopes: Array
 
 
+_NOTHING = 1e-12
+"""A weight next to nothing."""
+_LIGHT = 0.1
+"""Share of 1/K below which a component is light."""
+
+
 def _lengths(ends: _Ends, objective: Objective, gradient: Array) -> _Lengths:
     rows = objective.rows
     count, k = len(gradient), len(objective.mass)
     free = np.where(ends.clipped(rows[:count], gradient) == rows[:count], 0.0, gradient)
     with np.errstate(all="ignore"):
-        hessian = objective.hessian(rows)
         slopes = objective.jacobian(rows)[..., :k]
-        square = (free**2).sum(axis=0)
-        along = np.einsum("pb,pbk->kb", free, slopes) ** 2 * objective.mass
-        heavy = np.maximum(objective.weights, 1.0 / k) ** 2
-        light = np.where(objective.mass > 0.0, along / objective.weights**2, 0.0).sum(axis=0)
-        bend = -np.einsum("pb,bpq,qb->b", free, hessian, free)
-        size = np.einsum("pb,bpp->b", free**2, np.abs(hessian))
-        by_q = square / np.where(bend > 1e-12 * size, bend, size)
-        rest = bend - light + (along / heavy).sum(axis=0)
-        by_l = square / np.where(rest > 1e-12 * size, rest, bend)
-    sound = np.isfinite(by_q) & (by_q > 0.0)
-    by_q = np.where(sound, by_q, 1.0)
-    by_l = np.where(sound & np.isfinite(by_l) & (by_l > by_q), by_l, by_q)
-    return _Lengths(by_q, by_l, np.where(np.isfinite(slopes), slopes, 0.0))
+        by_q = _top(objective, free)
+        heavy = np.where(objective.weights > _LIGHT / k, objective.mass, 0.0)
+        rest = Objective(objective.chart, objective.form, rows, heavy, objective.means)
+        by_l = _top(rest, free)
+    by_l = np.where(np.isfinite(by_l), by_l, 1.0)
+    by_q = np.where(np.isfinite(by_q), by_q, 0.0)
+    return _Lengths(by_q, np.maximum(by_l, by_q), np.where(np.isfinite(slopes), slopes, 0.0))
+
+
+def _top(objective: Objective, free: Array) -> Array:
+    """The maximiser of the parabola along a gradient, (B,), of the curvatures' sizes if convex."""
+    hessian = objective.hessian(objective.rows)
+    square = (free**2).sum(axis=0)
+    bend = -np.einsum("pb,bpq,qb->b", free, hessian, free)
+    size = np.einsum("pb,bpp->b", free**2, np.abs(hessian))
+    found: Array = square / np.where(bend > 1e-12 * size, bend, size)
+    return found
 
 
 def _searched(
@@ -266,12 +275,13 @@ def _searched(
     everyone = np.arange(batch)
     objective = objective_of(chart, point.form, rows, seen, everyone)
     lengths = _lengths(ends, objective, gradient)
-    faces = lengths.slopes, objective.weights
+    faces = lengths.slopes, objective.weights - _floor(objective.weights, objective.mass)
 
     def of_q(trial: Array, part: NDArray[np.intp]) -> Array:
         return (objective if part.size == batch else objective.take(part)).gain(trial)
 
     inside: NDArray[np.bool_] = np.logical_and.reduce(objective.weights > 0.0, axis=0)
+    inside &= lengths.by_q > 0.0
     tells = inside & (lengths.by_l <= 4.0 * lengths.by_q)
     done = np.zeros(0, dtype=np.intp)
     for who, first, gain, room in (
@@ -283,6 +293,16 @@ def _searched(
         out[:, taken] = new[:count, taken]
         done = np.union1d(done, taken)
     return _stuck(out, todo, done, notes)
+
+
+def _floor(weights: Array, mass: Array) -> Array:
+    """What each weight does not fall below in this step, (K, B).
+
+    A weight of zero is where ∂L/∂π_k = E[R_k] may have no bound that doubles hold: it is reached
+    only from where it is next to nothing and E[R_k] is not large.
+    """
+    away = np.minimum(weights, np.maximum(0.1 * weights, 1e-100))
+    return np.where((weights <= _NOTHING) & (mass <= 1e3 * weights), 0.0, away)
 
 
 def _stuck(
@@ -313,7 +333,8 @@ def _climbed(
     """
     count = len(gradient)
     out, length, best = rows.copy(), first.copy(), np.zeros(rows.shape[1])
-    slope = (gradient**2).sum(axis=0)
+    with np.errstate(over="ignore"):
+        slope = (gradient**2).sum(axis=0)
     left, once = members, members[:0]
     taken = np.zeros(rows.shape[1], bool)
     for turn in range(_HALVINGS):
@@ -327,7 +348,7 @@ def _climbed(
         out[:, done], best[done], taken[done] = trial[:, enough], found[enough], True
         once = done if turn == 0 else once
         left, found = left[~enough], found[~enough]
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             rise = slope[left] * length[left]
             shorter = np.where(np.isfinite(found), 0.5 * rise / (rise - found), 0.5)
         length[left] *= np.clip(shorter, 0.1, 0.5)
@@ -349,20 +370,21 @@ def _moved(
     length: Array,
     members: NDArray[np.intp],
 ) -> Array:
-    """Rows of some members after a move, projected onto the domain and off negative weights.
+    """Rows of some members after a move, projected onto the domain and weights off their floors.
 
-    A weight that its slope takes below zero is brought back along that slope: exact where the
-    weights are linear in the coordinates, and else a trial like any other.
+    ``faces`` are the slopes of the weights and how far each may fall. One that falls further is
+    brought back along its slope: exact where the weights are linear in the coordinates, and else a
+    trial like any other.
     """
     count = len(gradient)
     out = rows[:, members].copy()
-    slopes, weights = faces[0][:, members], faces[1][:, members]
+    slopes, room = faces[0][:, members], faces[1][:, members]
     here = out[:count].copy()
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         move = length[members] * gradient[:, members]
-        for _ in range(4 * len(weights)):
+        for _ in range(4 * len(room)):
             move = ends.clipped(here, move) - here
-            below = weights + np.einsum("pb,pbk->kb", move, slopes)
+            below = room + np.einsum("pb,pbk->kb", move, slopes)
             worst = below.argmin(axis=0) if len(below) else np.zeros(0, dtype=np.intp)
             if not len(below) or not (below < 0.0).any():
                 break

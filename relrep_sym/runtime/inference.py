@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike
 from relrep_sym.errors import (
     ConditionWarning,
     DataError,
+    DerivationError,
     DomainError,
     InferenceWarning,
     NoInverseError,
@@ -38,6 +39,7 @@ from relrep_sym.runtime.check import Array, Coords
 from relrep_sym.runtime.point import Point
 from relrep_sym.runtime.regularity import (
     bounds,
+    kinks_move,
     nearest,
     place,
     warn_of_bounds,
@@ -157,6 +159,14 @@ def estimate(
     elif kind == "opg":
         main = _outer(solver, rows, point, points, share)
     else:
+        if kinks_move(solver.chart, solver.form, rows):
+            raise DerivationError(
+                problem(
+                    "log f has a kink whose place is learned: second derivatives do not see it",
+                    f'kind="{kind}"',
+                    'kind="expected" or "opg"',
+                )
+            )
         main = -hessian(solver.chart, rows, point, points, share)
         found = solver._gradient(rows, point, points, share)
         score = np.array([np.broadcast_to(row, rows[0].shape) for row in found])

@@ -37,7 +37,7 @@ def isotonic(values: Array, weights: Array) -> Isotonic:
     """The ascending sequences nearest to ``values`` (K, B) in the weights (K, B), all > 0.
 
     By u_k = max_{i ≤ k} min_{j ≥ k} of the weighted mean of v_i … v_j (Robertson, Wright & Dykstra
-    1988, theorem 1.4.4): K(K + 1)/2 means, no branch, and ascending to the last bit. The means of
+    1988, chapter 1): K(K + 1)/2 means, no branch, and ascending to the last bit. The means of
     the blocks that come out are then computed anew about themselves, to the last digits also where
     weights differ by 1e24.
 

@@ -26,15 +26,15 @@ from relrep_sym.runtime.refusals import insist_spread, starting, warn_of_few
 from relrep_sym.runtime.starts import named_starts
 
 if TYPE_CHECKING:
-    from relrep_sym.runtime.solver import Solver
+    from relrep_sym.runtime.learning import Learning
 
 __all__ = ["learn"]
 
-_METHODS = ("em", "ecm")
+_METHODS = ("em", "ecm", "gradient_em")
 
 
 def learn(
-    solver: Solver,
+    solver: Learning,
     x: ArrayLike,
     start: ArrayLike | str,
     method: str = "em",
@@ -65,9 +65,7 @@ def learn(
         solver = copy(solver)
         solver.chart = bound.chart(given.rows)
     warn_of_few(solver, points, share, stacklevel=5)
-    step: StepFunction = partial(_em, solver)
-    if method == "ecm":
-        step = partial(_ecm, solver, Order.of(solver.chart, solver.form, order, sweeps))
+    step = _step(solver, method, order, sweeps, rate)
     held: StepFunction = step if bound is None else partial(bound.held, step)
     return fit(
         held,
@@ -82,12 +80,29 @@ def learn(
     )
 
 
-def _em(solver: Solver, rows: Array, point: Point, x: Array, weights: Array | None) -> Taken:
+def _em(solver: Learning, rows: Array, point: Point, x: Array, weights: Array | None) -> Taken:
     return em_step(solver.chart, solver._preimage, rows, point, x, weights)
 
 
+def _step(
+    solver: Learning, method: str, order: object, sweeps: int, rate: ArrayLike | None
+) -> StepFunction:
+    """The step of a method, its options checked."""
+    if method == "gradient_em":
+        return partial(_gradient_em, solver, solver.rates(rate))
+    if method == "ecm":
+        return partial(_ecm, solver, Order.of(solver.chart, solver.form, order, sweeps))
+    return partial(_em, solver)
+
+
+def _gradient_em(
+    solver: Learning, rate: Array | None, rows: Array, _: Point, x: Array, weights: Array | None
+) -> Taken:
+    return solver.climb(rows, x, weights, rate).taken
+
+
 def _ecm(
-    solver: Solver, order: Order, rows: Array, point: Point, x: Array, weights: Array | None
+    solver: Learning, order: Order, rows: Array, point: Point, x: Array, weights: Array | None
 ) -> Taken:
     return ecm_step(solver.chart, rows, point, x, weights, order).taken
 
@@ -107,7 +122,7 @@ def _insist_method(method: object, order: object, sweeps: object, rate: object) 
 
 
 def _starts(
-    solver: Solver,
+    solver: Learning,
     start: ArrayLike | str,
     starts: object,
     rng: object,

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from relrep_sym.runtime import kernel
 from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.claims import claimed
 from relrep_sym.runtime.point import Point
-from relrep_sym.runtime.sampled import claimed
 
 __all__ = ["Medians", "median_parameters", "weighted_median"]
 

@@ -7,7 +7,7 @@ In: :class:`~relrep_sym.runtime.terms.Terms` g_1 … g_K and clearances c_1 … 
 Where a block's best value is a weighted mean of its members' (of powers of them, of shares), this
 is isotonic regression: a location under known scales in the weights N_k/σ_k² (Robertson, Wright &
 Dykstra 1988); an exponential family's mean in the weights N_k (Barlow, Bartholomew, Bremner & Brunk
-1972, section 2.4), a normal scale as its square. Elsewhere (a location with its own free scale,
+1972, chapter 2), a normal scale as its square. Elsewhere (a location with its own free scale,
 an additive clearance between scales) Q is not concave: the blocks of the maximiser sit each at a
 local maximum of the sum of their terms, so all of those are found, and the best ascending choice
 among them by dynamic programming is the global maximiser.

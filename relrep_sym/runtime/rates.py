@@ -28,7 +28,7 @@ from relrep_sym.runtime.em import expected, objective_of
 from relrep_sym.runtime.objective import Objective
 
 if TYPE_CHECKING:
-    from relrep_sym.runtime.solver import Solver
+    from relrep_sym.runtime.learning import Learning
 
 __all__ = ["Rates", "ecm_rates"]
 
@@ -59,7 +59,7 @@ class Rates(NamedTuple):
 
 
 def ecm_rates(
-    solver: Solver,
+    solver: Learning,
     x: ArrayLike,
     coords: ArrayLike,
     order: object,

@@ -30,6 +30,7 @@ __all__ = [
     "NEAR",
     "Nearest",
     "bounds",
+    "kinks_move",
     "nearest",
     "place",
     "warn_of_bounds",
@@ -189,6 +190,28 @@ def warn_of_overlap(found: Nearest, shape: tuple[int, ...], what: str, level: in
     warnings.warn(text, ConditionWarning, stacklevel=level)
 
 
+def kinks_move(chart: Chart, form: Form, rows: Array) -> bool:
+    """Whether log f has a kink in x whose place is learned, such as Laplace's at its location.
+
+    Second derivatives at points do not see it, so that their mean is not the mean's.
+    """
+    if form.kink is None:
+        return False
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        _, parameters, _ = chart.components(rows)
+        at = [row[:1, :1] for row in parameters]
+        count, batch = parameters[0].shape
+        for r in range(len(parameters)):
+            asked = [np.full_like(a, np.nan) if i == r else a for i, a in enumerate(at)]
+            if not np.isnan(form.kink(np.ones((1, 1)), *asked)).any():
+                continue  # its place does not depend on this parameter
+            seeds = [np.zeros((count, batch, count)) for _ in parameters]
+            seeds[r][np.arange(count), :, np.arange(count)] = 1.0
+            if _pulled(chart, rows, np.zeros((count, batch, count)), seeds).any():
+                return True
+    return False
+
+
 def bounds(chart: Chart, rows: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Where coordinates are at the lower and the upper end of their domains, (P, B) each."""
     count = len(chart.coordinates)
@@ -231,8 +254,8 @@ def warn_of_folds(chart: Chart, rows: Array, shape: tuple[int, ...], level: int)
         f"{chart.coordinates[j]} = {rows[j, b]:g}" for j in np.flatnonzero(still[:, b])
     )
     text = problem(
-        f"a coordinate does not move the model to first order {place(members, shape)}: its estimate "
-        "is not normal there",
+        f"a coordinate does not move the model to first order {place(members, shape)}: "
+        "its estimate is not normal there",
         shown,
         "a point at which the Jacobian has full rank, or a chart that is no square there",
     )

@@ -2,9 +2,9 @@
 
 In: a generated chart, a point and the weighted sample that its responsibilities are of. Out:
 :class:`Sampled`, an :class:`~relrep_sym.runtime.objective.Objective` with the same gain, gradient
-and Hessian: each of them is a pass over the sample with the old responsibilities, computed anew
-block by block so that nothing of the sample's size is kept, and log f, its slopes or its second
-derivatives at the new parameters.
+and Hessian: each of them is a pass over the sample with the old responsibilities
+(:mod:`relrep_sym.runtime.claims`), and log f, its slopes or its second derivatives at the new
+parameters.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relrep_sym.errors import DerivationError
-from relrep_sym.runtime import kernel
-from relrep_sym.runtime.block import Evaluated, Workspace, dots
+from relrep_sym.runtime.block import Workspace, dots
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.claims import Claims
 from relrep_sym.runtime.objective import SHARPER, Objective, Place, Slopes
-from relrep_sym.runtime.point import Form, Point
+from relrep_sym.runtime.point import Form
 
-__all__ = ["Sampled", "claimed"]
+__all__ = ["Sampled"]
 
 _NEAR = 1e-3
 """Mean |log f(x | φ') − log f(x | φ)| below which it is taken from the slopes between the two."""
@@ -42,8 +42,8 @@ _RULE = [(0.5 * (1.0 + float(p)), 0.5 * float(m)) for p, m in zip(_POINTS, _MASS
 class Sampled(Objective):
     """Q(λ'|λ) − Q(λ|λ) of a batch of mixtures in a chart, from the sample itself.
 
-    ``rows`` (P + C, B) are the present coordinates and constants, ``point`` the mixtures there in
-    the model's order, ``mass`` (K, B) the N_k; x is (n,), or (B, n) as the weights are.
+    ``rows`` (P + C, B) are the present coordinates and constants, ``claims`` those of the mixtures
+    there, in the model's order, ``mass`` (K, B) the N_k.
 
     Raises DerivationError where the family has no second derivatives.
     """
@@ -54,31 +54,27 @@ class Sampled(Objective):
         form: Form,
         rows: Array,
         mass: Array,
-        point: Point,
-        x: Array,
-        weights: Array | None,
+        claims: Claims,
     ) -> None:
         if form.curves is None:
             raise DerivationError(chart.why["hessian"])
         self.chart, self.form, self.rows = chart, form, rows
         self.mass, self.means = mass, np.empty((0, *mass.shape))
-        self.point, self.x, self.sample_weights = point, x, weights
+        self.claims = claims
         self.weights, self.parameters, _ = chart.components(rows)
         self.about = self.parameters
         self.start = np.zeros(rows.shape[1])
         self.kinked = form.kink is not None
+        self._before: dict[tuple[int, int], Array] = {}
 
     def take(self, members: slice | NDArray[np.intp]) -> Sampled:
         """The objective of some of the batch."""
-        x, w = self.x, self.sample_weights
         return Sampled(
             self.chart,
             self.form,
             self.rows[:, members],
             self.mass[:, members],
-            self.point.take(members),
-            x[members] if x.ndim == 2 else x,
-            w[members] if w is not None and w.ndim == 2 else w,
+            self.claims.take(members),
         )
 
     def stages(self) -> Sequence[Objective]:
@@ -88,7 +84,7 @@ class Sampled(Objective):
         """
         if not self.kinked or self.form.softened is None:
             return ()
-        finest = np.finfo(float).eps * np.abs(self.x).max(axis=-1)
+        finest = np.finfo(float).eps * np.abs(self.claims.x).max(axis=-1)
         spread = np.maximum(self._spread, np.maximum(finest, np.finfo(float).tiny))
         count = math.ceil(math.log(_SHARP) / math.log(SHARPER))
         return [
@@ -98,17 +94,14 @@ class Sampled(Objective):
     @cached_property
     def _spread(self) -> Array:
         """The mean |x − m| at the present point, (B,)."""
-        kink, spread = self.form.kink, np.zeros(self.mass.shape[1])
+        kink = self.form.kink
         assert kink is not None
 
-        def use(b, i, part, _, block, __):  # type: ignore[no-untyped-def]
-            x = self.x[b, i] if self.x.ndim == 2 else self.x[i]
-            away = np.abs(kink(x, *(p[..., None] for p in part.components.parameters)))
-            return b, dots(claimed(part, block), away).sum(axis=0)
+        def use(b: slice, _: slice, x: Array, share: Array, __: Workspace) -> Array:
+            away = np.abs(kink(x, *(p[:, b, None] for p in self.parameters)))
+            return dots(share, away).sum(axis=0)
 
-        for b, row in kernel.over_blocks(self.point, self.x, self.sample_weights, use):
-            spread[b] += row
-        return spread * self._unit
+        return self.claims.total((), use)
 
     # ------------------------------------------------------------------------- values
 
@@ -124,25 +117,26 @@ class Sampled(Objective):
             np.where(sound.all(axis=0), p, old)
             for p, old in zip(parameters, self.parameters, strict=True)
         ]
-        out = np.zeros(self.mass.shape[1])
 
-        def use(b, i, part, _, block, work):  # type: ignore[no-untyped-def]
-            x = self.x[b, i] if self.x.ndim == 2 else self.x[i]
+        def use(b: slice, i: slice, x: Array, share: Array, work: Workspace) -> Array:
             moved = tuple(p[:, b] for p in new)
-            share = claimed(part, block)
-            before = self._logs(x, part.components.parameters, b, work)
-            change = self._change(part, x, moved, before, share, b, work)
+            old = tuple(p[:, b] for p in self.parameters)
+            key = (b.start, i.start)
+            before = self._before.get(key)
+            if before is None:
+                before = self._logs(x, old, b, work)
+                if self.claims.small:
+                    self._before[key] = before
+            change = self._change(x, old, moved, before, share, b, work)
             np.copyto(change, 0.0, where=share == 0.0)
-            return b, dots(share, change).sum(axis=0)
+            return dots(share, change).sum(axis=0)
 
-        for b, row in kernel.over_blocks(self.point, self.x, self.sample_weights, use):
-            out[b] += row
-        return out * self._unit
+        return self.claims.total((), use)
 
     def _change(
         self,
-        part: Point,
         x: Array,
+        old: tuple[Array, ...],
         moved: tuple[Array, ...],
         before: Array,
         share: Array,
@@ -150,7 +144,7 @@ class Sampled(Objective):
         work: Workspace,
     ) -> Array:
         """log f(x | φ'_k) − log f(x | φ_k), (K, b, n); small ones are integrals of the slopes."""
-        form, old = self.form, part.components.parameters
+        form = self.form
         change = self._logs(x, moved, b, work)
         change -= before
         size = np.abs(change)
@@ -192,10 +186,6 @@ class Sampled(Objective):
         assert self.form.curves is not None
         return self._first(x, columns, b), self.form.curves(x, *columns)
 
-    @property
-    def _unit(self) -> float:
-        return 1.0 if self.sample_weights is not None else 1.0 / self.x.shape[-1]
-
     # ------------------------------------------------------------------------- derivatives
 
     def _at(self, rows: Array) -> tuple[Array, tuple[Array, ...], Array]:
@@ -207,12 +197,10 @@ class Sampled(Objective):
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             weights, parameters, _ = self.chart.components(rows)
         roles = len(form.names)
-        sums = np.zeros((3 * roles + roles * (roles + 1) // 2, *self.mass.shape))
+        count = 3 * roles + roles * (roles + 1) // 2
 
-        def use(b, i, part, _, block, __):  # type: ignore[no-untyped-def]
-            x = self.x[b, i] if self.x.ndim == 2 else self.x[i]
+        def use(b: slice, _: slice, x: Array, share: Array, __: Workspace) -> Array:
             columns = tuple(p[:, b, None] for p in parameters)
-            share = claimed(part, block)
             pinned = [np.zeros_like(share[..., 0])] * roles
             if self.kinked:
                 x, pinned = self._pinned(x, columns, share, b)
@@ -220,11 +208,9 @@ class Sampled(Objective):
             first = [_whole(s, share) for s in slopes]
             rows = [*first, *map(np.abs, first), *(_whole(c, share) for c in curves)]
             found = [dots(share, r) for r in rows]
-            return b, [*found[: 2 * roles], *pinned, *found[2 * roles :]]
+            return np.array([*found[: 2 * roles], *pinned, *found[2 * roles :]])
 
-        for b, found in kernel.over_blocks(self.point, self.x, self.sample_weights, use):
-            sums[:, :, b] += found
-        sums *= self._unit
+        sums = self.claims.total((count, len(weights)), use)
         return weights, parameters, sums
 
     def _tilts(self, parameters: Sequence[Array], means: Array) -> list[Array]:
@@ -275,15 +261,7 @@ class _Softened(Sampled):
     """The objective of a log-density whose kinks are rounded off, by ε (B,)."""
 
     def __init__(self, sharp: Sampled, softness: Array) -> None:
-        super().__init__(
-            sharp.chart,
-            sharp.form,
-            sharp.rows,
-            sharp.mass,
-            sharp.point,
-            sharp.x,
-            sharp.sample_weights,
-        )
+        super().__init__(sharp.chart, sharp.form, sharp.rows, sharp.mass, sharp.claims)
         self.kinked, self.softness = False, softness
 
     def take(self, members: slice | NDArray[np.intp]) -> _Softened:
@@ -306,14 +284,6 @@ class _Softened(Sampled):
     ) -> tuple[Sequence[Array | float], Sequence[Array | float]]:
         _, *found = self._values(x, columns, b)
         return found[: len(self.form.names)], found[len(self.form.names) :]
-
-
-def claimed(part: Point, block: Evaluated) -> Array:
-    """w r_k of a block, (K, b, n)."""
-    out: Array = block.ratios * part.shares
-    if not part.shares.all():  # zero times what may be infinite
-        np.copyto(out, 0.0, where=part.shares == 0.0)
-    return out
 
 
 def _whole(values: Array | float, share: Array) -> Array:

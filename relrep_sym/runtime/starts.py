@@ -9,9 +9,11 @@ In: a solver, a name, how many starts and a seed. Out: coordinates (P, S). SciPy
   Vassilvitskii 2007).
 * ``"random"``: each point gets random responsibilities, uniform on the simplex.
 
-A component whose own maximiser is at an edge of its domain, as the scale of equal points, takes
-that parameter from the whole sample. Components are renumbered into an order that the chart takes;
-where a clearance asks for more room than they have, they are moved apart.
+Where no M-step is known for responsibilities alone, each part gives its mean and its standard
+deviation to a location and a scale. A component whose own maximiser is at an edge of its domain, as
+the scale of equal points, takes that parameter from the whole sample. Components are renumbered
+into an order that the chart takes; where a clearance asks for more room than they have, they are
+moved apart.
 """
 
 from __future__ import annotations
@@ -25,12 +27,13 @@ from relrep_sym.errors import DataError, DerivationError, DomainError, problem
 from relrep_sym.runtime.ascent import maximise
 from relrep_sym.runtime.block import Workspace
 from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.median import weighted_median
 from relrep_sym.runtime.objective import Objective
 from relrep_sym.runtime.placing import Placed, placed
-from relrep_sym.runtime.point import Components, Point
+from relrep_sym.runtime.point import Components, Form, Point
 
 if TYPE_CHECKING:
-    from relrep_sym.runtime.solver import Solver
+    from relrep_sym.runtime.learning import Learning
 
 __all__ = ["KINDS", "named_starts"]
 
@@ -59,7 +62,7 @@ class _Sample(NamedTuple):
 
 
 def named_starts(
-    solver: Solver,
+    solver: Learning,
     kind: str,
     count: int,
     rng: np.random.Generator,
@@ -69,16 +72,16 @@ def named_starts(
 ) -> Array:
     """Coordinates (P, S) of ``count`` starts of a kind.
 
-    Raises DataError for an unknown kind, DerivationError where the family has no M-step at all,
-    DomainError where no such start has coordinates.
+    Raises DataError for an unknown kind, DerivationError where the family has neither an M-step
+    nor a location, DomainError where no such start has coordinates.
     """
     if kind not in KINDS:
         right = "coordinates (…, P), or one of " + ", ".join(f'"{k}"' for k in KINDS)
         raise DataError(problem("unknown start", kind, right))
-    if solver.chart.m_step is None and (solver.form.second is None or solver.form.odds is None):
+    if not _has_m_step(solver) and solver.form.location is None:
         raise DerivationError(
             problem(
-                f'the start "{kind}" needs an M-step, and this family has none',
+                f'the start "{kind}" needs an M-step or a location, and this family has neither',
                 solver.chart.why["m_step"],
                 "coordinates to start from",
             )
@@ -90,8 +93,15 @@ def named_starts(
     )
 
 
+def _has_m_step(solver: Learning) -> bool:
+    """Whether responsibilities alone give parameters."""
+    chart, form = solver.chart, solver.form
+    separates = form.second is not None and form.odds is not None
+    return chart.m_step is not None or chart.medians is not None or separates
+
+
 def _one(
-    solver: Solver,
+    solver: Learning,
     kind: str,
     number: int,
     rng: np.random.Generator,
@@ -187,21 +197,21 @@ def _clusters(sample: _Sample, components: int, rng: np.random.Generator) -> NDA
 # ------------------------------------------------------------------------------- M-steps
 
 
-def _coordinates(solver: Solver, share: Array, sample: _Sample, floor: float | None) -> Array:
+def _coordinates(solver: Learning, share: Array, sample: _Sample, floor: float | None) -> Array:
     """The M-step's maximiser for weighted responsibilities (K, N), as coordinates (P,)."""
     form = solver.form
     mass = share.sum(axis=1)[:, None]
     about = _neutral(solver, share, sample)
+    if solver.chart.medians is not None or not _has_m_step(solver):
+        weights, about = _spread_out(solver, share, sample, mass, about)
+        return _insisted(solver, weights, _above(form, about, floor), sample).coords
     if solver.chart.m_step is not None:
         for _ in range(2):  # the second time about the parameters found: no digits are lost
             about = _maximised(solver, share, sample, mass, about)
         weights = np.asarray(
             solver.chart.m_step(mass, _means(solver, share, sample, about), *about)[0]
         )
-        if floor is not None and form.scale is not None:
-            scale = np.fmax(about[form.scale], floor)
-            about = tuple(scale if i == form.scale else p for i, p in enumerate(about))
-        return _insisted(solver, weights, about, sample).coords
+        return _insisted(solver, weights, _above(form, about, floor), sample).coords
     here = _insisted(solver, mass / mass.sum(), about, sample)
     share, mass = share[here.order], mass[here.order]
     rows = solver.rows_of(here.coords)
@@ -210,8 +220,45 @@ def _coordinates(solver: Solver, share: Array, sample: _Sample, floor: float | N
     return maximise(objective, rows).rows[: len(here.coords), 0]
 
 
+def _above(form: Form, parameters: tuple[Array, ...], floor: float | None) -> tuple[Array, ...]:
+    """The parameters with no scale below the floor."""
+    if floor is None or form.scale is None:
+        return parameters
+    return tuple(np.fmax(p, floor) if i == form.scale else p for i, p in enumerate(parameters))
+
+
+def _spread_out(
+    solver: Learning, share: Array, sample: _Sample, mass: Array, about: tuple[Array, ...]
+) -> tuple[Array, tuple[Array, ...]]:
+    """Each part's median and what follows from it; without an M-step, its mean and deviation."""
+    form, how = solver.form, solver.chart.medians
+    order = np.argsort(sample.x, kind="stable")
+    places, scales = (
+        np.array(about[i]) if i is not None else None for i in (form.location, form.scale)
+    )
+    if how is not None:
+        places = about[how.location].copy()
+        for group in how.groups:
+            total = (how.tension(*about)[list(group)] * share[list(group)]).sum(axis=0)
+            places[list(group)] = weighted_median(sample.x[order], total[order])
+        away = (share * np.abs(sample.x - places)).sum(axis=1)[:, None] / mass
+        new = tuple(places if i == how.location else p for i, p in enumerate(about))
+        weights, found = how.step(mass, away, *new)
+        good = found[form.scale] > 1e-6 * sample.spread if form.scale is not None else True
+        return weights, tuple(
+            np.where(good, p, about[i]) if i == form.scale else p for i, p in enumerate(found)
+        )
+    assert places is not None  # else there is no such start
+    square = (share * (sample.x - places) ** 2).sum(axis=1)[:, None] / mass
+    if scales is not None:
+        scales = np.where(square > (1e-6 * sample.spread) ** 2, np.sqrt(square), scales)
+        about = tuple(scales if i == form.scale else p for i, p in enumerate(about))
+    weights = mass / mass.sum()
+    return weights, _fixed(solver, weights, about)
+
+
 def _insisted(
-    solver: Solver, weights: Array, parameters: tuple[Array, ...], sample: _Sample
+    solver: Learning, weights: Array, parameters: tuple[Array, ...], sample: _Sample
 ) -> Placed:
     found = placed(solver, weights, parameters, sample.spread or 1.0)
     if found is None:
@@ -224,7 +271,7 @@ def _insisted(
     return found
 
 
-def _neutral(solver: Solver, share: Array, sample: _Sample) -> tuple[Array, ...]:
+def _neutral(solver: Learning, share: Array, sample: _Sample) -> tuple[Array, ...]:
     """Parameters (K, 1) inside every domain: each part's mean and the sample's spread, else one."""
     form = solver.form
     mass = share.sum(axis=1)[:, None]
@@ -242,7 +289,7 @@ def _neutral(solver: Solver, share: Array, sample: _Sample) -> tuple[Array, ...]
     return _fixed(solver, mass / mass.sum(), tuple(rows))
 
 
-def _fixed(solver: Solver, weights: Array, parameters: tuple[Array, ...]) -> tuple[Array, ...]:
+def _fixed(solver: Learning, weights: Array, parameters: tuple[Array, ...]) -> tuple[Array, ...]:
     """The parameters with what the model fixes or ties put in."""
     theta = solver.chart.to_parameters(weights, *parameters)
     whole = np.array(np.broadcast_arrays(*theta, parameters[0][0])[:-1]).reshape(-1, 1)
@@ -250,7 +297,7 @@ def _fixed(solver: Solver, weights: Array, parameters: tuple[Array, ...]) -> tup
 
 
 def _maximised(
-    solver: Solver, share: Array, sample: _Sample, mass: Array, about: tuple[Array, ...]
+    solver: Learning, share: Array, sample: _Sample, mass: Array, about: tuple[Array, ...]
 ) -> tuple[Array, ...]:
     """The closed form's parameters; at an edge of a domain those of the whole sample."""
     form, step = solver.form, solver.chart.m_step
@@ -284,7 +331,7 @@ def _maximised(
     return tuple(out)
 
 
-def _means(solver: Solver, share: Array, sample: _Sample, about: tuple[Array, ...]) -> Array:
+def _means(solver: Learning, share: Array, sample: _Sample, about: tuple[Array, ...]) -> Array:
     """Means of b_j (J, K, 1) under weighted responsibilities, the functions at ``about``."""
     form = solver.form
     weights = np.full_like(about[0], 1.0 / len(share))

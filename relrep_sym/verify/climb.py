@@ -21,7 +21,7 @@ from relrep_sym.errors import CertificateError, problem
 from relrep_sym.verify.em import Columns, EMObjective
 from relrep_sym.verify.jets import Number
 
-__all__ = ["MOST_FACES", "Ends", "Peak", "peaks"]
+__all__ = ["MOST_FACES", "Ends", "NoMaximumError", "Peak", "peaks"]
 
 Ends = tuple[float, float, bool]
 """The lower and the upper end of a coordinate's domain, and whether the lower one is open."""
@@ -50,6 +50,10 @@ class Peak:
     active: tuple[int, ...]
 
 
+class NoMaximumError(CertificateError):
+    """Q has no maximum in the domain: every climb leaves for an open end, or for infinity."""
+
+
 class _Slid(Exception):
     """The climb left for an open end, or to infinity; or it does not end: how high it came."""
 
@@ -65,6 +69,8 @@ def peaks(
     ends: Sequence[Ends],
     near: Sequence[Number] | None = None,
     tries: int = 1,
+    *,
+    explore: bool = True,
 ) -> list[Peak]:
     """Every point found at which the conditions hold over the coordinates ``index``, best first.
 
@@ -73,11 +79,13 @@ def peaks(
     :class:`CertificateError` where no maximum is found, or where the faces are too many.
     """
     box = _Box(objective, list(start), tuple(index), tuple(ends))
-    faces = box.faces()
+    if not explore and near is None:
+        raise CertificateError(problem("one climb", "no start", "near=, the point it starts from"))
+    faces = box.faces() if explore or near is None else [box.face_of(near)]
     found: list[Peak] = []
     slid: list[_Slid] = []
     for face in faces:
-        for begin in box.starts(near, tries, face):
+        for begin in box.starts(near, tries if explore else -1, face):
             try:
                 peak = box.climb(begin, face, found)
             except _Slid as stopped:
@@ -88,7 +96,7 @@ def peaks(
     if not found:
         given = str(slid[0]) if slid else "no start lies in it"
         right = "a maximum in the chart's closed domain"
-        raise CertificateError(problem("Q has no maximum on any face", given, right))
+        raise NoMaximumError(problem("Q has no maximum on any face", given, right))
     found.sort(key=lambda peak: -peak.value)
     above = [stopped for stopped in slid if stopped.height > found[0].value]
     if above:
@@ -125,6 +133,10 @@ class _Box:
             raise CertificateError(problem("faces of the domain", count, f"at most {MOST_FACES}"))
         return [dict(filter(None, chosen)) for chosen in itertools.product(*options)]
 
+    def face_of(self, near: Sequence[Number]) -> Face:
+        """The coordinates that lie at an end."""
+        return {i: near[i] for i in self.index if self._at_end(near, i)}
+
     def _finite_at(self, i: int, end: Number) -> bool:
         moved = list(self.start)
         moved[i] = end
@@ -133,8 +145,8 @@ class _Box:
     def starts(
         self, near: Sequence[Number] | None, tries: int, face: Face
     ) -> Iterator[list[Number]]:
-        """Points on a face at which Q is finite."""
-        for given in (near, self.start):
+        """Points on a face at which Q is finite: ``near`` alone if ``tries`` is negative."""
+        for given in (near, self.start if tries >= 0 else None):
             if given is not None:
                 begin = self._on(given, face)
                 if self.value(begin) is not None:

@@ -55,12 +55,14 @@ def optimum(
     sweeps: int = 1,
     near: Sequence[float] | None = None,
     tries: int = 1,
+    explore: bool = True,
 ) -> Optimum:
     """The joint maximiser over the closed domain, or the end of conditional steps.
 
     ``blocks`` are names of coordinates, in order (None: all of them as one block), gone through
     ``sweeps`` times with the responsibilities held. ``near`` is the answer that is to be judged: a
     start, and of points whose Q is the same to rounding the nearest to it is the reference.
+    Without ``explore`` only the face of ``near`` is climbed, from there.
 
     Raises :class:`CertificateError` where Q has no maximum in the domain.
     """
@@ -71,7 +73,7 @@ def optimum(
         answer = None if near is None else [exact(c) for c in near]
         for _ in range(sweeps):
             for block in order:
-                path.move([names.index(n) for n in block], answer, tries)
+                path.move([names.index(n) for n in block], answer, tries, explore)
         return path.optimum()
 
 
@@ -93,9 +95,11 @@ class _Path:
             for near in objective.near
         ]
 
-    def move(self, index: list[int], near: Sequence[Number] | None, tries: int) -> None:
+    def move(
+        self, index: list[int], near: Sequence[Number] | None, tries: int, explore: bool
+    ) -> None:
         """Maximise over one block."""
-        found = peaks(self.objective, self.coords, index, self.ends, near, tries)
+        found = peaks(self.objective, self.coords, index, self.ends, near, tries, explore=explore)
         best = self._chosen(found, near)
         self.rivals = max(self.rivals, len(found) - 1)
         before = self.coords

@@ -196,6 +196,22 @@ def test_the_m_step_is_printed_as_it_was_derived(point: Point) -> None:
         agree(point.world.names[point.key(latex_name(name) + "^+")], value)
 
 
+def test_gradient_em_is_printed_as_it_was_derived(point: Point) -> None:
+    equation = point.record["gradient_em"]
+    step, direction, *lines = printed(equation)
+    assert step.left == r"\lambda^+"
+    assert direction.right == r"\nabla_\lambda L(\lambda)"
+    read = {
+        point.world.key(line.left, **place): point.world.read(line.right, **place)
+        for line in lines
+        for place in line.places()
+    }
+    derived = point.column(equation.value)[:, 0]
+    assert len(read) == len(point.coordinates)
+    for name, value in zip(point.coordinates, derived, strict=True):
+        agree(read[point.key(f"{name}^+")], value)
+
+
 @pytest.fixture(params=[n for n in NAMES if case(n).record.view is not None])
 def viewed(request: pytest.FixtureRequest) -> Point:
     return Point(case(request.param), 3)
@@ -421,7 +437,7 @@ def test_cited_sources_are_listed() -> None:
     assert cited == set(re.findall(r"\\bibitem\{(\w+)\}", text)) == {
         "EsserNielsen2022", "DempsterLairdRubin1977", "LehmannCasella1998", "ParkOzeki2009",
         "Louis1982", "Amari1998", "VanOostrumMuellerAy2023", "White1982",
-        "BalakrishnanWainwrightYu2017", "XuFazelDu2024", "Stein1981",
+        "BalakrishnanWainwrightYu2017", "XuFazelDu2024", "Stein1981", "MengRubin1993",
     }  # fmt: skip
 
 

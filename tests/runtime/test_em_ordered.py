@@ -308,3 +308,39 @@ def test_without_a_clearance_components_of_one_scale_never_leave_their_order():
         x = _sample(model, rng)
         step = module.em_step(x, [_start(chart, rng) for _ in range(40)], full_output=True)
         assert not [n for n in step.active if n.startswith("Delta")]
+
+
+@pytest.mark.parametrize("count", [2, 5])
+@pytest.mark.parametrize("roles", [("mu",), ("sigma",), ("mu", "sigma")])
+@pytest.mark.parametrize("gap", ["plain", "square"])
+def test_the_likelihood_never_falls_and_steps_from_a_step_stay_in_order(count, roles, gap):
+    model = rs.mixture("normal", components=count)
+    chart = rs.relative(model, list(roles), gap=gap, clearance="1/10")
+    module = rs.derive(model, chart).compile()
+    rng = np.random.default_rng(count)
+    x = _sample(model, rng)
+    coords = np.array(
+        [
+            [
+                rng.uniform(0.5, 1) / count
+                if n.startswith("pi")
+                else rng.normal()
+                if n.startswith("mu")
+                else rng.uniform(0.02, 1)
+                for n in chart.names
+            ]
+            for _ in range(8)
+        ]
+    )
+    before = module.log_likelihood(x, coords)
+    for _ in range(3):
+        step = module.em_step(x, coords, full_output=True)
+        after = module.log_likelihood(x, step.coords)
+        assert (step.gain >= 0).all()
+        assert (after - before >= step.gain - 64 * EPS * np.abs(after)).all()
+        assert (step.residual < 1e-8).all()
+        coords, before = step.coords, after
+        values = dict(zip(module.PARAMETERS, module.to_model(coords).T, strict=True))
+        for role in roles:
+            row = np.array([values[f"{role}_{k}"] for k in range(1, count + 1)])
+            assert (np.diff(row, axis=0) >= 0.1 - 1e-12).all()

@@ -105,6 +105,67 @@ def test_members_are_taken_by_their_place():
         module.fit(WAITING, GOOD, max_iter=3)[0]
 
 
+# ------------------------------------------------------------------------------ methods
+
+
+@pytest.mark.parametrize("rate", [None, 0.05])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gradient_em_takes_the_steps_of_its_name(rate, weighted):
+    module, x = compiled("normal", 3, "relative"), clumps()
+    plain = [theta(compiled("normal", 3), normals(3, seed)) for seed in range(3)]
+    starts = coords = module.from_model(np.array(plain))
+    weights = np.random.default_rng(1).random(x.size) if weighted else None
+    found = module.fit(x, starts, "gradient_em", rate=rate, weights=weights, tol=0, max_iter=3)
+    history = [module.log_likelihood(x, coords, weights)]
+    for _ in range(3):
+        coords = module.gradient_em_step(x, coords, rate, weights=weights)
+        history.append(module.log_likelihood(x, coords, weights))
+    np.testing.assert_allclose(found.coords, coords, rtol=1e-12)
+    np.testing.assert_allclose(found.history, np.transpose(history), rtol=1e-12)
+    assert (found.iterations == 3).all()
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"sweeps": 2}, {"order": ["mu_1", ("Delta_1", "Delta_2"), "sigma_3"]}]
+)
+def test_ecm_takes_the_steps_of_its_name(options):
+    module, x = compiled("normal", 3, "relative"), clumps()
+    plain = [theta(compiled("normal", 3), normals(3, seed)) for seed in range(3)]
+    starts = coords = module.from_model(np.array(plain))
+    found = module.fit(x, starts, "ecm", **options, tol=0, max_iter=3)
+    history = [module.log_likelihood(x, coords)]
+    for _ in range(3):
+        coords = module.ecm_step(x, coords, **options)
+        history.append(module.log_likelihood(x, coords))
+    np.testing.assert_allclose(found.coords, coords, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(found.history, np.transpose(history), rtol=1e-12)
+    assert (np.diff(found.history, axis=-1) >= -1e-14).all()
+
+
+def test_em_and_ecm_reach_the_same_maximum():
+    module, x = compiled("normal", 2, "relative"), WAITING
+    em, ecm = (module.fit(x, "quantiles", m, tol=1e-13, max_iter=5000) for m in ("em", "ecm"))
+    assert em.converged
+    assert ecm.converged
+    np.testing.assert_allclose(ecm.coords, em.coords, rtol=1e-5)
+
+
+def test_gradient_em_stops_at_a_maximum():
+    module = compiled("normal", 2, scales=1)
+    x = np.random.default_rng(0).normal(np.repeat([-2.0, 2.0], 100))
+    found = module.fit(x, "quantiles", "gradient_em", tol=1e-14, max_iter=5000)
+    assert found.converged
+    np.testing.assert_allclose(module.score(x, found.coords), 0.0, atol=1e-5)
+    exact = module.fit(x, "quantiles", tol=0)
+    assert found.log_likelihood == pytest.approx(exact.log_likelihood, rel=1e-11)
+
+
+def test_a_rate_that_is_too_large_is_a_reason():
+    found = compiled("normal", 2).fit(WAITING, [GOOD, GOOD], "gradient_em", rate=1e6)
+    assert not found.valid.any()
+    assert "the step leaves the domain" in found.reason[0]
+
+
 # ------------------------------------------------------------------------------ criteria
 
 

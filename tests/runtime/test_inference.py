@@ -21,6 +21,7 @@ from relrep_sym.errors import (
 )
 from relrep_sym.oracle_input import oracle_of
 from relrep_sym.runtime.inference import information_criteria
+from relrep_sym.runtime.solver import Solver
 from relrep_sym.verify.inference import inverse
 from relrep_sym.verify.yardstick import ratio
 from tests.runtime.models import (
@@ -276,6 +277,18 @@ def test_held_coordinates_and_constants_are_no_estimates():
     assert (many[1] != many[0]).all()
 
 
+def test_constants_may_be_called_like_an_argument():
+    model = rs.mixture("normal", components=2, scales=1)
+    for name in ("kind", "count", "of", "level"):
+        module = rs.derive(model, rs.relative(model, "mu", clearance=name)).compile()
+        given = {f"{name}_": 0.5}
+        found = module.standard_errors(None, [0.5, 0.0, 4.5], "expected", count=100, **given)
+        expected = compiled("normal", 2, "relative", scales=1).standard_errors(
+            None, [0.5, 0.0, 5.0], "expected", count=100
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 # ------------------------------------------------------------------------------ N and weights
 
 
@@ -334,17 +347,24 @@ def test_what_cannot_be_asked_for_is_said():
             module.confidence_intervals(x, coords, bad)
 
 
-def test_a_family_of_the_general_path_has_no_observed_information():
+def test_a_family_of_the_general_path_has_all_four():
+    """Weibull's shape and scale at SciPy's estimate: differences of its log-density, Fisher's."""
     family = rs.family(
         "log(k) - log(s) + (k - 1)*log(x/s) - (x/s)**k",
         {"k": "positive", "s": "positive"}, "half-line", name="weibull",
     )  # fmt: skip
     module = rs.derive(rs.mixture(family, components=1)).compile()
     x = stats.weibull_min.rvs(1.7, scale=3.0, size=400, random_state=2)
-    k, _, s = stats.weibull_min.fit(x, floc=0)
-    for kind in ("observed", "sandwich"):
-        with pytest.raises(DerivationError, match="second derivatives"):
-            module.covariance(x, [k, s], kind)
+
+    def slope(k, s):
+        z, logs = (x / s) ** k, np.log(x / s)
+        return np.array([(1 / k + logs - z * logs).mean(), k / s * (z.mean() - 1)])
+
+    k, s = optimize.root(lambda c: slope(*c), [1.7, 3.0], tol=1e-14).x
+    h = 1e-5
+    second = [(slope(k + h, s) - slope(k - h, s)) / (2 * h),
+              (slope(k, s + h) - slope(k, s - h)) / (2 * h)]  # fmt: skip
+    same(module.covariance(x, [k, s]), np.linalg.inv(-400 * np.array(second)), rtol=1e-8)
     # the textbook's information of a Weibull shape and scale (Euler's constant)
     g = np.euler_gamma
     information = [
@@ -352,8 +372,41 @@ def test_a_family_of_the_general_path_has_no_observed_information():
         [-(1 - g) / s, (k / s) ** 2],
     ]
     same(module.covariance(x, [k, s], "expected"), np.linalg.inv(information) / 400, rtol=1e-9)
-    ratio = module.standard_errors(x, [k, s], "opg") / module.standard_errors(x, [k, s], "expected")
-    np.testing.assert_allclose(ratio, 1.0, atol=0.15)
+    plain = module.standard_errors(x, [k, s], "expected")
+    for kind in ("observed", "opg", "sandwich"):
+        np.testing.assert_allclose(module.standard_errors(x, [k, s], kind) / plain, 1.0, atol=0.15)
+
+
+def test_without_second_derivatives_two_are_left():
+    _, coords, x = fitted("normal", 2, "relative")
+    solver = compiled("normal", 2, "relative")._solver()
+    lame = Solver(
+        solver.chart._replace(why={"hessian": "no second derivatives; given: z"}),
+        solver.form._replace(second=None),
+    )
+    for kind in ("observed", "sandwich"):
+        with pytest.raises(DerivationError, match="no second derivatives; given: z"):
+            lame.covariance(x, coords, kind)
+    for kind in ("expected", "opg"):
+        assert (lame.covariance(x, coords, kind) == solver.covariance(x, coords, kind)).all()
+
+
+def test_a_kink_that_is_learned_leaves_two():
+    """Laplace's location: Fisher's b²/N is its variance, and no second derivative says so."""
+    module = rs.derive(rs.mixture("laplace", components=1)).compile()
+    x = np.random.default_rng(0).laplace(size=301)
+    coords = [np.median(x), np.abs(x - np.median(x)).mean()]
+    found = module.covariance(x, coords, "expected")
+    np.testing.assert_allclose(found, np.eye(2) * coords[1] ** 2 / 301, rtol=1e-9, atol=1e-16)
+    both = rs.derive(rs.mixture("laplace", components=3)).compile()
+    for kind in ("observed", "sandwich"):
+        with pytest.raises(DerivationError, match=r"kink whose place is learned"):
+            module.covariance(x, coords, kind)
+        with pytest.raises(DerivationError, match=r"kink whose place is learned"):
+            both.covariance(x, [0.3, 0.3, -5, 0, 5, 1, 1, 1], kind)
+    centred = rs.derive(rs.mixture("laplace", components=1, means=0)).compile()
+    scale = np.abs(x).mean()
+    assert centred.standard_errors(x, [scale])[0] == pytest.approx(scale / np.sqrt(301), rel=1e-9)
 
 
 def test_off_a_maximum_the_observed_information_is_refused():

@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 
 import relrep_sym as rs
 from relrep_sym.data import faithful
-from relrep_sym.errors import DataError, DerivationError, DomainError, NoInverseError
+from relrep_sym.errors import DataError, DomainError, NoInverseError
 from tests.runtime.models import compiled
 
 WAITING = faithful()[:, 1]
@@ -228,10 +228,18 @@ def test_bad_starts_are_refused(start, options, text):
         compiled("normal", 2).fit(WAITING, start, **options)
 
 
-def test_a_family_without_any_m_step_says_so():
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_family_of_medians_starts_at_medians(kind):
     module = rs.derive(rs.mixture("laplace", components=2)).compile()
-    with pytest.raises(DerivationError, match='start "quantiles" needs an M-step'):
-        module.fit(WAITING, "quantiles")
+    found = module.fit(WAITING, kind, starts=2, max_iter=4)
+    assert found.valid.all()
+    assert (np.diff(found.history, axis=-1) >= -1e-12).all()
+    low, high = np.sort(WAITING).reshape(2, -1)
+    middle = [np.median(low), np.median(high)]
+    away = [np.abs(part - m).mean() for part, m in zip((low, high), middle, strict=True)]
+    value, _ = start_of(module, "quantiles")
+    expected = module.log_likelihood(WAITING, [0.5, *middle, *away])
+    assert value == pytest.approx(expected, rel=1e-12)
 
 
 def test_a_chart_without_an_inverse_says_so():

@@ -12,7 +12,7 @@ import sympy as sp
 
 from relrep_sym.declare.chart import Chart
 from relrep_sym.declare.model import Mixture
-from relrep_sym.emit.numpy.em_code import statistic_lines, update_lines
+from relrep_sym.emit.numpy.em_code import names_of, statistic_lines, update_lines
 from relrep_sym.emit.numpy.layout import returned, tuple_of
 from relrep_sym.equations.cm import CMStep, gap_of, root_of
 from relrep_sym.equations.em import Update, shift_symbol
@@ -75,7 +75,7 @@ def conditional_lines(model: Mixture, steps: Sequence[CMStep]) -> list[str] | No
             updates.append(Update(p.name, every, root.xreplace({s: statistic}), (), False))
     if not updates:
         return None
-    lines = statistic_lines(model, updates)
+    lines = statistic_lines(model, names_of(updates))
     made: dict[str, str] = {}
     for u in updates:
         current: dict[str, str | None] = dict.fromkeys(p.name for p in family.parameters)

@@ -6,7 +6,7 @@ In: a model and its :class:`~relrep_sym.equations.em.MStep`. Out: lines for the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import sympy as sp
 
@@ -25,13 +25,13 @@ from relrep_sym.equations.em import MStep, Update, shift_symbol, statistics_of
 from relrep_sym.statements.language import Assign, Item, Node, Op, Var
 from relrep_sym.statements.passes import share
 
-__all__ = ["m_step_lines", "statistic_lines", "update_lines", "weight_lines"]
+__all__ = ["m_step_lines", "names_of", "statistic_lines", "update_lines", "weight_lines"]
 
 
 def m_step_lines(model: Mixture, step: MStep) -> list[str]:
     """Body of ``_m_step(mass, means, …)``: statistics of z to those of y, then the updates."""
     roles = [p.name for p in model.family.parameters]
-    lines = statistic_lines(model, step.updates)
+    lines = statistic_lines(model, names_of(step.updates))
     lines += weight_lines(model, step)
     current = dict.fromkeys(roles)
     for u in step.updates:
@@ -40,8 +40,14 @@ def m_step_lines(model: Mixture, step: MStep) -> list[str]:
     return [*lines, f"return shares, {tuple_of(results)}"]
 
 
-def statistic_lines(model: Mixture, updates: Sequence[Update]) -> list[str]:
-    """Lines for the statistics t_j of y that updates read, from those of z."""
+def names_of(updates: Sequence[Update]) -> set[str]:
+    """The names of all symbols that updates read."""
+    read = [e for u in updates for e in (u.value, *(t for _, t in u.totals))]
+    return {s.name for e in read for s in e.free_symbols}
+
+
+def statistic_lines(model: Mixture, used: Collection[str]) -> list[str]:
+    """Lines that make t_j, as far as they are used, of the means of functions of z."""
     form = component_form(model.family)
     functions, _ = statistics_of(model.family)
     y = sp.Symbol("y", real=True)
@@ -51,10 +57,6 @@ def statistic_lines(model: Mixture, updates: Sequence[Update]) -> list[str]:
             sp.diff(model.family.x, model.family.x) / sp.diff(form.standard, model.family.x)
         )
     position = {b: j for j, b in enumerate(form.basis)}
-    used = {
-        s.name for u in updates for e in (u.value, *(t for _, t in u.totals))
-        for s in e.free_symbols
-    }  # fmt: skip
     program: list[Assign] = []
     for j, function in enumerate(functions, start=1):
         if f"t_{j}" not in used:  # such as log x, which is no multiple of a function of z

@@ -29,6 +29,7 @@ from relrep_sym.emit.numpy.orders_code import orders_code
 from relrep_sym.emit.numpy.pointwise_code import pointwise_fragments
 from relrep_sym.emit.numpy.printer import infix, special_names
 from relrep_sym.emit.numpy.public import public_functions
+from relrep_sym.emit.numpy.roots_code import roots_code
 from relrep_sym.emit.numpy.second_code import (
     bend_lines,
     contrast_lines,
@@ -269,7 +270,10 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
             "push_view": pieces.push_view(view) if view else None,
         },
         "m_step": None if isinstance(step, str) else m_step_lines(model, step),
-        "orders": None if isinstance(step, str) or not from_model else orders_code(chart),
+        "roots": roots_code(record),
+        "orders": None
+        if isinstance(step, str) or not from_model
+        else orders_code(chart, record.joint.orders),
         "conditional": conditional_lines(model, record.cm_steps),
         "conditional_words": [_quote(w) for w in conditional_words(chart, record.cm_steps)],
         "medians": median_fragments(model, median_step(model)),
