@@ -464,7 +464,7 @@ RATED = [
     (2, {"weights": "1/2", "scales": 1}),
     (2, {"weights": ["1/4", "3/4"], "scales": 1}),
     (3, {"weights": "1/3", "scales": 1}),
-    (3, {"weights": ["1/2", "1/4", "1/4"], "scales": [1, 1, 2]}),
+    (3, {"weights": ["1/3", "1/3", "1/3"], "scales": [1, "5/4", "4/5"]}),
 ]
 
 
@@ -518,15 +518,27 @@ def test_an_order_and_its_reverse_have_one_rate_and_none_is_better_than_the_best
 def test_the_rates_in_the_population_come_from_nodes():
     model = rs.mixture("normal", components=2, weights="1/2", scales=1)
     d = rs.derive(model, rs.relative(model, "mu"))
-    module = d.compile()
-    x, w = rs.nodes(rs.truth("normal", weights=["1/2", "1/2"], means=[-1, 1], scales=1), [-1.0, 2.0],
-                    derivation=d)  # fmt: skip
-    found = module.ecm_rates(x, [-1.0, 2.0], weights=w)
+    module, best = d.compile(), np.array([-1.0, 2.0])
+    q = rs.truth("normal", weights=["1/2", "1/2"], means=[-1, 1], scales=1)
+    x, w = rs.nodes(q, best, derivation=d)
+    found = module.ecm_rates(x, best, weights=w)
     assert found.residual < 1e-12
-    measured = shrinking(
-        lambda c: module.em_step(x, c, w), np.array([-1.0, 2.0]), np.array([1e-4, 2e-4])
-    )
-    assert measured == pytest.approx(found.em, rel=0.02)
+    assert slope(lambda c: module.em_step(x, c, w), best) == pytest.approx(found.em, rel=1e-6)
+    moved = slope(lambda c: module.ecm_step(x, c, weights=w), best)
+    assert moved == pytest.approx(found.ecm, rel=1e-6)
+
+
+def test_a_coordinate_that_a_bound_holds_does_not_move():
+    model = rs.mixture("normal", components=3, weights=["1/2", "1/4", "1/4"], scales=[1, 1, 2])
+    module = rs.derive(model, rs.relative(model, "mu")).compile()
+    _, x, _ = rated(2)
+    fixed = module.fit(x, [0.0, 2.0, 2.0], tol=0.0, max_iter=4000).coords
+    assert fixed[2] == 0.0
+    assert module.em_step(x, fixed, full_output=True).multipliers["Delta_2"] > 0.0
+    found = module.ecm_rates(x, fixed)
+    assert found.order == ("mu_1", "Delta_1")
+    free = module.ecm_rates(x, fixed, ["mu_1", "Delta_1"])
+    assert (found.em, found.ecm) == (free.em, free.ecm)
 
 
 def test_where_q_is_flat_there_is_no_rate():
