@@ -34,10 +34,14 @@ from relrep_sym.emit import bibliography, files, latex
 from relrep_sym.emit.notation import PLAIN, Notation, notation
 from relrep_sym.emit.numpy.module import render
 from relrep_sym.emit.standalone import standalone as bundled
+from relrep_sym.equations.absorb import Absorption, absorption
 from relrep_sym.equations.injective import Injectivity, verdict
+from relrep_sym.equations.joint import JointStep
 from relrep_sym.equations.record import Equation, Record
+from relrep_sym.equations.safe_rate import SafeRate
 from relrep_sym.equations.series import expand_in
-from relrep_sym.errors import ChartWarning, DeclarationError, problem
+from relrep_sym.equations.sweep import Sweep, sweep
+from relrep_sym.errors import ChartWarning, DeclarationError, DerivationError, problem
 from relrep_sym.expansion import Expansion
 
 __all__ = ["Derivation", "Expansion", "Seen", "Shown", "derive", "nodes"]
@@ -73,6 +77,11 @@ class Shown:
     def label(self) -> str:
         """The equation's LaTeX label."""
         return self.equation.label
+
+    @property
+    def words(self) -> str:
+        """What is said of it beside the formula, in LaTeX; often nothing."""
+        return self.equation.words
 
     def latex(self) -> str:
         """The labelled LaTeX fragment."""
@@ -267,6 +276,28 @@ class Derivation:
         return self._shown(self.record["hessian"])
 
     @property
+    def covariance(self) -> Shown:
+        r"""The covariance of the maximum likelihood estimator, by four kinds of information.
+
+        Its value is the observed one, (−N H)⁻¹, not worked out. The delta method gives that of any
+        function of the coordinates: a view of the derivation, in whose module ``of="view"`` asks
+        for it (Louis 1982; White 1982).
+
+        >>> import relrep_sym as rs
+        >>> from relrep_sym.data import faithful
+        >>> chart = rs.identity(rs.mixture("normal", components=2, scales="tied"))
+        >>> wanted = {"last": "1 - pi_1", "distance": "(mu_2 - mu_1)/sigma"}
+        >>> k = rs.derive(chart.model, chart, view=rs.view(chart, wanted)).compile()
+        >>> waiting = faithful()[:, 1]
+        >>> found = k.fit(waiting, [0.5, 55, 80, 5], tol=1e-14)
+        >>> k.to_view(found.coords).round(3)
+        array([0.639, 4.341])
+        >>> k.standard_errors(waiting, found.coords, of="view").round(3)
+        array([0.03 , 0.241])
+        """
+        return self._shown(self.record["covariance"])
+
+    @property
     def natural(self) -> Shown:
         r"""Natural gradient learning dλ/dt = η F⁺ ∇_λ L (Amari 1998; paper 002, section 2).
 
@@ -277,9 +308,148 @@ class Derivation:
         return self._shown(self.record["natural"])
 
     @property
+    def q(self) -> Shown:
+        """Q(λ⁺ | λ) = E[log p(x, z | λ⁺)], the mean over z at the present λ: what EM maximises.
+
+        Its value is in the coordinates, which are the new ones; the present parameters, θ's own
+        symbols, are in the responsibilities alone.
+
+        >>> import relrep_sym as rs
+        >>> d = rs.derive(rs.mixture("poisson", components=1))
+        >>> d.q.value.diff(d.symbols["rate_1"])
+        Expectation((-1 + x/rate_1)*r_1(x), x, q)
+
+        Source: Dempster, Laird and Rubin 1977; paper 000, section 4.1.
+        """
+        return self._shown(self.record["q"])
+
+    @property
     def m_step(self) -> Shown:
-        """The joint M-step; DerivationError, with the reason, where there is no closed form."""
+        """The joint M-step; where it has no closed form, ∂Q/∂λ = 0. ``words`` says which.
+
+        Its value is the column of θ's new values, in the responsibilities; where it is closed in
+        the coordinates only, or not at all, that of ∂Q/∂λ⁺.
+
+        >>> import relrep_sym as rs
+        >>> d = rs.derive(rs.mixture("normal", components=2, means="tied"))
+        >>> print(d.m_step.words.partition(":")[0])
+        No closed form
+        """
         return self._shown(self.record["m_step"])
+
+    @property
+    def cm_steps(self) -> Shown:
+        """The conditional steps of ECM: each coordinate's maximiser of Q, the others held.
+
+        Its value is an equation for each coordinate: λ_j⁺ = …, or ∂Q/∂λ_j = 0 where there is no
+        closed form (Meng and Rubin 1993; paper 000, section 4.2 and appendices B and C).
+
+        >>> import relrep_sym as rs
+        >>> model = rs.mixture("normal", components=2, weights="1/2", scales=1)
+        >>> d = rs.derive(model, rs.relative(model, "mu"))
+        >>> d.cm_steps[1].rhs
+        Max(0, Delta_1 + Expectation((-mu_2 + x)*r_2(x), x, q)/Expectation(r_2(x), x, q))
+        """
+        return self._shown(self.record["cm_steps"])
+
+    def sweep(self, order: Sequence[str] | None = None, sweeps: int = 1) -> Sweep:
+        """What sweeps of conditional steps over means do to EM's step: h⁺ = h^EM + G (h − h^EM).
+
+        It holds where no step is clipped, h being the coordinates or their gaps (Meng 1994).
+        DerivationError where Q is not quadratic in one of ``order``.
+
+        >>> import relrep_sym as rs
+        >>> model = rs.mixture("normal", components=2, weights="1/2", scales=1)
+        >>> rs.derive(model, rs.relative(model, "mu")).sweep(["mu_1", "Delta_1"]).new()[1]
+        Delta_1*w_2/(w_1 + w_2) + Delta_1^EM*w_1/(w_1 + w_2)
+        """
+        return sweep(self.chart, order, sweeps)
+
+    def absorbs(self, gap: str, order: Sequence[str] | None = None) -> Absorption:
+        """Whether a location gap of zero stays zero in EM, and in an order of ECM: proven in words.
+
+        >>> import relrep_sym as rs
+        >>> model = rs.mixture("normal", components=2, weights="1/2", scales=1)
+        >>> d = rs.derive(model, rs.relative(model, "mu"))
+        >>> [d.absorbs("Delta_1", o).ecm for o in (["mu_1", "Delta_1"], ["Delta_1", "mu_1"])]
+        [True, False]
+        """
+        return absorption(self.chart, gap, order)
+
+    @property
+    def m_step_constrained(self) -> tuple[Shown, ...]:
+        """The M-step where what the chart asks of θ binds: an equation for each ordered parameter.
+
+        The isotonic regression, its solution and its multipliers; and of weights with a clearance.
+
+        >>> import relrep_sym as rs
+        >>> model = rs.mixture("normal", components=3, scales=1)
+        >>> d = rs.derive(model, rs.relative(model, "mu", clearance="lam"))
+        >>> [e.label for e in d.m_step_constrained]
+        ['eq:normal3_relative:m-step-mu']
+        """
+        return tuple(self._shown(e) for e in self.record.constrained_m_step)
+
+    @property
+    def joint(self) -> JointStep:
+        """How the joint M-step is solved in the chart: the way, why, and what the chart asks of θ.
+
+        >>> import relrep_sym as rs
+        >>> model = rs.mixture("normal", components=3)
+        >>> rs.derive(model, rs.softmax(model)).joint.way
+        'mapped'
+        """
+        return self.record.joint
+
+    @property
+    def gradient_em(self) -> Shown:
+        """One step of gradient EM: λ⁺ = λ + η ∇_λ' Q(λ'|λ) at λ' = λ, which is λ + η ∇L(λ).
+
+        Source: paper 004, equation (3) and Fact 1, up to their signs and a factor of two.
+
+        >>> import relrep_sym as rs
+        >>> rs.derive(rs.mixture("normal", components=2, scales=1)).gradient_em[2]
+        eta*Expectation((-mu_2 + x)*r_2(x), x, q) + mu_2
+        """
+        return self._shown(self.record["gradient_em"])
+
+    @property
+    def safe_rate(self) -> SafeRate:
+        """Rates at which gradient EM lowers the likelihood for no data: charts linear in the means.
+
+        ``sharp`` is 2/max_k |a_k|²/σ_k², a_k the rows of the chart: above it, some data refute.
+        ``rate`` is 2/λ_max(Aᵀ diag(1/σ²) A), which is never larger. DerivationError, with the
+        reason, where no rate is safe.
+
+        >>> import relrep_sym as rs
+        >>> model = rs.mixture("normal", components=3, weights="1/3", scales=1)
+        >>> found = rs.derive(model, rs.relative(model, "mu")).safe_rate
+        >>> found.sharp, round(found.rate, 3)
+        (2/3, 0.396)
+        """
+        found = self.record.safe_rate_or_reason
+        if isinstance(found, str):
+            raise DerivationError(found)
+        return found
+
+    def stein(self, truth: Truth | None = None) -> Shown:
+        """∇ KL(q ‖ p) by second moments of the responsibilities: a normal's one fixed scale.
+
+        One row for each coordinate that the means depend on. By default q is N(0, σ²), and ∂ KL/∂μ
+        is Cμ/σ² with C = E_q[ψψᵀ], ψ the responsibilities; else q is ``truth``, a mixture of
+        normals of any scales. DerivationError where the model or the chart is not so.
+
+        Source: paper 004, Lemma 9 and Corollary 10, there for unit scales and one component.
+
+        >>> import relrep_sym as rs
+        >>> d = rs.derive(rs.mixture("normal", components=2, weights="1/2", scales=2))
+        >>> d.stein()[0]
+        mu_1*Expectation(r_1(x)**2, x, q)/4 + mu_2*Expectation(r_1(x)*r_2(x), x, q)/4
+        """
+        if truth is not None and not isinstance(truth, Truth):
+            right = "rs.truth(…)"
+            raise DeclarationError(problem("this is no truth", type(truth).__name__, right))
+        return self._shown(self.record.stein_under(truth))
 
     def __iter__(self) -> Iterator[Shown]:
         return (self._shown(e) for e in self.record)
@@ -324,8 +494,8 @@ class Derivation:
         for equation in self.record:
             if label in (equation.label, equation.name):
                 return latex.passage(self.record, equation, self.notation, assumptions)
-        if label in ("m_step", self.record.label("m_step")):
-            return self.m_step.latex()  # raises with the reason why there is none
+        if label in ("stein", self.record.label("stein")):
+            return self.stein().latex()
         known = ", ".join(e.label for e in self.record)
         raise DeclarationError(problem("no equation has this label", label, known))
 

@@ -9,6 +9,7 @@ them.
 from __future__ import annotations
 
 import types
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -26,8 +27,10 @@ from relrep_sym.emit.numpy.public import given_keywords
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.errors import CertificateError, DomainError, NoInverseError, problem
 from relrep_sym.oracle_input import callable_of, components_of, oracle_of
+from relrep_sym.step_cases import NUDGE, errors_of, step_cases
 from relrep_sym.verify.certificate import Case, Certificate, Entry, certify
 from relrep_sym.verify.chain import Chain
+from relrep_sym.verify.inference import inverse, negative
 from relrep_sym.verify.natural import condition, natural_field
 from relrep_sym.verify.oracle import Oracle, OracleAt
 from relrep_sym.verify.points import Point, points
@@ -43,6 +46,10 @@ WELL = 1e10
 
 QUICK = ("ordinary", "merging 1e-6")
 """The points of a quick certificate; a full one takes all."""
+MANY = 5
+"""From so many components on, the faces of a domain are searched at few points only."""
+FEW = ("ordinary", "merging 1e-6", "last weight 1e-12", "scale ratio 1e6", "far tails")
+"""These; conditional steps, of which each is a search, are taken at no others."""
 
 
 def certify_derivation(
@@ -159,7 +166,7 @@ def _located(
         held,
         kinked=model.family.kink is not None,
     )
-    refused = _errors(module, DomainError, NoInverseError)
+    refused = errors_of(module, DomainError, NoInverseError)
     reached = 0
     for point in found:
         if not full and point.name not in QUICK:
@@ -183,11 +190,6 @@ def _located(
         )
 
 
-def _errors(module: Any, *kinds: type[Exception]) -> tuple[type[Exception], ...]:
-    """The package's errors, and the copies of them that a standalone module raises."""
-    return (*kinds, *(getattr(module, k.__name__, k) for k in kinds))
-
-
 def _cases(
     derivation: Derivation, module: types.ModuleType, oracle: Oracle, full: bool
 ) -> Iterator[Case]:
@@ -200,8 +202,21 @@ def _cases(
         at = _Judge(here.at(coords), chart, coords)
         bound = _Bound(module, _keywords(declared, constants)) if constants else module
         shown = "; ".join([str(at), *(f"{n}={v!r}" for n, v in constants.items())])
-        for name, kernel, reference in _functions(derivation, bound, at, point, coords, seen):
+        beside = tuple(
+            replace(here, components=components_of(with_constants(declared, moved))).at(coords)
+            for moved in _moved_constants(exact)
+        )
+        functions = _functions(derivation, bound, at, point, coords, seen, beside)
+        for name, kernel, reference in functions:
             yield Case(name, point.name, kernel, reference, shown, oracle.digits)
+
+
+def _moved_constants(exact: Mapping[str, sp.Expr]) -> Iterator[dict[str, sp.Expr]]:
+    """The constants with one of them, if it is not zero, moved by a relative :data:`NUDGE`."""
+    step = 1 + sp.Rational(mpmath.nstr(NUDGE, 3))
+    for name, value in exact.items():
+        if value != 0:
+            yield {**exact, name: value * step}
 
 
 def _constants(chart: Chart, theta: Sequence[float]) -> Iterator[dict[str, float]]:
@@ -271,7 +286,7 @@ class _Judge:
     """
 
     def __init__(self, at: OracleAt, chart: Chart, coords: list[float]) -> None:
-        self._at, self._chart = at, chart
+        self._at, self.chart = at, chart
         self._own = chart.own
         if self._own:
             maps = [callable_of(chart.symbols, e) for e in chart.unrolled.values()]
@@ -321,7 +336,7 @@ class _Judge:
 
     def hessian(self, x: Any, w: Any) -> tuple[Any, ...]:
         """The mean Hessian of a weighted sample, its summands those of the chain rule."""
-        chart, model = self._chart, self._chart.model
+        chart, model = self.chart, self.chart.model
         patterns = ("free",) * len(model.family.parameters)
         plain = oracle_of(identity(Mixture(model.family, model.components, "free", patterns)))
         chain = Chain(self._at, plain, own=chart.own, mapped=chart.weights is not None)
@@ -344,6 +359,7 @@ def _functions(
     point: Point,
     coords: list[float],
     view: View | None,
+    beside: Sequence[OracleAt] = (),
 ) -> Iterator[Pair]:
     """(function, what it gives, what the oracle says) at one point."""
     x, w, some = point.sample, point.sample_weights, point.sample[::6]
@@ -369,9 +385,17 @@ def _functions(
     )
     yield "score", lambda: module.score(x, coords, w), lambda: at.score(x, w)
     if not isinstance(derivation.record.second_or_reason, str):
-        yield "hessian", lambda: module.hessian(x, coords, w), lambda: at.hessian(x, w)
-    if point.name in ("ordinary", "last weight 1e-12") and "m_step" in derivation.record.names:
-        yield from _em(module, at, x, w, coords)
+        bent = cache(lambda: at.hessian(x, w))
+        yield "hessian", lambda: module.hessian(x, coords, w), bent
+        if condition(negative(bent())) < WELL:
+            yield (
+                "covariance (observed)",
+                lambda: _covariance(module, x, coords, "observed", w),
+                lambda: inverse(negative(bent())),
+            )
+    if derivation.chart.model.components < MANY or point.name in FEW:
+        turns = point.name in FEW
+        yield from step_cases(module, at, at.chart, x, w, coords, beside, conditional=turns)
     if point.truth is None:
         return
     truth = point.truth
@@ -391,18 +415,18 @@ def _functions(
             lambda: module.natural_field(coords, truth),
             lambda: natural_field(fisher(), field()),
         )
+        yield (
+            "covariance (expected)",
+            lambda: _covariance(module, None, coords, "expected", None),
+            lambda: inverse(fisher()),
+        )
 
 
-def _em(module: Any, at: _Judge, x: Any, w: Any, coords: list[float]) -> Iterator[Pair]:
-    try:
-        found = [float(c) for c in module.em_step(x, coords, w)]
-    except _errors(module, DomainError):
-        return  # the unconstrained maximiser leaves the chart: nothing to judge
-    yield (
-        "em_step",
-        lambda: module.em_step(x, coords, w),
-        lambda: at.em_objective(x, w).maximise(found),
-    )
+def _covariance(module: Any, x: Any, coords: Any, kind: str, w: Any) -> Any:
+    """The covariance of one point's worth of data; that it means little is no news here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return module.covariance(x, coords, kind, weights=w, count=1)
 
 
 def _view_field(

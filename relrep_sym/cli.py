@@ -390,11 +390,93 @@ def latex(
         _put(output, _marked(text, origin, f"latex {shown}{option}"), force)
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _pair(text: str, like: str = "--symbol takes NAME=LATEX, such as mu=m") -> tuple[str, str]:
     name, mark, wanted = text.partition("=")
     if not mark:
-        raise click.UsageError(f"--symbol takes NAME=LATEX, such as mu=m; given: {text}")
+        raise click.UsageError(f"{like}; given: {text}")
     return name, wanted
+
+
+@main.command(
+    examples=[
+        "relrep fit normal2_relative faithful.csv --column waiting",
+        "relrep fit examples/normal3_tied.toml galaxies.csv --starts 20",
+        "relrep fit normal2_unit data.csv --start 0.5,-1,1 --method ecm",
+    ]
+)
+@click.argument("name")
+@click.argument("sample", type=click.Path(path_type=Path))
+@click.option("--column", help="Which column, by its name or its number from 1.")
+@click.option(
+    "--start",
+    default="k-means++",
+    show_default=True,
+    help="quantiles, k-means++ or random; or coordinates, parted by commas.",
+)
+@click.option(
+    "--starts",
+    type=click.IntRange(1, 10_000),
+    default=8,
+    show_default=True,
+    help="How many starts of that kind; the best fit is shown.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--method", type=click.Choice(["em", "ecm", "gradient_em"]), default="em", show_default=True
+)
+@click.option(
+    "--errors",
+    default="observed",
+    show_default=True,
+    type=click.Choice(["observed", "expected", "opg", "sandwich", "none"]),
+    help="Of which information the standard errors are.",
+)
+@click.option(
+    "--tol",
+    type=float,
+    default=1e-10,
+    show_default=True,
+    help="Stop at this increase of the mean log-likelihood.",
+)
+@click.option("--max-iter", type=click.IntRange(1), default=1000, show_default=True)
+@click.option("--floor", type=float, help="The least scale that a component may have.")
+@click.option(
+    "--constant",
+    "constants",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="The value of a constant of the chart.",
+)
+@_only_derivations
+def fit(
+    name: str,
+    sample: Path,
+    column: str | None,
+    start: str,
+    constants: tuple[str, ...],
+    derivations: Path | None,
+    **options: Any,
+) -> None:
+    """Fit a derivation's model to a column of numbers: estimates, standard errors, AIC and BIC.
+
+    SAMPLE is a text file with a number a line, or columns. It is only read.
+    """
+    from relrep_sym.fitting import Plan, fitted, read_column
+
+    made = _named(name, derivations)
+    like = "--constant takes NAME=VALUE, such as lam=0.1"
+    given = {n: _float(v, "--constant") for n, v in (_pair(c, like) for c in constants)}
+    named = not start[:1].isdecimal() and start[:1] not in tuple("+-.")
+    at = start if named else [_float(v, "--start") for v in start.split(",")]
+    plan = Plan(at, constants=given, progress=sys.stderr.isatty(), **options)
+    click.echo(fitted(made, read_column(sample, column), plan))
+
+
+def _float(text: str, option: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise DeclarationError(_problem(f"{option} holds no number", text, "a number")) from None
 
 
 @main.command(examples=["relrep cite normal2_relative", "relrep cite examples/normal2_vuw.toml"])

@@ -14,8 +14,10 @@ __all__ = [
     "DeclarationError",
     "DerivationError",
     "DomainError",
+    "FitWarning",
     "FlowWarning",
     "GenerationError",
+    "InferenceWarning",
     "NoInverseError",
     "NotInstalledError",
     "ParseError",
@@ -74,11 +76,21 @@ class ChartWarning(RelrepWarning):
 
 
 class ConditionWarning(RelrepWarning):
-    """A matrix that double precision cannot invert: a pseudo-inverse was taken, see the text."""
+    """A matrix that cannot be inverted, or so near to it that what follows means little; see the
+    text.
+    """
+
+
+class FitWarning(RelrepWarning):
+    """A fit that can mean little, such as one with fewer points than parameters."""
 
 
 class FlowWarning(RelrepWarning):
     """Members of a flow that were stopped; the text names each, when and why."""
+
+
+class InferenceWarning(RelrepWarning):
+    """Standard errors at a point where they do not mean what they say; the text says why."""
 
 
 def problem(wrong: str, given: object, right: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from relrep_sym import scripts
 from relrep_sym.certify import certify_derivation, table
 from relrep_sym.errors import CertificateError
 from relrep_sym.oracle_input import oracle_of
+from relrep_sym.step_cases import step_cases
+from relrep_sym.verify import Case, certify
 from tests.runtime.models import OWN
 
 DERIVATIONS = Path(__file__).parents[1] / "derivations"
@@ -61,7 +64,7 @@ def test_a_derivation_is_certified(name):
     functions = {e.function for e in certificate.entries}
     assert functions >= {
         "log_density", "responsibilities", "score_samples", "log_likelihood", "score", "em_step",
-        "averaged_field", "kl", "fisher", "natural_field", "hessian",
+        "averaged_field", "kl", "fisher", "natural_field", "hessian", "covariance (expected)",
     }  # fmt: skip
     assert {e.point for e in certificate.entries} == {"ordinary", "merging 1e-6"}
     text = table([certificate])
@@ -163,7 +166,7 @@ def planted(name, change):
     module = types.ModuleType("planted")
     module.__dict__.update(honest.__dict__)
     function = getattr(honest, name)
-    setattr(module, name, lambda *given: change(np.array(function(*given))))
+    setattr(module, name, lambda *given, **named: change(np.array(function(*given, **named))))
     return certify_derivation(derivation, module=module)
 
 
@@ -190,6 +193,17 @@ def test_a_relative_error_of_1e_12_is_caught(name):
         assert part in text or part.replace("ordinary", "merging 1e-6") in text
 
 
+def test_an_inverse_that_is_wrong_beyond_its_conditioning_is_caught():
+    """Condition numbers here are some 1e4."""
+
+    def larger(values):
+        return values * (1 + 1e-8)
+
+    failed = {e.function for e in planted("covariance", larger).entries if not e.ok}
+    assert failed
+    assert all(f.startswith("covariance") for f in failed)
+
+
 def test_a_changed_sign_is_caught():
     certificate = planted("averaged_field", flipped)
     worst = certificate.worst
@@ -198,6 +212,48 @@ def test_a_changed_sign_is_caught():
     assert worst.ratio > 1e6
     with pytest.raises(CertificateError, match=r"averaged_field\[0\] at (ordinary|merging 1e-6)"):
         certificate.check()
+
+
+def planted_step(name, change):
+    """The certificate of a step whose full output is changed, in a chart that binds."""
+    model = rs.mixture("normal", components=2)
+    derivation = rs.derive(model, rs.relative(model, "mu", clearance="3/4"), name="bound")
+    honest = derivation.compile()
+    module = types.ModuleType("planted")
+    module.__dict__.update(honest.__dict__)
+    function = getattr(honest, name)
+    setattr(module, name, lambda *given, **named: change(function(*given, **named)))
+    x, w = [-9.0, -8.0, -1.0, 0.0, 0.5, 1.0], [1.0, 1.0, 4.0, 4.0, 4.0, 4.0]
+    coords = [0.5, -0.5, 0.25, 0.5, 3.0]  # the wide component claims what lies far to the left
+    at = oracle_of(derivation.chart).at(coords)
+    triples = step_cases(module, at, derivation.chart, x, w, coords)
+    cases = [Case(n, "reversed", f, g) for n, f, g in triples if n.startswith(name)]
+    return certify("planted", cases)
+
+
+def test_a_step_onto_a_bound_is_certified_with_its_multiplier():
+    certificate = planted_step("em_step", lambda step: step)
+    certificate.check()
+    by_name = {e.function: e for e in certificate.entries}
+    assert set(by_name) == {"em_step", "em_step, multipliers"}
+    seen = []
+    planted_step("em_step", lambda step: seen.append(step) or step)
+    assert seen[0].active == ("Delta_1",)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: replace(s, coords=s.coords * (1 + 1e-12)),
+        lambda s: replace(s, coords=s.coords + 1e-12 * (s.coords == 0)),
+        lambda s: replace(s, gain=s.gain * (1 + 1e-12)),
+        lambda s: replace(s, multipliers={n: -v for n, v in s.multipliers.items()}),
+        lambda s: replace(s, multipliers={n: 0.0 * v for n, v in s.multipliers.items()}),
+    ],
+    ids=["coordinates", "off its bound", "gain", "sign", "no multiplier"],
+)
+def test_a_step_that_is_wrong_is_caught(change):
+    assert not planted_step("em_step", change).ok
 
 
 # ------------------------------------------------------------------------------ how it says so

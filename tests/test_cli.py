@@ -109,7 +109,7 @@ def test_help_teaches_with_an_example(command: str) -> None:
 
 def test_the_commands_are_these() -> None:
     assert set(main.commands) == {
-        *("cite", "demo", "derive", "latex", "list", "regenerate", "show", "verify")
+        *("cite", "demo", "derive", "fit", "latex", "list", "regenerate", "show", "verify")
     }
 
 

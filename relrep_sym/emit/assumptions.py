@@ -23,6 +23,7 @@ from relrep_sym.errors import DerivationError
 
 __all__ = [
     "ONE_SIDED",
+    "SAMPLE",
     "SMOOTH",
     "constants",
     "coordinates",
@@ -33,6 +34,11 @@ __all__ = [
 ]
 
 ONE_SIDED = "At an end of a coordinate's domain derivatives are one-sided."
+
+SAMPLE = (
+    r"$\operatorname{E}_q$ is the mean over a sample of $N$ points; to first order in $1/N$, at a "
+    "maximum inside the domain where the information is not singular."
+)
 
 SMOOTH = "The view's functions are differentiable where they are used."
 
@@ -163,12 +169,16 @@ def needed(record: Record, equation: Equation) -> list[str]:
     """Where an equation holds, and what it asks of the truth: a sentence each."""
     name, g = equation.name, record.generic
     out: list[str] = []
+    if name == "covariance":
+        return [SAMPLE]
+    if name == "stein":
+        return [stein_truth(record)]
     if any(r"\operatorname{E}_q" in tex(s) for line in equation.lines for s in _sides(line)):
         out.append(truth(record))
     if name == "kl":
         out.append(r"It asks for $\operatorname{E}_q[|\log q(x)|] < \infty$.")
     free = record.model.components > 1 and "weight" not in g.constants
-    divides = name in ("score", "averaged", "averaged_in_view", "fisher")
+    divides = name in ("score", "averaged", "averaged_in_view", "fisher", "gradient_em")
     if divides and free:
         out.append(r"It holds where every weight that is learned is positive, $\pi_k > 0$.")
     if divides or name == "jacobian":
@@ -182,9 +192,45 @@ def needed(record: Record, equation: Equation) -> list[str]:
         )
     if name == "m_step":
         out += _m_step_needs(record)
+    if name == "cm_steps" and record.model.components > 1:
+        out.append("It holds where $N_k > 0$ for every component.")
+    if name == "gradient_em":
+        out.append(rates(record))
     if name in ("view", "mobility", "averaged_in_view") and not _is_polynomial(record):
         out.append(SMOOTH)
     return out
+
+
+def stein_truth(record: Record) -> str:
+    r"""What the Stein form takes q to be.
+
+    >>> from relrep_sym.declare.chart import identity
+    >>> from relrep_sym.declare.model import mixture
+    >>> stein_truth(Record("demo", identity(mixture("normal", components=2, scales=2))))
+    '$q$ is the density of $N(0, 4)$.'
+    """
+    return f"$q$ is the density of $N(0, {tex(record.stein_form.scale**2)})$."
+
+
+def rates(record: Record) -> str:
+    r"""At which rates gradient EM lowers L for no q.
+
+    >>> from relrep_sym.declare.charts import relative
+    >>> from relrep_sym.declare.model import mixture
+    >>> chart = relative(mixture("normal", components=2, weights="1/2", scales=1), "mu")
+    >>> rates(Record("demo", chart))[:50]
+    'With $0 < \\eta < 1$ no step lowers $L$, whatever $q'
+    """
+    found = record.safe_rate_or_reason
+    if isinstance(found, str):
+        return "No rate is safe for every $q$: the step's length is searched along the gradient."
+    return (
+        rf"With $0 < \eta < {tex(found.sharp)}$ no step lowers $L$, whatever $q$ is; above it, "
+        r"some $q$ refute that. It is $2 / \max_k c_k |a_k|^2$, the $a_k$ being the rows of the "
+        r"linear chart and the $c_k$ the curvatures of $-\log f$; "
+        r"$2 / \lambda_{\max}(\sum_k c_k a_k a_k^{\top}) "
+        rf"= {found.rate:.3f}\dots$ is no larger."
+    )
 
 
 def _sides(line: object) -> tuple[sp.Basic | str, ...]:
@@ -224,7 +270,7 @@ def _model_domain(record: Record) -> str:
 def _m_step_needs(record: Record) -> list[str]:
     """What the M-step divides by, and what its new values must be."""
     step = record.m_step_or_reason
-    if not isinstance(step, MStep):
+    if not isinstance(step, MStep) or record.joint.way == "none":
         return []
     out = []
     if record.model.components > 1:

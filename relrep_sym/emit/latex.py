@@ -96,7 +96,7 @@ def passage(
     """
     said = [assumptions.coordinates(record), *_exceptions(record, notation)]
     said += [assumptions.fixed(record), assumptions.constants(record)]
-    said += [*assumptions.needed(record, equation), _see(equation)]
+    said += [equation.words, *assumptions.needed(record, equation), _see(equation)]
     text = notation.in_words(" ".join(s for s in said if s)).replace(_DOLLAR, "$")
     start = "" if typeset else "% "
     body = textwrap.fill(
@@ -343,8 +343,18 @@ _PROSE = {
     r"seen in the view.",
     "natural": r"Gradient ascent in the Fisher metric. Where $I_{point}$ is singular "
     r"$I_{point}^{+}$ is its Moore--Penrose pseudo-inverse, which depends on the coordinates.",
-    "m_step": r"New values of $\theta$; where they lie in its image, the coordinates follow by the "
-    r"inverse of the chart.",
+    "covariance": r"Of the maximum likelihood estimator. The sandwich holds too where the model is "
+    r"wrong. $C$ is any of the four; of functions of the coordinates it is by the delta method.",
+    "q": r"The mean of $\log p(x, z \mid {point}^+)$, the component $z$ drawn from its posterior "
+    r"$r_k(x)$ at the present ${point}$, which is held; the M-step maximises it over ${point}^+$.",
+    "cm_steps": r"$Q$ is maximised over one coordinate after another, the others held. On a right "
+    r"side coordinates are the latest ones, $N_k$ and $r_k(x)$ those of the one E-step. A hat is "
+    r"the unconstrained value, $\kappa$ the multiplier of a bound.",
+    "gradient_em": r"One step uphill on $Q({point}' \mid {point}) = "
+    r"\operatorname{E}_q[\sum_k r_k(x) \log \pi_k' f(x \mid \phi_k')]$, the responsibilities held "
+    r"at ${point}$: gradient ascent on $L$, which is gradient descent on "
+    r"$\mathrm{KL}(q \,\|\, p)$.",
+    "stein": r"The gradient of the loss by second moments of the responsibilities.",
 }
 
 
@@ -359,11 +369,19 @@ def _paragraph(record: Record, equation: Equation, notation: Notation) -> tuple[
     prose = [said]
     if equation.name == "chart" and g.clashes:
         prose.append("A tilde marks a coordinate that is spelled like what it is not.")
-    if equation.name == "m_step" and len(record.chart.coordinates) == len(record.model.parameters):
-        if all(r.shape == r.reads[0].entry for r in g.rules if r.reads):
-            prose = ["New values of the parameters."]
-    if equation.name in ("fisher", "hessian"):
+    if equation.words:
+        prose.append(equation.words)
+    if equation.name == "m_step":
+        labels = [rf"(\ref{{{e.label}}})" for e in record.constrained_m_step]
+        if labels:
+            prose.append(f"Where a constraint binds, see {', '.join(labels)}.")
+    if equation.name in ("fisher", "hessian", "covariance"):
         prose.append(rf"$J$ is the Jacobian~(\ref{{{record.label('jacobian')}}}).")
+    if equation.name == "covariance":
+        prose.append(
+            rf"$H_{g.point}$ is the Hessian~(\ref{{{record.label('hessian')}}}), $I_{g.point}$ the "
+            rf"Fisher information~(\ref{{{record.label('fisher')}}})."
+        )
     if equation.name == "natural":
         prose.append(
             rf"$I_{g.point}$ is the Fisher information~(\ref{{{record.label('fisher')}}})."

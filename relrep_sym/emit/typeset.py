@@ -33,9 +33,11 @@ from relrep_sym.emit.order import (
     terms_of,
 )
 from relrep_sym.equations.nodes import (
+    Clip,
     ComponentSum,
     Entry,
     Expectation,
+    Hat,
     LogSumExp,
     Posterior,
     Responsibility,
@@ -298,6 +300,20 @@ def _log_total(e: LogTotal) -> Shown:
     return r"\log" + _bracketed(" + ".join(terms)), _PRODUCT
 
 
+def _clip(e: Clip) -> Shown:
+    return r"\max" + _bracketed(f"0, {_show(e.args[0])[0]}"), _ATOM
+
+
+def _hat(e: Hat) -> Shown:
+    """A hat over a name's letter, or over all of an expression."""
+    inner = e.args[0]
+    text = _show(inner)[0]
+    if inner.is_Symbol:
+        head, mark, below = text.partition("_")
+        return rf"\hat{{{head}}}{mark}{below}", _ATOM
+    return rf"\widehat{{{text}}}", _ATOM
+
+
 def _binomial(e: sp.binomial) -> Shown:
     above, below = (_show(a)[0] for a in e.args)
     return rf"\binom{{{above}}}{{{below}}}", _ATOM
@@ -469,6 +485,8 @@ _WRITERS: dict[type, Callable[..., Shown]] = {
     Softplus: lambda e: _function(r"\log")(sp.log(1 + sp.exp(e.args[0]), evaluate=False)),
     SoftplusInverse: lambda e: _function(r"\log")(sp.log(sp.exp(e.args[0]) - 1, evaluate=False)),
     LogTotal: _log_total,
+    Clip: _clip,
+    Hat: _hat,
     Logistic: lambda e: _show(sp.Pow(1 + sp.exp(-e.args[0]), -1, evaluate=False)),
     sp.core.function.AppliedUndef: _density_of_truth,
     type(sp.pi): lambda _: (r"\pi", _ATOM),

@@ -7,8 +7,8 @@ form in the responsibilities' statistics. With r_k held,
 
 is a sum of statistics N_k = E[r_k] and N_k t_{jk}, t_{jk} = E[r_k T_j(y)]/N_k, times functions of
 φ, where y is x less the component's present location (proven to be a location) or x itself. The
-stationarity equations are solved one unknown at a time; tied parameters sum their equation over the
-components first.
+stationarity equations are solved one unknown at a time, a component's own parameters first; tied
+ones then, their equations summed over the components.
 """
 
 from __future__ import annotations
@@ -23,7 +23,15 @@ from relrep_sym.declare.model import Mixture
 from relrep_sym.equations.component import component_form
 from relrep_sym.errors import DerivationError, problem
 
-__all__ = ["MStep", "Update", "derive_m_step", "statistic_symbol", "statistics_of"]
+__all__ = [
+    "MStep",
+    "Update",
+    "component_objective",
+    "derive_m_step",
+    "shift_symbol",
+    "statistic_symbol",
+    "statistics_of",
+]
 
 
 def statistic_symbol(index: int) -> sp.Symbol:
@@ -31,13 +39,20 @@ def statistic_symbol(index: int) -> sp.Symbol:
     return sp.Symbol("N", positive=True) if index == 0 else sp.Symbol(f"t_{index}", real=True)
 
 
+def shift_symbol(family: Family) -> sp.Symbol:
+    """A component's new location less its present one."""
+    assert family.location is not None
+    return sp.Symbol(f"shift_{family.location.name}", real=True)
+
+
 @dataclass(frozen=True)
 class Update:
     """The new value of one family parameter for some components.
 
-    ``value`` is in N, t_j, in the family's symbols for what is fixed or already updated, and in
-    ``totals``: symbols that stand for sums over the components of the paired expression. A
-    location's value is added to the present one (``shift``). ``components`` all share the formula.
+    ``value`` is in N, t_j, in the family's symbols for what is fixed or already updated (a
+    location as :func:`shift_symbol`), and in ``totals``: symbols that stand for sums over the
+    components of the paired expression. A location's value is added to the present one
+    (``shift``). ``components`` all share the formula.
     """
 
     parameter: str
@@ -131,6 +146,14 @@ def _objective(family: Family) -> sp.Expr:
     return statistic_symbol(0) * q
 
 
+def component_objective(family: Family) -> sp.Expr | None:
+    """Q of one component, in N, t_j and the family's symbols (a location's the shift); or None.
+
+    None where the log-density is no sum of products of a function of x and one of the parameters.
+    """
+    return None if component_form(family).slopes is not None else _objective(family)
+
+
 def _solve_own(family: Family, kind: tuple[str, ...], members: tuple[int, ...]) -> list[Update]:
     location = family.location
     return [
@@ -171,6 +194,7 @@ def _solutions(family: Family, kind: tuple[str, ...]) -> tuple[tuple[str, sp.Exp
     return tuple(out)
 
 
+@cache
 def _root(equation: sp.Expr, unknown: sp.Symbol, domain_name: str) -> sp.Expr | None:
     """The one root that lies in the domain for every sample, or None."""
     numerator = sp.numer(sp.together(equation))
@@ -210,68 +234,91 @@ def _negative_at_probe(root: sp.Expr) -> bool:
 def _solve_tied(
     model: Mixture, own: list[Update], tied: list[str], kinds: list[tuple[str, ...]]
 ) -> list[Update]:
+    """The tied parameters, one after another: their equations summed over the components."""
     family = model.family
-    if len(tied) > 1:
-        raise DerivationError(
-            problem(
-                "the M-step with several tied parameters is not solved in closed form",
-                ", ".join(tied),
-                "one tied parameter",
+    for name in tied:
+        blocked = [u.parameter for u in own if u.value.has(family.parameter(name).symbol)]
+        if blocked:
+            raise DerivationError(
+                problem(
+                    f"no closed form: the update of {', '.join(blocked)} depends on the tied "
+                    f"{name}",
+                    model.describe(),
+                    f"{family.parameter(blocked[0]).plural} fixed or tied otherwise",
+                )
             )
-        )
-    (name,) = tied
-    symbol = family.parameter(name).symbol
-    blocked = [u.parameter for u in own if u.value.has(symbol)]
-    if blocked:
-        raise DerivationError(
-            problem(
-                f"no closed form: the update of {', '.join(blocked)} depends on the tied {name}",
-                model.describe(),
-                f"{family.parameter(blocked[0]).plural} fixed or tied otherwise",
+    q = _tied_objective(family, own, kinds)
+    updates = list(own)
+    unsolved = list(tied)
+    while unsolved:
+        for name in unsolved:
+            update = _tied_update(model, q, name, [n for n in unsolved if n != name])
+            if update is not None:
+                break
+        else:
+            raise DerivationError(
+                problem(
+                    f"no closed form for the tied {', '.join(unsolved)}",
+                    model.describe(),
+                    "equations that can be solved one unknown at a time",
+                )
             )
-        )
-    totals: dict[sp.Expr, tuple[sp.Symbol, sp.Expr]] = {}
-    for kind in dict.fromkeys(kinds):
-        q = _objective(family)
-        location = family.location
+        updates.append(update)
+        unsolved.remove(name)
+        if update.shift:
+            q = q.subs(family.parameter(name).symbol, shift_symbol(family))
+    return updates
+
+
+def _tied_objective(family: Family, own: list[Update], kinds: list[tuple[str, ...]]) -> sp.Expr:
+    """Q of one component with its own parameters maximised, the same for every component.
+
+    Where components differ in what is their own and what is fixed, both stay: the family's symbols
+    then are new values, a location's the shift, which is zero where it is fixed.
+    """
+    q, location = _objective(family), family.location
+    if len(set(kinds)) == 1:
+        (kind,) = set(kinds)
         if location is not None and kind[family.parameters.index(location)] == "fixed":
             q = q.subs(location.symbol, 0)
-        members = next(k for k, other in enumerate(kinds) if other == kind)
         for u in own:
-            if members in u.components:
-                q = q.subs(family.parameter(u.parameter).symbol, u.value)
-        equation = sp.expand(sp.diff(q, symbol))
-        found: dict[sp.Expr, sp.Expr] = {}
-        for term in sp.Add.make_args(equation):
-            c, g = term.as_independent(symbol, as_Add=False)
-            found[g] = found.get(g, sp.Integer(0)) + c
-        for power, share in found.items():
-            negative = share.could_extract_minus_sign()
-            g, c = (-power, -share) if negative else (power, share)
-            known = totals.setdefault(g, (sp.Symbol(f"total_{len(totals) + 1}", real=True), c))
-            if sp.expand(known[1] - c) != 0:
-                raise DerivationError(
-                    problem(
-                        f"no closed form for the tied {name}",
-                        model.describe(),
-                        "the same pattern of free and fixed parameters in every component",
-                    )
-                )
+            q = q.subs(family.parameter(u.parameter).symbol, u.value)
+        return q
+    if location is not None and kinds[0][family.parameters.index(location)] != "tied":
+        q = q.subs(location.symbol, shift_symbol(family))
+    return q
+
+
+def _tied_update(model: Mixture, q: sp.Expr, name: str, others: list[str]) -> Update | None:
+    """The root of one tied parameter's equation, where it is free of the other unknown ones."""
+    family = model.family
+    symbol = family.parameter(name).symbol
+    unknown = [symbol, *(family.parameter(n).symbol for n in others)]
+    totals: dict[sp.Expr, tuple[sp.Symbol, sp.Expr]] = {}
+    found: dict[sp.Expr, sp.Expr] = {}
+    for term in sp.Add.make_args(sp.expand(sp.diff(q, symbol))):
+        c, g = term.as_independent(*unknown, as_Add=False)
+        found[g] = found.get(g, sp.Integer(0)) + c
+    for power, share in found.items():
+        negative = share.could_extract_minus_sign()
+        g, c = (-power, -share) if negative else (power, share)
+        totals[g] = (sp.Symbol(f"total_{len(totals) + 1}", real=True), c)
     equation = sum((s * g for g, (s, _) in totals.items()), sp.Integer(0))
     numerator = sp.numer(sp.together(equation))
-    plain = sp.Dummy("u")
-    roots = sp.solve(numerator.subs(symbol, plain), plain)
+    roots = _roots(numerator, symbol) if numerator.has(symbol) else []
     if family.parameter(name).domain.name == "positive":
         probe = {s: e.subs(_PROBE) for s, e in totals.values()}
-        roots = [r for r in roots if sp.N(r.subs(probe)) > 0]
-    if len(roots) != 1:
-        raise DerivationError(
-            problem(f"the tied {name} has no single root", str(equation), "one root")
-        )
+        roots = [r for r in roots if not _negative(r.subs(probe))]
+    if len(roots) != 1 or roots[0].free_symbols & set(unknown):
+        return None
     every = tuple(range(model.components))
     shift = family.location is not None and family.location.name == name
-    update = Update(name, every, sp.simplify(roots[0]), tuple(totals.values()), shift)
-    return [*own, update]
+    return Update(name, every, sp.simplify(roots[0]), tuple(totals.values()), shift)
+
+
+def _negative(value: sp.Expr) -> bool:
+    rest = {s: sp.Rational(7, 4) for s in value.free_symbols}
+    return not sp.N(value.subs(rest)) > 0
 
 
 _PROBE = {

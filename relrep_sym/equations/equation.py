@@ -35,6 +35,7 @@ class Equation:
         cites: keys of :data:`PAPERS`, with the place.
         kernels: functions of the generated module that compute it.
         symmetric: whether the value is a symmetric matrix.
+        say: gives what is said of it in words, formulas between dollars.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Equation:
     cites: tuple[str, ...] = ()
     kernels: tuple[str, ...] = ()
     symmetric: bool = False
+    say: Callable[[], str] | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def lines(self) -> tuple[Line, ...]:
@@ -55,3 +57,8 @@ class Equation:
     def value(self) -> sp.Basic:
         """The right side in SymPy, entry by entry: an expression, a column or a matrix."""
         return self.derive()
+
+    @cached_property
+    def words(self) -> str:
+        """What is said of it, formulas between dollars; empty where its lines say it all."""
+        return "" if self.say is None else self.say()

@@ -398,7 +398,7 @@ class Generic:
         return summed([scaled(slope, mean(bar, x)) for slope, bar in self.pulled(run, i)])
 
 
-TAKEN = frozenset("d e f i j k p q J L".split())
+TAKEN = frozenset("d e f i j k p q C J L".split())
 TAKEN_STEMS = frozenset("x eta theta N r".split())
 """Names, and stems, of what the equations print beside a user's names."""
 

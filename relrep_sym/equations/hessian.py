@@ -50,10 +50,10 @@ def hessian_lines(g: Generic, *, bends: bool) -> tuple[Line, ...]:
     lines.append(Line(r"H_\theta", rf"\operatorname{{E}}_q\left[{inner}\right]"))
     pulled = r"J^{\top} H_\theta J"
     if bends:
-        bend = _second(r"\theta_i", r"\lambda")
+        bend = _second(r"\theta_i", g.point)
         pulled += rf" + \sum_i \operatorname{{E}}_q[s_i(x)] \, {bend}"
-    lines.append(Line(r"H_\lambda", pulled))
-    lines.append(Line("J", r"\frac{\partial \theta}{\partial \lambda}"))
+    lines.append(Line(f"H_{g.point}", pulled))
+    lines.append(Line("J", rf"\frac{{\partial \theta}}{{\partial {g.point}}}"))
     return tuple(lines)
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "density",
     "density_latex",
     "density_lines",
+    "each",
     "fisher_lines",
     "kl_lines",
     "likelihood_lines",
@@ -99,7 +100,7 @@ def name_at(stem: str, i: Index | None) -> str:
     return latex_name(stem, None if i is None else str(i))
 
 
-def _each(run: Coordinates) -> tuple[Index | None, str]:
+def each(run: Coordinates) -> tuple[Index | None, str]:
     """The index at which a run is shown, and where it holds."""
     if not run.numbers:
         return None, ""
@@ -257,7 +258,7 @@ def score_lines(g: Generic) -> tuple[Line, ...]:
     """∂ log p(x)/∂λ_j."""
     lines = []
     for run in g.runs:
-        i, where = _each(run)
+        i, where = each(run)
         lines.append(Line(score_left(name_at(run.stem, i)), g.score(run, i), where))
     return tuple(lines)
 
@@ -279,7 +280,7 @@ def pulled_averaged_lines(g: Generic) -> tuple[Line, ...]:
         Line("J", rf"\frac{{\partial \theta}}{{\partial {g.point}}}"),
     ]
     for run in plain.runs:
-        i, where = _each(run)
+        i, where = each(run)
         left = rf"\frac{{\partial L}}{{\partial {spaced(name_at(run.stem, i))}}}"
         lines.append(Line(left, plain.averaged(run, i), where))
     return tuple(lines)
@@ -290,7 +291,7 @@ def averaged_lines(g: Generic) -> tuple[Line, ...]:
     eta = sp.Symbol("eta", positive=True)
     lines = []
     for run in g.runs:
-        i, where = _each(run)
+        i, where = each(run)
         lines.append(
             Line(rate_left(name_at(run.stem, i), g.time()), eta * g.averaged(run, i), where)
         )

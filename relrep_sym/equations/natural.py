@@ -50,5 +50,6 @@ def natural_column(information: sp.ImmutableMatrix, averaged: sp.ImmutableMatrix
 
 def natural_lines(g: Generic) -> tuple[Line, ...]:
     """Natural gradient learning, in the chart's Fisher information."""
-    left = rf"\frac{{d\lambda}}{{d{g.time()}}}"
-    return (Line(left, r"\eta \, I_\lambda^{+} \nabla_\lambda L(\lambda)"),)
+    p = g.point
+    left = rf"\frac{{d{p}}}{{d{g.time()}}}"
+    return (Line(left, rf"\eta \, I_{p}^{{+}} \nabla_{p} L({p})"),)

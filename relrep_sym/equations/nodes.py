@@ -14,9 +14,11 @@ import sympy as sp
 from sympy.core.function import ArgumentIndexError
 
 __all__ = [
+    "Clip",
     "ComponentSum",
     "Entry",
     "Expectation",
+    "Hat",
     "Index",
     "LogSumExp",
     "Posterior",
@@ -190,6 +192,22 @@ class Terms(sp.Function):
 
     >>> Terms(*sp.symbols("b a"))
     Terms(b, a)
+    """
+
+
+class Clip(sp.Function):
+    """max(0, a), for display.
+
+    >>> Clip(sp.Symbol("a"))
+    Clip(a)
+    """
+
+
+class Hat(sp.Function):
+    """The unconstrained value of an expression, for display: the expression under a hat.
+
+    >>> Hat(Entry.of("Delta", "k") ** 2)
+    Hat(Delta[k]**2)
     """
 
 

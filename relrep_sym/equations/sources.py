@@ -49,6 +49,8 @@ class Source:
             parts.append(f"version {f['version']}")
         if "edition" in f:
             parts.append(f"{f['edition']} ed.")
+        if "booktitle" in f:
+            parts.append(f["booktitle"])
         if "journal" in f:
             parts.append(" ".join(v for v in (f["journal"], f.get("volume", "")) if v))
         if "eprint" in f:
@@ -121,6 +123,66 @@ SOURCES = {
             ("year", "1982"),
         ),
     ),
+    "W82": Source(
+        "White1982",
+        "article",
+        (
+            ("author", "White, Halbert"),
+            ("title", "Maximum Likelihood Estimation of Misspecified Models"),
+            ("journal", "Econometrica"),
+            ("volume", "50"),
+            ("year", "1982"),
+        ),
+    ),
+    "MR93": Source(
+        "MengRubin1993",
+        "article",
+        (
+            ("author", "Meng, Xiao-Li and Rubin, Donald B."),
+            (
+                "title",
+                "Maximum Likelihood Estimation via the {ECM} Algorithm: A General Framework",
+            ),
+            ("journal", "Biometrika"),
+            ("volume", "80"),
+            ("year", "1993"),
+        ),
+    ),
+    "M94": Source(
+        "Meng1994",
+        "article",
+        (
+            ("author", "Meng, Xiao-Li"),
+            ("title", "On the Rate of Convergence of the {ECM} Algorithm"),
+            ("journal", "The Annals of Statistics"),
+            ("volume", "22"),
+            ("year", "1994"),
+        ),
+    ),
+    "BBBB72": Source(
+        "BarlowBartholomewBremnerBrunk1972",
+        "book",
+        (
+            (
+                "author",
+                "Barlow, Richard E. and Bartholomew, David J. and Bremner, John M. and "
+                "Brunk, H. Daniel",
+            ),
+            ("title", "Statistical Inference under Order Restrictions"),
+            ("publisher", "Wiley"),
+            ("year", "1972"),
+        ),
+    ),
+    "RWD88": Source(
+        "RobertsonWrightDykstra1988",
+        "book",
+        (
+            ("author", "Robertson, Tim and Wright, F. T. and Dykstra, Richard L."),
+            ("title", "Order Restricted Statistical Inference"),
+            ("publisher", "Wiley"),
+            ("year", "1988"),
+        ),
+    ),
     "A98": Source(
         "Amari1998",
         "article",
@@ -144,6 +206,52 @@ SOURCES = {
             ("journal", "Information Geometry"),
             ("volume", "6"),
             ("year", "2023"),
+        ),
+    ),
+    "BWY17": Source(
+        "BalakrishnanWainwrightYu2017",
+        "article",
+        (
+            ("author", "Balakrishnan, Sivaraman and Wainwright, Martin J. and Yu, Bin"),
+            (
+                "title",
+                "Statistical Guarantees for the {EM} Algorithm: From Population to Sample-based "
+                "Analysis",
+            ),
+            ("journal", "The Annals of Statistics"),
+            ("volume", "45"),
+            ("number", "1"),
+            ("pages", "77--120"),
+            ("year", "2017"),
+        ),
+    ),
+    "004": Source(
+        "XuFazelDu2024",
+        "inproceedings",
+        (
+            ("author", "Xu, Weihang and Fazel, Maryam and Du, Simon S."),
+            (
+                "title",
+                "Toward Global Convergence of Gradient {EM} for Over-Parameterized {Gaussian} "
+                "Mixture Models",
+            ),
+            ("booktitle", "Advances in Neural Information Processing Systems"),
+            ("year", "2024"),
+            ("eprint", "2407.00490"),
+            ("archivePrefix", "arXiv"),
+        ),
+    ),
+    "ST81": Source(
+        "Stein1981",
+        "article",
+        (
+            ("author", "Stein, Charles M."),
+            ("title", "Estimation of the Mean of a Multivariate Normal Distribution"),
+            ("journal", "The Annals of Statistics"),
+            ("volume", "9"),
+            ("number", "6"),
+            ("pages", "1135--1151"),
+            ("year", "1981"),
         ),
     ),
     "LC98": Source(

@@ -17,7 +17,7 @@ from relrep_sym.declare.chart import Chart
 from relrep_sym.declare.family import Family
 from relrep_sym.declare.model import Mixture
 from relrep_sym.declare.symbols import Parameter
-from relrep_sym.equations.em import MStep, statistic_symbol, statistics_of
+from relrep_sym.equations.em import MStep, shift_symbol, statistic_symbol, statistics_of
 from relrep_sym.equations.nodes import Expectation, Responsibility
 from relrep_sym.equations.program import pull_back
 
@@ -100,23 +100,30 @@ def new_parameters(model: Mixture, step: MStep, responsibilities: Nodes) -> sp.I
     room = 1 - sum((w for w in model.weights if isinstance(w, sp.Expr)), sp.Integer(0))
     for k in step.free_weights:
         found[f"pi_{k + 1}"] = room * masses[k] / total
+
+    def at(value: sp.Expr, k: int) -> sp.Expr:
+        return _at(model, value, k, responsibilities[k], found)
+
     for u in step.updates:
-        sums = {
-            symbol: sp.Add(*(_at(model, e, j, responsibilities[j]) for j in u.components))
-            for symbol, e in u.totals
-        }
+        sums = {symbol: sp.Add(*(at(e, j) for j in u.components)) for symbol, e in u.totals}
         for k in u.components:
-            value = _at(model, u.value, k, responsibilities[k]).xreplace(sums)
+            value = at(u.value, k).xreplace(sums)
             present = model.component(u.parameter)[k]
             name = present.name if isinstance(present, Parameter) else u.parameter
             found[name] = present + value if u.shift else value
     return sp.ImmutableMatrix([found[n] for n in model.names])
 
 
-def _at(model: Mixture, value: sp.Expr, k: int, responsibility: Responsibility) -> sp.Expr:
-    """N → E_q[r_k], t_j → E_q[r_k T_j]/E_q[r_k], family parameters → component k's."""
+def _at(
+    model: Mixture,
+    value: sp.Expr,
+    k: int,
+    responsibility: Responsibility,
+    found: Mapping[str, sp.Expr],
+) -> sp.Expr:
+    """N → E_q[r_k], t_j → E_q[r_k T_j]/E_q[r_k], parameters → component k's, new where found."""
     family = model.family
-    centre = model.component(family.location.name)[k] if family.location else 0
+    centre = model.component(family.location.name)[k] if family.location else sp.Integer(0)
     y = sp.Symbol("y", real=True)
     functions, _ = statistics_of(family)
     mass = mean(responsibility, family.x)
@@ -125,7 +132,10 @@ def _at(model: Mixture, value: sp.Expr, k: int, responsibility: Responsibility) 
         inner = responsibility * function.subs(y, family.x - centre)
         back[statistic_symbol(j)] = mean(inner, family.x) / mass
     for p in family.parameters:
-        back[p.symbol] = _sympify(model.component(p.name)[k])
+        present = _sympify(model.component(p.name)[k])
+        back[p.symbol] = found.get(str(present), present)
+    if family.location:
+        back[shift_symbol(family)] = back[family.location.symbol] - centre
     return value.xreplace(back)
 
 

@@ -125,7 +125,9 @@ def optimality(objective: Objective, rows: Array, free: Sequence[int] | None = N
     size = np.maximum(slopes.size, np.sqrt(np.abs(np.einsum("bpp->pb", hessian))))
     size = np.where(size > 0.0, size, 1.0)
     off = np.where(held | ~moving, 0.0, np.abs(slopes.gradient) / size)
-    return Optimality(np.where(held, np.abs(slopes.gradient), 0.0), off.max(axis=0))
+    force = np.abs(slopes.gradient)
+    pushed = held & (force > _ROUNDING * size)  # what rounding leaves is no multiplier
+    return Optimality(np.where(pushed, force, 0.0), off.max(axis=0))
 
 
 class _Ends(NamedTuple):

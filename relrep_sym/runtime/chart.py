@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.orders import Order
 from relrep_sym.runtime.point import Parts
 
 if TYPE_CHECKING:
     from relrep_sym.runtime.median import Medians
+    from relrep_sym.runtime.roots import Roots
 
 __all__ = ["Chart"]
 
@@ -41,6 +43,20 @@ class Chart(NamedTuple):
         bend: (coordinates, a direction, ∂/∂π_k, ∂/∂φ_k …) → the pull-back's change along the
             direction, ∂/∂φ held; None where the chart is linear.
         view_names: the names of the view's functions.
+        orders: the parameters that the chart keeps in order, where these problems are solved
+            exactly; else empty.
+        clearances: constants → for each order its clearances, one a link; None without orders.
+        roots: the coordinate along which Q is stationary at the roots of a polynomial, if any.
+        safe_rate: 2/λ_max(Aᵀ diag(c) A) of a linear chart, a rate at which gradient EM lowers the
+            likelihood of no data; None where there is none.
+        sharp_rate: the least upper bound of such rates, 2/max_k c_k |a_k|²; None alike.
+        conditional: for each coordinate how ECM maximises Q over it: ``"simplex k"``,
+            ``"softmax k"``, ``"stick k"`` or ``"weight"`` where it makes weights; ``"shift gap role
+            k"`` where Q is quadratic in a function of it; ``"own gap role k"`` where it is behind
+            one family parameter of component k, ``"added gap role k"`` where more is added to it;
+            ``"search"`` where nothing is known.
+        conditional_step: (mass, means, family parameters) → each family parameter's maximiser of Q
+            at given others, None where there is no closed form; None where no step reads it.
         medians: the M-step of weighted medians; None where log f is no multiple of |x − μ|.
     """
 
@@ -65,4 +81,11 @@ class Chart(NamedTuple):
     why: dict[str, str]
     bend: Callable[..., Sequence[Array | float]] | None = None
     view_names: tuple[str, ...] = ()
+    orders: tuple[Order, ...] = ()
+    clearances: Callable[[Array], Sequence[Sequence[Array | float]]] | None = None
+    roots: Roots | None = None
+    safe_rate: float | None = None
+    sharp_rate: float | None = None
     medians: Medians | None = None
+    conditional: tuple[str, ...] = ()
+    conditional_step: Callable[..., tuple[Array | None, ...]] | None = None

@@ -26,6 +26,7 @@ __all__ = [
     "per_coordinate",
     "sample",
     "sample_weights",
+    "stacked",
 ]
 
 Array = NDArray[np.float64]
@@ -39,6 +40,19 @@ class Coords(NamedTuple):
 
     rows: Array
     shape: tuple[int, ...]
+
+
+def stacked(rows: Sequence[ArrayLike], batch: int) -> Array:
+    """Rows, each (B,) or a number, as one array (len(rows), B).
+
+    >>> stacked([np.array([1.0, 2.0]), 0], 2)
+    array([[1., 2.],
+           [0., 0.]])
+    """
+    out = np.empty((len(rows), batch))
+    for target, row in zip(out, rows, strict=True):
+        target[...] = row
+    return out
 
 
 def numbers(value: ArrayLike, what: str) -> Array:

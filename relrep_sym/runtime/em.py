@@ -2,8 +2,9 @@
 
 In: a chart's generated functions, points and a weighted sample. Out: :class:`Taken`, member by
 member: new coordinates, or in words why there are none. Where the family's own closed form lies in
-the chart's image it is mapped there; where it does not, or where there is none, Q is maximised over
-the chart's closed domain by Newton's method with the derived gradient and Hessian
+the chart's image it is mapped there; where the chart keeps parameters in order and it does not, the
+ordered problem is solved exactly (:mod:`relrep_sym.runtime.orders`); else Q is maximised over the
+chart's closed domain by Newton's method with the derived gradient and Hessian
 (:mod:`relrep_sym.runtime.ascent`), which never lowers it.
 """
 
@@ -20,12 +21,14 @@ from relrep_sym.runtime import kernel
 from relrep_sym.runtime.ascent import Maximum, maximise
 from relrep_sym.runtime.block import dots
 from relrep_sym.runtime.chart import Chart
-from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.check import Array, stacked
 from relrep_sym.runtime.claims import Claims
 from relrep_sym.runtime.kernel import Statistics
 from relrep_sym.runtime.median import median_parameters
 from relrep_sym.runtime.objective import Objective
+from relrep_sym.runtime.orders import in_order, keep_signs
 from relrep_sym.runtime.point import Form, Point
+from relrep_sym.runtime.roots import best_root
 from relrep_sym.runtime.sampled import Sampled
 
 __all__ = ["Expected", "Taken", "em_step", "expected", "objective_of"]
@@ -33,8 +36,13 @@ __all__ = ["Expected", "Taken", "em_step", "expected", "objective_of"]
 _FAR = 8.0
 """New scales that a component may move in one step before its statistics are expanded anew."""
 
-Preimage = Callable[[Array, Array], tuple[Array, NDArray[np.bool_]]]
-"""(θ (Pθ, B), constants (C, B)) → coordinates (P, B), and which of them map to θ."""
+Preimage = Callable[..., tuple[Array, NDArray[np.bool_]]]
+"""(θ (Pθ, B), constants (C, B), coordinates known better by position) → coordinates (P, B), and
+which of them map to θ."""
+
+
+_Best = tuple[Array, tuple[Array, ...]]
+"""Weights and family parameters, (K, B) each."""
 
 
 class Expected(NamedTuple):
@@ -76,6 +84,8 @@ def expected(point: Point, x: Array, weights: Array | None) -> Expected:
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         mass = point.components.weights * found.mass
         means = found.moments / found.mass
+    if found.mass.min() > 0 and mass.min() > 0 and np.isfinite(means.sum()):
+        return Expected(mass, means, found, failures, (point, x, weights))
     full = (found.mass > 0) & (mass > 0)
     for b in np.flatnonzero(~full.all(axis=0)):
         k = int(np.argmin(full[:, b]))
@@ -122,25 +132,86 @@ def em_step(
     count = len(chart.coordinates)
     seen = expected(point, x, weights)
     failures = dict(seen.failures)
-    out = rows[:count].copy()
-    todo = np.array([b for b in range(rows.shape[1]) if b not in failures], dtype=np.intp)
-    starts = rows[:, todo].copy()
+    todo = np.arange(rows.shape[1])
+    if failures:
+        todo = np.array([b for b in todo if b not in failures], dtype=np.intp)
+    notes: dict[int, str] = {}
+    closed: _Best | None = None
     if (chart.m_step is not None or chart.medians is not None) and todo.size:
-        theta, collapsed = _closed(chart, point, seen, x, weights, todo)
-        failures |= collapsed
-        going = np.array([int(b) not in collapsed for b in todo])
-        todo, theta, starts = todo[going], theta[:, going], starts[:, going]
-        if chart.from_model is not None and todo.size:
-            found, inside = preimage(theta, rows[count:, todo])
-            out[:, todo[inside]] = found[:, inside]
-            starts[:count] = np.where(np.isfinite(found), found, starts[:count])
-            todo, starts = todo[~inside], starts[:, ~inside]
+        closed, collapsed = _closed(chart, point, seen, x, weights, todo)
+        if collapsed:
+            failures |= collapsed
+            going = np.array([int(b) not in collapsed for b in todo])
+            todo, closed = todo[going], _some(closed, going)
+    out = rows[:count].copy()
+    starts = rows[:, todo]
+    if closed is not None and chart.from_model is not None and todo.size:
+        found, inside = preimage(_theta(chart, closed), starts[count:])
+        keep_signs(chart, found, starts)
+        if todo.size == rows.shape[1] and inside.all():
+            return Taken(found, seen, failures, notes)
+        out[:, todo[inside]] = found[:, inside]
+        starts[:count] = np.where(np.isfinite(found), found, starts[:count])
+        todo, closed, starts = todo[~inside], _some(closed, ~inside), starts[:, ~inside]
+        if chart.orders and todo.size:
+            left, starts = _in_order(
+                chart, preimage, point, rows, seen, todo, closed, starts, (out, failures, notes)
+            )
+            todo = todo[left]
     if todo.size:
         best = _climbed(chart, point, rows, seen, x, weights, todo, starts)
         failures |= {int(b): _unended(chart, best.rows[:, i]) for i, b in _lost(best, todo)}
         ended = best.converged
         out[:, todo[ended]] = best.rows[:count, ended]
-    return Taken(out, seen, failures, {})
+    return Taken(out, seen, failures, notes)
+
+
+def _some(best: _Best, which: NDArray[np.bool_]) -> _Best:
+    shares, parameters = best
+    return shares[:, which], tuple(p[:, which] for p in parameters)
+
+
+def _theta(chart: Chart, best: _Best) -> Array:
+    shares, parameters = best
+    return stacked(chart.to_parameters(shares, *parameters), shares.shape[1])
+
+
+def _in_order(
+    chart: Chart,
+    preimage: Preimage,
+    point: Point,
+    rows: Array,
+    seen: Expected,
+    members: NDArray[np.intp],
+    best: _Best,
+    starts: Array,
+    taken: tuple[Array, dict[int, DomainError], dict[int, str]],
+) -> tuple[NDArray[np.bool_], Array]:
+    """The ordered maximisers put where they lie in the chart; which members are left, and starts.
+
+    All that an order asks is asked by the chart, so that where the ordered maximiser lies in the
+    chart, it is the chart's.
+    """
+    out, failures, notes = taken
+    count = len(chart.coordinates)
+    now = tuple(p[:, members] for p in point.components.parameters)
+    answer = in_order(chart, point.form, seen.mass[:, members], best[1], now, rows[:, members])
+    theta = _theta(chart, (best[0], answer.parameters))
+    found, inside = preimage(theta, rows[count:, members], answer.exact)
+    failed = np.array([i in answer.failures for i in range(len(members))])
+    failures |= {int(members[i]): why for i, why in answer.failures.items()}
+    done = answer.solved & inside & ~failed
+    rough = np.flatnonzero(done & ~answer.settled)
+    if rough.size:  # Newton's method from there: it does not lower Q
+        objective = objective_of(chart, point.form, rows, seen, members[rough])
+        whole = np.concatenate([found[:, rough], rows[count:, members[rough]]])
+        found[:, rough] = maximise(objective.moved(whole), whole).rows[:count]
+    out[:, members[done]] = found[:, done]
+    notes |= {int(members[i]): said for i, said in answer.notes.items() if done[i]}
+    left = ~done & ~failed
+    use = answer.solved & np.isfinite(found).all(axis=0)
+    starts[:count] = np.where(use, found, starts[:count])
+    return left, starts[:, left]
 
 
 def _lost(best: Maximum, members: NDArray[np.intp]) -> list[tuple[int, int]]:
@@ -166,11 +237,13 @@ def _closed(
     x: Array,
     weights: Array | None,
     members: NDArray[np.intp],
-) -> tuple[Array, dict[int, DomainError]]:
-    """θ of the family's closed form, (Pθ, members), and members of which a scale collapses."""
+) -> tuple[_Best, dict[int, DomainError]]:
+    """The family's closed form, and members of which a scale collapses."""
     form = point.form
-    old = tuple(p[:, members] for p in point.components.parameters)
-    mass = seen.mass[:, members]
+    old, mass, means = point.components.parameters, seen.mass, seen.means
+    if members.size < mass.shape[1]:
+        old = tuple(p[:, members] for p in old)
+        mass, means = mass[:, members], means[..., members]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         if chart.medians is not None:
             medians = median_parameters(chart.medians, point, seen.mass, x, weights, members)
@@ -178,13 +251,12 @@ def _closed(
             about = None
         else:
             assert chart.m_step is not None
-            shares, parameters = chart.m_step(mass, seen.means[..., members], *old)
+            shares, parameters = chart.m_step(mass, means, *old)
             about = _recentred(form, old, parameters)
         if about is not None and chart.m_step is not None:
             means = _means_about(about, point.take(members), seen.found, members, x, weights)
             shares, parameters = chart.m_step(mass, means, *about)
-    theta = np.array(np.broadcast_arrays(*chart.to_parameters(shares, *parameters)))
-    return theta, _collapsed(form, old, parameters, members)
+    return (shares, tuple(parameters)), _collapsed(form, old, parameters, members)
 
 
 def _climbed(
@@ -206,6 +278,8 @@ def _climbed(
     starts[:count] = np.clip(starts[:count], low, ends[1])
     better = objective.gain(starts) > 0.0
     best = maximise(objective, np.where(better, starts, present))
+    if chart.roots is not None:  # Q may have several maxima: the greatest
+        best = best_root(chart, objective, best)
     old = tuple(p[:, members] for p in point.components.parameters)
     _, new, _ = chart.components(best.rows)
     about = _recentred(point.form, old, new)
@@ -269,8 +343,11 @@ def _collapsed(
         if i == form.scale and form.location is not None:
             places = np.maximum(np.abs(old[form.location]), np.abs(new[form.location]))
             least = np.where(values == old[i], 0.0, 8 * np.finfo(float).eps * places)
-        for b in np.flatnonzero(~(values > least).all(axis=0)):
-            k = int(np.argmin((values > least)[:, b]))
+        above = values > least
+        if above.all():
+            continue
+        for b in np.flatnonzero(~above.all(axis=0)):
+            k = int(np.argmin(above[:, b]))
             out.setdefault(
                 int(members[b]),
                 DomainError(

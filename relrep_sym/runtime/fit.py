@@ -1,85 +1,302 @@
-"""Fits: the driver and its result.
+"""Fits: many starts at once under one iteration, each until it stops for a reason of its own.
 
-In: a chart's generated functions, a start and a weighted sample. Out: :class:`Fit`. Not
+In: a step of learning, starts and a weighted sample. Out: :class:`Fit`. All active members share
+each pass over the sample; one that converges or fails drops out and leaves the others unharmed. Not
 converged is a flag with a reason, never an exception, and never silent.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from time import monotonic
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from relrep_sym.errors import DataError, problem
-from relrep_sym.runtime.chart import Chart
+from relrep_sym.errors import DataError, DomainError, problem
+from relrep_sym.runtime import kernel
 from relrep_sym.runtime.check import Array
-from relrep_sym.runtime.em import Preimage, em_step
+from relrep_sym.runtime.em import Taken
+from relrep_sym.runtime.fitted import Callback, Fit, State, shaped
 from relrep_sym.runtime.point import Point
 
-__all__ = ["Fit", "fit"]
+__all__ = ["Options", "StepFunction", "fit"]
+
+StepFunction = Callable[[Array, Point, Array, Array | None], Taken]
+"""(rows (P + C, B), their point, x, weights) → the step of each member, or why it took none."""
 
 
-@dataclass(frozen=True)
-class Fit:
-    """What a fit found.
+class _Advance(NamedTuple):
+    """One step of some members: the next coordinates (P, B), and the present log-likelihoods."""
 
-    Attributes:
-        coords: the last coordinates, (P,).
-        parameters: θ by name.
-        history: mean log-likelihood at the start and after each iteration.
-        iterations: how many steps were taken.
-        converged: whether the last step raised the mean log-likelihood by no more than ``tol``.
-        reason: why the fit stopped, in words.
-    """
+    rows: Array
+    log_likelihood: Array
+    failures: dict[int, DomainError]
+    notes: dict[int, str]
 
-    coords: Array
-    parameters: dict[str, float]
-    history: Array = field(repr=False)
-    iterations: int
-    converged: bool
-    reason: str
 
-    @property
-    def log_likelihood(self) -> float:
-        """Mean log-likelihood at :attr:`coords`."""
-        return float(self.history[-1])
+_EVERY = 0.1
+"""Seconds between two lines of progress."""
+
+
+class Options(NamedTuple):
+    """When a fit stops, and who is told on the way."""
+
+    tol: float
+    max_iter: int
+    callback: Callback | None
+    progress: bool
+
+    @staticmethod
+    def of(tol: object, max_iter: object, callback: object, progress: object) -> Options:
+        """The options of a fit, checked."""
+        number = isinstance(tol, int | float | np.integer | np.floating)
+        if not number or isinstance(tol, bool) or not 0 <= tol < np.inf:  # type: ignore[operator]
+            raise DataError(problem("tol is not a tolerance", tol, "a number >= 0"))
+        whole = isinstance(max_iter, int | np.integer) and not isinstance(max_iter, bool)
+        if not whole or max_iter < 1:  # type: ignore[operator]
+            raise DataError(problem("max_iter is not a count", max_iter, "an integer >= 1"))
+        if callback is not None and not callable(callback):
+            right = "a function of a State, or None"
+            raise DataError(problem("callback is not a function", callback, right))
+        if not isinstance(progress, bool | np.bool_):
+            raise DataError(problem("progress is not a switch", progress, "True or False"))
+        return Options(float(tol), int(max_iter), callback, bool(progress))  # type: ignore[arg-type, call-overload]
 
 
 def fit(
-    chart: Chart,
-    preimage: Preimage,
+    step: StepFunction,
     point_at: Callable[[Array], Point],
+    theta_of: Callable[[Array], dict[str, Array]],
     rows: Array,
+    shape: tuple[int, ...],
     x: Array,
     weights: Array | None,
+    options: Options,
     *,
-    tol: float,
-    max_iter: int,
+    count: int,
 ) -> Fit:
-    """EM from one start until a step gains no more than ``tol`` in mean log-likelihood.
+    """Step from each start until a step gains no more than ``tol`` in mean log-likelihood.
 
-    ``rows`` (P + C, 1) are the start and the constants; ``point_at`` makes a point of such rows.
+    ``rows`` (P + C, B) are the starts and the constants, ``count`` is P, ``shape`` the starts'
+    leading axes; ``point_at`` makes a point of such rows, and ``theta_of`` θ by name.
     """
-    if not isinstance(tol, int | float | np.integer | np.floating) or not 0 <= tol < np.inf:
-        raise DataError(problem("tol is not a tolerance", tol, "a number >= 0"))
-    if isinstance(max_iter, bool) or not isinstance(max_iter, int | np.integer) or max_iter < 1:
-        raise DataError(problem("max_iter is not a count", max_iter, "an integer >= 1"))
-    history: list[float] = []
-    converged, reason = False, f"max_iter = {max_iter} steps were taken"
-    count = len(chart.coordinates)
-    while True:
-        taken = em_step(chart, preimage, rows, point_at(rows), x, weights)
-        history.append(float(taken.expected.found.log_likelihood[0]))
-        if len(history) > 1 and history[-1] - history[-2] <= tol:
-            converged, reason = True, f"a step gained {history[-1] - history[-2]:.3g} <= tol"
-            break
-        if len(history) > max_iter:
-            break
-        if taken.failures:
-            reason = str(taken.failures[0])
-            break
-        rows = np.concatenate([taken.rows, rows[count:]])
-    theta = chart.to_model(rows)
-    parameters = {n: float(np.ravel(v)[0]) for n, v in zip(chart.parameters, theta, strict=True)}
-    return Fit(rows[:count, 0], parameters, np.array(history), len(history) - 1, converged, reason)
+    run = _Run(step, point_at, rows, shape, x, weights, options, count)
+    run.all()
+    parameters = {name: shaped(values, shape) for name, values in theta_of(run.rows).items()}
+    history = run.history()
+    size = x.size if weights is None else int(np.count_nonzero(weights))
+    return Fit(
+        run.rows[:count].T.reshape(*shape, count).copy(),
+        parameters,
+        history.reshape(*shape, history.shape[-1]),
+        shaped(run.iterations, shape),
+        shaped(run.converged, shape),
+        shaped(run.reasons, shape),
+        shaped(run.valid, shape),
+        shaped(run.notes(), shape),
+        size,
+    )
+
+
+class _Run:
+    """All members of a fit; ``going`` are those that have not stopped."""
+
+    def __init__(
+        self,
+        step: StepFunction,
+        point_at: Callable[[Array], Point],
+        rows: Array,
+        shape: tuple[int, ...],
+        x: Array,
+        weights: Array | None,
+        options: Options,
+        count: int,
+    ) -> None:
+        self.step, self.point_at, self.x, self.weights = step, point_at, x, weights
+        self.shape, self.options, self.count = shape, options, count
+        self.rows = rows.copy()
+        size = rows.shape[1]
+        self.going = np.arange(size)
+        self.present = np.full(size, np.nan)
+        self.iterations = np.zeros(size, dtype=np.intp)
+        self.converged = np.zeros(size, dtype=bool)
+        self.valid = np.ones(size, dtype=bool)
+        self.reasons = np.full(size, "", dtype=object)
+        self._seen: list[tuple[NDArray[np.intp], Array]] = []
+        self._notes: dict[int, dict[str, None]] = {}
+
+    def all(self) -> None:
+        """Step until every member has stopped."""
+        ticker = _Ticker(self.options.max_iter) if self.options.progress else None
+        rows = self.rows
+        point: Point | None = self.point_at(rows)  # a start that is no mixture raises
+        iteration = 0
+        while point is not None:
+            taken = self._attempt(rows, point)
+            if iteration == 0 and np.isnan(taken.log_likelihood).all():
+                raise taken.failures[0]  # nothing was found that a Fit could hold
+            keep = self._judged(iteration, taken)
+            if ticker is not None:
+                ticker.tell(iteration, self.going.size, self.present, over=not self.going.size)
+            if iteration and self._told(iteration):
+                self._stop(np.ones(self.going.size, bool), "stopped by the callback")
+                break
+            if not self.going.size:
+                break
+            after = taken.rows
+            if len(rows) > self.count:
+                after = np.concatenate([after, rows[self.count :]])
+            rows = after if keep is None else after[:, keep]
+            rows, point = self._pointed(rows)
+            iteration += 1
+            self.rows[:, self.going] = rows
+            self.iterations[self.going] = iteration
+        if ticker is not None:
+            ticker.close()
+
+    # ------------------------------------------------------------------------- one iteration
+
+    def _attempt(self, rows: Array, point: Point) -> _Advance:
+        """A step of these members and their present log-likelihoods.
+
+        Where the whole batch raises, halves of it are tried, until it is known who it was.
+        """
+        try:
+            taken = self.step(rows, point, self.x, self.weights)
+        except DomainError as why:
+            batch = rows.shape[1]
+            if batch == 1:
+                return self._failed(rows, point, why)
+            half = batch // 2
+            halves = [slice(0, half), slice(half, batch)]
+            return _joined([self._attempt(rows[:, part], point.take(part)) for part in halves])
+        value = taken.expected.found.log_likelihood
+        return _Advance(taken.rows, value, taken.failures, taken.notes)
+
+    def _failed(self, rows: Array, point: Point, why: DomainError) -> _Advance:
+        """A member that raised, with its log-likelihood if it has one."""
+        try:
+            found = kernel.statistics(point, self.x, self.weights, want_log=True)
+            value = found.log_likelihood
+        except DomainError:
+            value = np.full(1, np.nan)
+        return _Advance(rows[: self.count], value, {0: why}, {})
+
+    def _judged(self, iteration: int, taken: _Advance) -> NDArray[np.bool_] | None:
+        """Note what a step found and stop those that are over; the rest, None where that is all."""
+        going, options, values = self.going, self.options, taken.log_likelihood
+        self._seen.append((going, values))
+        for member, note in taken.notes.items():
+            self._notes.setdefault(int(going[member]), {})[note] = None
+        over = np.zeros(going.size, dtype=bool)
+        for failed, why in taken.failures.items():
+            over[failed] = True
+            self.reasons[going[failed]] = str(why)
+            self.valid[going[failed]] = False
+        gained = values - self.present[going]
+        small = gained <= options.tol
+        if small.any():  # at the start nothing was gained: NaN is not small
+            for b in np.flatnonzero(small & ~over):
+                over[b] = True
+                self.converged[going[b]] = True
+                self.reasons[going[b]] = f"a step gained {gained[b]:.3g} <= tol"
+        self.present[going] = values
+        if iteration == options.max_iter:
+            self._stop(~over, f"max_iter = {options.max_iter} steps were taken")
+            return None
+        if not over.any():
+            return None
+        self.going = going[~over]
+        return ~over
+
+    def _stop(self, which: NDArray[np.bool_], why: str) -> None:
+        """Stop some of those that go on, and forget the others: all of them are over."""
+        self.reasons[self.going[which]] = why
+        self.going = self.going[:0]
+
+    def _pointed(self, rows: Array) -> tuple[Array, Point | None]:
+        """The members' points at new rows; those that have none stop where they were."""
+        try:
+            return rows, self.point_at(rows)
+        except DomainError as why:
+            if rows.shape[1] == 1:
+                self.reasons[self.going] = str(why)
+                self.valid[self.going] = False
+                self.going = self.going[:0]
+                return rows[:, :0], None
+        everyone, kept = self.going, []
+        for b in range(len(everyone)):  # rare: which of them it was
+            self.going = everyone[b : b + 1]
+            if self._pointed(rows[:, b : b + 1])[1] is not None:
+                kept.append(b)
+        self.going = everyone[kept]
+        return rows[:, kept], self.point_at(rows[:, kept]) if kept else None
+
+    # ------------------------------------------------------------------------- who is told
+
+    def _told(self, iteration: int) -> bool:
+        """Tell the callback; whether it says to stop."""
+        if self.options.callback is None:
+            return False
+        active = np.zeros(self.rows.shape[1], dtype=bool)
+        active[self.going] = True
+        coords = self.rows[: self.count].T.reshape(*self.shape, self.count).copy()
+        value = shaped(self.present.copy(), self.shape)
+        answer = self.options.callback(State(iteration, coords, value, shaped(active, self.shape)))
+        return isinstance(answer, bool | np.bool_) and bool(answer)
+
+    def history(self) -> Array:
+        """(B, T + 1), NaN after a member's last iterate."""
+        out = np.full((self.rows.shape[1], len(self._seen)), np.nan)
+        for t, (members, values) in enumerate(self._seen):
+            out[members, t] = values
+        return out[:, : int(self.iterations.max()) + 1]
+
+    def notes(self) -> NDArray[np.object_]:
+        """Each member's notes in the order in which they came, each once."""
+        out = np.empty(self.rows.shape[1], dtype=object)
+        for b in range(len(out)):
+            out[b] = tuple(self._notes.get(b, ()))
+        return out
+
+
+def _joined(parts: list[_Advance]) -> _Advance:
+    """The steps of neighbouring parts of a batch as one."""
+    failures: dict[int, DomainError] = {}
+    notes: dict[int, str] = {}
+    first = 0
+    for part in parts:
+        failures |= {first + b: why for b, why in part.failures.items()}
+        notes |= {first + b: note for b, note in part.notes.items()}
+        first += part.rows.shape[1]
+    rows = np.concatenate([part.rows for part in parts], axis=1)
+    return _Advance(rows, np.concatenate([p.log_likelihood for p in parts]), failures, notes)
+
+
+class _Ticker:
+    """One line on standard error that says how far the fit is."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.last, self.width = most, -np.inf, 0
+
+    def tell(self, iteration: int, active: int, values: Array, *, over: bool) -> None:
+        """Say it, if there was time enough since the last time."""
+        now = monotonic()
+        if not over and now - self.last < _EVERY:
+            return
+        self.last = now
+        finite = values[np.isfinite(values)]
+        best = f"{finite.max():.10g}" if finite.size else "not finite"
+        head = f"iteration {iteration} of at most {self.most}"
+        text = f"{head}: {active} of {values.size} active, mean log-likelihood {best}"
+        sys.stderr.write("\r" + text.ljust(self.width))
+        sys.stderr.flush()
+        self.width = len(text)
+
+    def close(self) -> None:
+        """End the line."""
+        sys.stderr.write("\n")
+        sys.stderr.flush()

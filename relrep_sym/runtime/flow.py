@@ -1,8 +1,8 @@
 """Learning flows dλ/dt: many starts under one right-hand side, by SciPy's Runge–Kutta methods.
 
 In: a solver, starts, a truth and times. Out: coordinates at those times, and the members that were
-stopped. This is the one runtime module that needs SciPy, which its functions import. What a
-member's velocity is, and where it may be, is in :mod:`.members`.
+stopped. It needs SciPy, which its functions import. What a member's velocity is, and where it may
+be, is in :mod:`.members`.
 
 Every member keeps its own clock and its own step, as in a ``solve_ivp`` call of its own, and all
 share each evaluation of the field: the equations do not know the time, so with h_m the step of
@@ -80,10 +80,10 @@ def flow(
         members = Members(solver, start.rows[:, some], truth, field, speed, rcond)
         run = _Run(members, clock, _stepper(method), rtol, absolute, out[some])
         run.all()
-        for m, name, time, coords, why in members.stopped:
+        for m, name, when, coords, why in members.stopped:
             place = tuple(int(i) for i in np.unravel_index(first + m, start.shape or (1,)))
             which = place if start.shape else ()
-            stops.append(Stop(which, name, float(clock[0]) + time, coords, why))
+            stops.append(Stop(which, name, float(clock[0]) + when, coords, why))
         cut += int(members.singular.sum())
     return out.reshape(*start.shape, len(clock), count), sorted(stops, key=_which), cut
 

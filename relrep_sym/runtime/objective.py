@@ -80,6 +80,10 @@ class Objective:
             tuple(p[:, members] for p in self.about),
         )
 
+    def moved(self, rows: Array) -> Objective:
+        """The same Q, its gain counted from other coordinates, near which it keeps its digits."""
+        return Objective(self.chart, self.form, rows, self.mass, self._at(rows)[2])
+
     def stages(self) -> Sequence[Objective]:
         """Smooth objectives to climb one after the other where this one has kinks; else none."""
         return ()

@@ -48,7 +48,14 @@ class Sampled(Objective):
     Raises DerivationError where the family has no second derivatives.
     """
 
-    def __init__(self, chart: Chart, form: Form, rows: Array, mass: Array, claims: Claims) -> None:
+    def __init__(
+        self,
+        chart: Chart,
+        form: Form,
+        rows: Array,
+        mass: Array,
+        claims: Claims,
+    ) -> None:
         if form.curves is None:
             raise DerivationError(chart.why["hessian"])
         self.chart, self.form, self.rows = chart, form, rows

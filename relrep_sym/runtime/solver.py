@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from functools import partial
+from dataclasses import replace
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,14 +23,19 @@ from relrep_sym.runtime.ascent import optimality
 from relrep_sym.runtime.block import insist_finite, log_density, score_rows
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, Coords
+from relrep_sym.runtime.ecm import Order, ecm_step
 from relrep_sym.runtime.em import Expected, em_step, objective_of
 from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_nodes
-from relrep_sym.runtime.fit import Fit, fit
+from relrep_sym.runtime.fitted import Fit
+from relrep_sym.runtime.gradient_em import Climb, gradient_em_step, responsibility_gram, step_of
 from relrep_sym.runtime.guard import entries_behind, guarded
+from relrep_sym.runtime.inference import Criteria, covariance, criteria, standard_errors
+from relrep_sym.runtime.intervals import confidence_intervals
 from relrep_sym.runtime.kinks import bend_of_kinks, insist_density
 from relrep_sym.runtime.labels import relabelled
 from relrep_sym.runtime.natural import Natural, cut_off, solve, warn_of_rank
 from relrep_sym.runtime.point import Components, Form, Parts, Point
+from relrep_sym.runtime.rates import Rates, ecm_rates
 from relrep_sym.runtime.second import hessian
 from relrep_sym.runtime.step import Step
 
@@ -166,26 +172,33 @@ class Solver:
         )
         return out.reshape(array.shape)
 
-    def _preimage(self, theta: Array, known: Array) -> tuple[Array, NDArray[np.bool_]]:
-        """Coordinates (P, B) of θ (Pθ, B) at the constants, and which of them are: (B,)."""
+    def _preimage(
+        self, theta: Array, known: Array, exact: Mapping[int, Array] | None = None
+    ) -> tuple[Array, NDArray[np.bool_]]:
+        """Coordinates (P, B) of θ (Pθ, B) at the constants, and which of them are: (B,).
+
+        ``exact`` gives coordinates that are known better than θ tells them.
+        """
         c = self.chart
         if c.from_model is None:
             raise NoInverseError(c.why["from_model"])
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             found = c.from_model(theta, known)
-            rows = np.array(np.broadcast_arrays(*found, theta[0])[:-1])
+            rows = check.stacked(found, theta.shape[1])
+        for j, row in (exact or {}).items():
+            rows[j] = row
         there: NDArray[np.bool_] = np.logical_and.reduce(self._inside(rows), axis=0)
-        if there.any():
+        if there.all():
+            near, _ = self._off_image(rows, theta, known)
+            there = np.logical_and.reduce(near, axis=0)
+        elif there.any():
             near, _ = self._off_image(rows[:, there], theta[:, there], known[:, there])
             there[there] = near.all(axis=0)
         return rows, there
 
     def _inside(self, rows: Array) -> NDArray[np.bool_]:
         """Which coordinates are in their domain, (P, B)."""
-        c, count = self.chart, len(rows)
-        lower, upper, strict = (
-            np.array(e[:count])[:, None] for e in (c.lower, c.upper, c.open_lower)
-        )
+        lower, upper, strict = _columns_of_ends(self.chart, len(rows))
         out: NDArray[np.bool_] = np.where(strict, rows > lower, rows >= lower) & (rows <= upper)
         return out & np.isfinite(rows)
 
@@ -193,8 +206,10 @@ class Solver:
         self, rows: Array, theta: Array, known: Array
     ) -> tuple[NDArray[np.bool_], Array]:
         """Which entries of θ the coordinates give back, and what they give, (Pθ, B)."""
-        back = np.array(np.broadcast_arrays(*self.chart.to_model(np.concatenate([rows, known]))))
-        slack = 1e-9 * (np.abs(theta) + np.abs(back)) + 1e-15 * np.abs(theta).max(axis=0)
+        whole = np.concatenate([rows, known]) if len(known) else rows
+        back = check.stacked(self.chart.to_model(whole), rows.shape[1])
+        size = np.abs(theta)
+        slack = 1e-9 * (size + np.abs(back)) + 1e-15 * size.max(axis=0)
         return np.abs(back - theta) <= slack, back
 
     def _inverted(self, theta: Array, shape: tuple[int, ...]) -> Array:
@@ -440,6 +455,19 @@ class Solver:
         lower = np.tril(out)
         return lower + np.tril(lower, -1).swapaxes(1, 2)
 
+    def responsibility_gram(self, coords: ArrayLike, truth: object) -> Array:
+        """C = E_q[ψψᵀ], ψ the responsibilities, exactly symmetric, (…, K, K)."""
+        given, point = self.point(coords)
+        density = self._truth(truth)
+        if isinstance(density, Nodes):
+            found = responsibility_gram(point, *density)
+        else:
+            k = self.form.components
+            found = np.zeros((given.rows.shape[1], k, k))
+            for members, nodes, weights in weighted_nodes(point, density):
+                found[members] += responsibility_gram(point.take(members), nodes, weights)
+        return found.reshape(*given.shape, *found.shape[1:])
+
     def natural_field(
         self,
         coords: ArrayLike,
@@ -549,6 +577,79 @@ class Solver:
             return self._step(given, taken.rows, taken.expected, taken.notes)
         return _columns(taken.rows, given)
 
+    def ecm_step(
+        self,
+        x: ArrayLike,
+        coords: ArrayLike,
+        order: object = None,
+        sweeps: int = 1,
+        *,
+        weights: ArrayLike | None = None,
+        full_output: bool = False,
+    ) -> Array | Step:
+        """One E-step, then conditional maximisers of Q in an order, (…, P)."""
+        chosen = Order.of(self.chart, self.form, order, sweeps)
+        points = check.sample(x, self.form.support)
+        given, point = self.point(coords)
+        share = check.sample_weights(weights, points.size)
+        found = ecm_step(self.chart, given.rows, point, points, share, chosen, watch=full_output)
+        found.taken.insist()
+        if not full_output:
+            return _columns(found.taken.rows, given)
+        made = self._step(given, found.taken.rows, found.taken.expected, found.taken.notes)
+        return replace(
+            made,
+            multipliers={
+                n: found.multipliers[self.chart.coordinates.index(n)].reshape(given.shape)[()]
+                for n in made.multipliers
+            },
+            residual=found.residual.reshape(given.shape)[()],
+        )
+
+    def ecm_rates(
+        self,
+        x: ArrayLike,
+        coords: ArrayLike,
+        order: object = None,
+        sweeps: int = 1,
+        *,
+        weights: ArrayLike | None = None,
+    ) -> Rates:
+        """How fast EM and ECM converge near a fixed point."""
+        return ecm_rates(self, x, coords, order, sweeps, weights)
+
+    def gradient_em_step(
+        self,
+        x: ArrayLike,
+        coords: ArrayLike,
+        rate: ArrayLike | None = None,
+        *,
+        weights: ArrayLike | None = None,
+        full_output: bool = False,
+    ) -> Array | Step:
+        """One step uphill on Q: at a rate, the chart's safe one, or a line search's, (…, P)."""
+        points = check.sample(x, self.form.support)
+        given = self._coords(coords)
+        share = check.sample_weights(weights, points.size)
+        found = self.climb(given.rows, points, share, self.rates(rate))
+        found.taken.insist()
+        if full_output:
+            return step_of(self.chart, self.point_at, given, found, points, share)
+        return _columns(found.taken.rows, given)
+
+    def rates(self, rate: ArrayLike | None) -> Array | None:
+        """A rate for each coordinate, (P,); None stays None."""
+        if rate is None:
+            return None
+        return check.per_coordinate(rate, len(self.chart.coordinates), "rate", positive=True)
+
+    def climb(self, rows: Array, x: Array, weights: Array | None, rate: Array | None) -> Climb:
+        """One step of gradient EM of a batch, checked data, member by member."""
+        point = Point(self.form, *self._referred(rows, None, self.chart.reference))
+        return gradient_em_step(
+            self.chart, self._pulled, self.point_at, rows, point, x, weights, rate
+        )
+
     def _step(
         self,
         given: Coords,
@@ -582,36 +683,74 @@ class Solver:
         """The mixtures at rows (P + C, B) of coordinates and constants, ready for the data pass."""
         return Point(self.form, self._components(rows))
 
-    def fit(
+    def rows_of(self, coords: Array) -> Array:
+        """Rows (P + C, 1) of one point, the constants below its coordinates."""
+        rows = coords[:, None]
+        return np.concatenate([rows, self._given(())]) if self.chart.constants else rows
+
+    def theta_of(self, rows: Array) -> dict[str, Array]:
+        """θ by name, (B,) each, at rows (P + C, B)."""
+        theta = np.broadcast_arrays(*self.chart.to_model(rows), rows[0])
+        return dict(zip(self.chart.parameters, theta, strict=False))
+
+    def fit(self, x: ArrayLike, start: ArrayLike | str, method: str = "em", **options: Any) -> Fit:
+        """Maximise the mean log-likelihood from one start or many, until no step gains more."""
+        from relrep_sym.runtime.learn import learn
+
+        return learn(self, x, start, method, **options)
+
+    # -------------------------------------------------------------------------- inference
+
+    def covariance(
+        self,
+        x: ArrayLike | None,
+        coords: ArrayLike,
+        kind: str = "observed",
+        *,
+        of: str = "coordinates",
+        weights: ArrayLike | None = None,
+        count: float | None = None,
+    ) -> Array:
+        """The estimated covariance of the maximum likelihood estimator, (…, Q, Q)."""
+        return covariance(self, x, coords, kind, of, weights, count)
+
+    def standard_errors(
+        self,
+        x: ArrayLike | None,
+        coords: ArrayLike,
+        kind: str = "observed",
+        *,
+        of: str = "coordinates",
+        weights: ArrayLike | None = None,
+        count: float | None = None,
+    ) -> Array:
+        """The square roots of its diagonal, (…, Q)."""
+        return standard_errors(self, x, coords, kind, of, weights, count)
+
+    def confidence_intervals(
+        self,
+        x: ArrayLike | None,
+        coords: ArrayLike,
+        level: float = 0.95,
+        kind: str = "observed",
+        *,
+        of: str = "coordinates",
+        weights: ArrayLike | None = None,
+        count: float | None = None,
+    ) -> Array:
+        """Wald's intervals, (…, Q, 2)."""
+        return confidence_intervals(self, x, coords, level, kind, of, weights, count)
+
+    def criteria(
         self,
         x: ArrayLike,
-        start: ArrayLike,
-        method: str = "em",
-        *,
+        coords: ArrayLike,
         weights: ArrayLike | None = None,
-        tol: float = 1e-10,
-        max_iter: int = 1000,
-    ) -> Fit:
-        """Maximise the mean log-likelihood from one start."""
-        if method != "em":
-            raise DataError(problem("unknown method", method, '"em"'))
-        points = check.sample(x, self.form.support)
-        given = self._coords(start)
-        if given.shape:
-            raise DataError(
-                problem("start has leading axes", f"shape {np.shape(start)}", "one start, (P,)")
-            )
-        share = check.sample_weights(weights, points.size)
-        return fit(
-            self.chart,
-            self._preimage,
-            self.point_at,
-            given.rows,
-            points,
-            share,
-            tol=tol,
-            max_iter=max_iter,
-        )
+        *,
+        count: float | None = None,
+    ) -> Criteria:
+        """AIC and BIC."""
+        return criteria(self, x, coords, weights, count)
 
     def sample(self, rng: np.random.Generator, n: int, coords: ArrayLike) -> Array:
         """n draws from the model, (…, n)."""
@@ -639,6 +778,19 @@ class Solver:
                 right = "parameters that NumPy's generator can draw from"
                 raise DomainError(problem(f"no draw: {why}", shown, right)) from None
         return out.reshape(*given.shape, int(n))
+
+
+def _columns_of_ends(chart: Chart, count: int) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """The ends of the coordinates' domains and which of the lower ones are open, (P, 1) each."""
+    return _ends(chart.lower[:count], chart.upper[:count], chart.open_lower[:count])
+
+
+@lru_cache(maxsize=64)
+def _ends(
+    lower: tuple[float, ...], upper: tuple[float, ...], strict: tuple[bool, ...]
+) -> tuple[Array, Array, NDArray[np.bool_]]:
+    low, high, open_ = (np.array(e)[:, None] for e in (lower, upper, strict))
+    return low, high, open_.astype(bool)
 
 
 def _columns(rows: Sequence[Array] | Array, given: Coords) -> Array:

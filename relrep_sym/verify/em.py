@@ -17,7 +17,7 @@ from relrep_sym.errors import CertificateError, problem
 from relrep_sym.verify.jets import DIGITS, WORKING, Located, Memo, Number, exact
 from relrep_sym.verify.yardstick import Measured
 
-__all__ = ["EMObjective"]
+__all__ = ["Columns", "EMObjective", "inverse", "responsibilities"]
 
 Columns = dict[tuple[int, int], Number]
 """Entries (i, j) of the Hessian, whole columns of them."""
@@ -26,7 +26,7 @@ STEP = mpmath.mpf("1e-25")
 """Relative step of the Hessian's differences: 25 digits, far more than Newton's method needs."""
 
 
-def _responsibilities(
+def responsibilities(
     place: Located, xs: Sequence[Number], weights: Sequence[Number]
 ) -> list[list[Number]]:
     """w_n r_k(x_n), one list for each component."""
@@ -57,13 +57,13 @@ class EMObjective:
     ) -> None:
         self.old, self.near, self.nudge = old, near, nudge
         self.xs, self.sample_weights, self.names = xs, weights, list(names)
-        self.mass = _responsibilities(old, xs, weights)
+        self.mass = responsibilities(old, xs, weights)
         self._memo: Memo = {}
 
     def __call__(self, coords: Sequence[float]) -> Number:
         """Q at these coordinates."""
         with mp.workdps(WORKING):
-            place = self._at(coords)
+            place = self.at(coords)
             columns = zip(*place.log_components(self.xs), strict=True)
             total = mp.zero
             for column, mass, weight in zip(columns, self.mass, place.weights, strict=True):
@@ -77,7 +77,7 @@ class EMObjective:
         A maximiser on a bound λ_j = 0 of λ_j ≥ 0 has a gradient ≤ 0 there.
         """
         with mp.workdps(WORKING):
-            return self._gradient(self._at(coords), self.mass)
+            return self.slope(self.at(coords), self.mass)
 
     def maximise(
         self, start: Sequence[float], free: Sequence[str] | None = None
@@ -93,8 +93,8 @@ class EMObjective:
         with mp.workdps(WORKING):
             coords = [exact(c) for c in start]
             for _ in range(60):
-                gradient, hessian = self._newton_system(coords, index)
-                step = _inverse(hessian, index) * mpmath.matrix([gradient[i] for i in index])
+                gradient, hessian = self.newton_system(coords, index)
+                step = inverse(hessian, index) * mpmath.matrix([gradient[i] for i in index])
                 for i, s in zip(index, step, strict=True):
                     coords[i] -= s
                 moves = zip(step, (coords[i] for i in index), strict=True)
@@ -105,10 +105,12 @@ class EMObjective:
         text = problem("Newton's method on the EM objective does not end", given, "a maximum")
         raise CertificateError(text)
 
-    def _at(self, coords: Sequence[Number]) -> Located:
+    def at(self, coords: Sequence[Number]) -> Located:
+        """The mixture at other coordinates."""
         return Located(self.old.density, self.old.chart, coords)
 
-    def _gradient(self, place: Located, mass: list[list[Number]]) -> list[Number]:
+    def slope(self, place: Located, mass: list[list[Number]]) -> list[Number]:
+        """∇Q at a place, with these w_n r_k."""
         tangent: dict[int, Number] = {}
         tables = place.tables(self.xs, self._memo)
         number = len(place.weights)
@@ -120,18 +122,18 @@ class EMObjective:
                 number += 1
         return place.pull_back(tangent)
 
-    def _newton_system(
+    def newton_system(
         self, coords: list[Number], columns: Sequence[int]
     ) -> tuple[list[Number], Columns]:
         """∇Q, and columns of the Hessian by differences of it."""
         self._memo.clear()
-        gradient = self._gradient(self._at(coords), self.mass)
+        gradient = self.slope(self.at(coords), self.mass)
         hessian = {}
         for j in columns:
             moved = list(coords)
-            step = STEP * (abs(coords[j]) or 1)
+            step = -STEP * coords[j] or STEP  # toward zero: no other weight becomes negative
             moved[j] += step
-            other = self._gradient(self._at(moved), self.mass)
+            other = self.slope(self.at(moved), self.mass)
             for i, (g, o) in enumerate(zip(gradient, other, strict=True)):
                 hessian[i, j] = (o - g) / step
         return gradient, hessian
@@ -150,28 +152,28 @@ class EMObjective:
                     other[b] -= factor * row[b]
 
     def _measured(self, coords: list[Number], index: list[int]) -> tuple[Measured, ...]:
-        _, hessian = self._newton_system(coords, range(len(coords)))
+        _, hessian = self.newton_system(coords, range(len(coords)))
         self._insist_maximum(hessian, index)
-        inverse, place = _inverse(hessian, index), self._at(coords)
+        bend, place = inverse(hessian, index), self.at(coords)
         spread = mpmath.matrix(len(index), 1)
         for n in range(len(self.xs)):
-            slope = self._summand_gradient(place, n)
-            spread += (inverse * mpmath.matrix([slope[i] for i in index])).apply(abs)
+            slope = self.summand_gradient(place, n)
+            spread += (bend * mpmath.matrix([slope[i] for i in index])).apply(abs)
         sensitivity = mpmath.matrix(len(index), 1)
         for j, old in enumerate(self.old.coords):
             if old:
-                mass = _responsibilities(self.near[j], self.xs, self.sample_weights)
-                slope = self._gradient(place, mass)
-                moved = inverse * mpmath.matrix([slope[i] / self.nudge for i in index])
+                mass = responsibilities(self.near[j], self.xs, self.sample_weights)
+                slope = self.slope(place, mass)
+                moved = bend * mpmath.matrix([slope[i] / self.nudge for i in index])
                 sensitivity += moved.apply(abs)
             if j not in index:
-                moved = inverse * mpmath.matrix([hessian[i, j] * coords[j] for i in index])
+                moved = bend * mpmath.matrix([hessian[i, j] * coords[j] for i in index])
                 sensitivity += moved.apply(abs)
         rows = zip(index, spread, sensitivity, strict=True)
         method = "Newton's method on Q at 50 digits"
         return tuple(Measured(coords[i], s, t, mp.zero, method) for i, s, t in rows)
 
-    def _summand_gradient(self, place: Located, n: int) -> list[Number]:
+    def summand_gradient(self, place: Located, n: int) -> list[Number]:
         """The gradient of the n-th summand of Q, its weight included."""
         tangent: dict[int, Number] = {}
         number = len(place.weights)
@@ -183,9 +185,23 @@ class EMObjective:
                 number += 1
         return place.pull_back(tangent)
 
+    def pair_gradients(self, place: Located) -> list[list[Number]]:
+        """The gradient of each summand of Q, one for every point and component."""
+        out = []
+        number = len(place.weights)
+        for k, table in enumerate(place.tables(self.xs, self._memo)):
+            size = len(place.phis[k])
+            for (_, slopes), share in zip(table, self.mass[k], strict=True):
+                if share:
+                    tangent = {number + a: share * slope for a, slope in enumerate(slopes)}
+                    tangent[k] = share / place.weights[k]
+                    out.append(place.pull_back(tangent))
+            number += size
+        return out
 
-def _inverse(hessian: Columns, index: Sequence[int]) -> Number:
-    """H⁻¹ over the free coordinates."""
+
+def inverse(hessian: Columns, index: Sequence[int]) -> Number:
+    """H⁻¹ over the free coordinates. Raises :class:`CertificateError` where there is none."""
     block = mpmath.matrix([[hessian[i, j] for j in index] for i in index])
     try:
         return block**-1

@@ -148,7 +148,7 @@ def test_on_a_machine_without_this_package_the_numbers_are_the_same(tmp_path: Pa
     script = """
 import mine
 c = (0.25, 0.5, -0.5, 0.5, 1, 0.5, 0.25, 0.75)
-x = [-1.5, -0.25, 0.5, 2.0, 7.5]
+x = [-1.5, -0.75, -0.25, 0.0, 0.5, 1.25, 2.0, 3.5, 7.5]
 for found in (
     mine.score(x, c), mine.fisher(c), mine.em_step(x, c),
     mine.averaged_field(c, mine.components(c)),
@@ -161,7 +161,11 @@ except mine.DomainError as why:
     print(type(why).__module__, why)
 print(sorted({name.partition(".")[0] for name in sys.modules} & BLOCKED))
 """
-    k, c, x = compiled("relative3"), CASES["relative3"].point, [-1.5, -0.25, 0.5, 2.0, 7.5]
+    k, c, x = (
+        compiled("relative3"),
+        CASES["relative3"].point,
+        [-1.5, -0.75, -0.25, 0.0, 0.5, 1.25, 2.0, 3.5, 7.5],
+    )
     want = [
         k.score(x, c), k.fisher(c), k.em_step(x, c), k.averaged_field(c, k.components(c)),
         k.from_model(k.to_model(c)), k.fit(x, c, max_iter=3).history,

@@ -12,7 +12,13 @@ import sympy as sp
 
 from relrep_sym.declare.family import Family
 from relrep_sym.declare.model import Mixture
-from relrep_sym.equations.em import MStep, derive_m_step, statistic_symbol, statistics_of
+from relrep_sym.equations.em import (
+    MStep,
+    derive_m_step,
+    shift_symbol,
+    statistic_symbol,
+    statistics_of,
+)
 
 Rows = list[list[mpmath.mpf]]
 
@@ -101,6 +107,8 @@ def step(model: Mixture, sample: Sample, present: Sequence[mpmath.mpf]) -> list[
             values[statistic_symbol(j)] = (
                 mpmath.fsum(r * t(x - centre[k]) for r, x in terms) / mass[k]
             )
+        if family.location:
+            values[shift_symbol(family)] = new[family.location.name][k] - centre[k]
         values |= {p.symbol: new[p.name][k] for p in family.parameters} | totals
         return _number(e, values)
 

@@ -34,6 +34,9 @@ PATTERNS = {
     ),
     "fixed weights": mixture("normal", 3, weights=["1/2", "1/3", "1/6"]),
     "mixed weights": mixture("normal", 4, weights=[None, "1/8", None, None], scales=1),
+    "tied means and scales": mixture("normal", 3, means="tied", scales="tied"),
+    "mixed means, tied scales": mixture("normal", 4, means=[0, None, 1, None], scales="tied"),
+    "one fixed mean, tied scales": mixture("normal", 3, means=[None, None, 2], scales="tied"),
     "only weights": mixture("normal", 3, means=[0, 1, 2], scales=1),
     "poisson": mixture("poisson", 3),
     "poisson tied": mixture("poisson", 3, rates="tied"),
@@ -137,7 +140,10 @@ def test_the_symbols_of_statistics() -> None:
             mixture("normal", 3, means="tied", scales=[1, None, None]),
             "the update of sigma depends on the tied mu",
         ),
-        (mixture("normal", 3, means="tied", scales="tied"), "several tied parameters"),
+        (
+            mixture("gamma", 3, shapes="tied", scales="tied"),
+            "no closed form for the tied shape, scale",
+        ),
     ],
 )
 def test_where_there_is_no_closed_form_the_step_is_named(model: Mixture, says: str) -> None:
@@ -146,10 +152,12 @@ def test_where_there_is_no_closed_form_the_step_is_named(model: Mixture, says: s
     assert "; given: " in str(caught.value)
     assert "; expected: " in str(caught.value)
     record = Record("none", identity(model))
-    assert "m_step" not in record.names
     assert says in str(record.m_step_or_reason)
     with pytest.raises(DerivationError, match=says):
         record.m_step  # noqa: B018
+    assert record.joint.way == "none"
+    assert "No closed form" in record["m_step"].words
+    assert "Newton" in record["m_step"].words
 
 
 def test_a_family_whose_equations_cannot_be_solved_is_refused_by_the_parameter() -> None:

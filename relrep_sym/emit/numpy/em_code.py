@@ -6,7 +6,7 @@ In: a model and its :class:`~relrep_sym.equations.em.MStep`. Out: lines for the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import sympy as sp
 
@@ -21,17 +21,34 @@ from relrep_sym.emit.numpy.layout import (
 )
 from relrep_sym.emit.numpy.printer import infix
 from relrep_sym.equations.component import component_form
-from relrep_sym.equations.em import MStep, Update, statistics_of
+from relrep_sym.equations.em import MStep, Update, shift_symbol, statistics_of
 from relrep_sym.statements.language import Assign, Item, Node, Op, Var
 from relrep_sym.statements.passes import share
 
-__all__ = ["m_step_lines", "update_lines", "weight_lines"]
+__all__ = ["m_step_lines", "names_of", "statistic_lines", "update_lines", "weight_lines"]
 
 
 def m_step_lines(model: Mixture, step: MStep) -> list[str]:
     """Body of ``_m_step(mass, means, …)``: statistics of z to those of y, then the updates."""
-    form = component_form(model.family)
     roles = [p.name for p in model.family.parameters]
+    lines = statistic_lines(model, names_of(step.updates))
+    lines += weight_lines(model, step)
+    current = dict.fromkeys(roles)
+    for u in step.updates:
+        lines += update_lines(model, u, current)
+    results = [current[r] or r for r in roles]
+    return [*lines, f"return shares, {tuple_of(results)}"]
+
+
+def names_of(updates: Sequence[Update]) -> set[str]:
+    """The names of all symbols that updates read."""
+    read = [e for u in updates for e in (u.value, *(t for _, t in u.totals))]
+    return {s.name for e in read for s in e.free_symbols}
+
+
+def statistic_lines(model: Mixture, used: Collection[str]) -> list[str]:
+    """Lines that make t_j, as far as they are used, of the means of functions of z."""
+    form = component_form(model.family)
     functions, _ = statistics_of(model.family)
     y = sp.Symbol("y", real=True)
     spread = sp.Integer(1)
@@ -40,12 +57,6 @@ def m_step_lines(model: Mixture, step: MStep) -> list[str]:
             sp.diff(model.family.x, model.family.x) / sp.diff(form.standard, model.family.x)
         )
     position = {b: j for j, b in enumerate(form.basis)}
-    used = {
-        s.name
-        for u in step.updates
-        for e in (u.value, *(t for _, t in u.totals))
-        for s in e.free_symbols
-    }
     program: list[Assign] = []
     for j, function in enumerate(functions, start=1):
         if f"t_{j}" not in used:  # such as log x, which is no multiple of a function of z
@@ -55,13 +66,7 @@ def m_step_lines(model: Mixture, step: MStep) -> list[str]:
         scaled = lower(coefficient, bare)
         mean = Item("means", position[b])
         program.append(Assign(f"t_{j}", mean if coefficient == 1 else Op("mul", (scaled, mean))))
-    lines = assignments(share(program, prefix="c"))
-    lines += weight_lines(model, step)
-    current = dict.fromkeys(roles)
-    for u in step.updates:
-        lines += update_lines(model, u, current)
-    results = [current[r] or r for r in roles]
-    return [*lines, f"return shares, {tuple_of(results)}"]
+    return assignments(share(program, prefix="c"))
 
 
 def weight_lines(model: Mixture, step: MStep) -> list[str]:
@@ -101,6 +106,7 @@ def _indexed(members: Sequence[int], name: str) -> tuple[list[str], str]:
 def update_lines(model: Mixture, u: Update, current: dict[str, str | None]) -> list[str]:
     """Lines for one update; ``current`` has the names of the parameters' new values."""
     lines: list[str] = []
+    location = model.family.location
 
     def leaf(symbol: sp.Symbol) -> Node:
         if symbol.name == "N":
@@ -109,6 +115,9 @@ def update_lines(model: Mixture, u: Update, current: dict[str, str | None]) -> l
             return Var(str(current[symbol.name]))
         return Var(symbol.name)
 
+    if location is not None and any(e.has(shift_symbol(model.family)) for _, e in u.totals):
+        new = current[location.name] or location.name
+        lines.append(f"shift_{location.name} = {new} - {location.name}")
     for symbol, expression in u.totals:
         node = lower(expression, leaf)
         lines.append(f"{symbol.name} = ({infix(node)}).sum(axis=0)")

@@ -20,13 +20,16 @@ from relrep_sym.declare.support import Support, support_text
 from relrep_sym.emit.files import UNSIGNED, signed
 from relrep_sym.emit.lowering import lower
 from relrep_sym.emit.numpy.chart_code import ChartFragments
+from relrep_sym.emit.numpy.cm_code import conditional_lines, conditional_words
 from relrep_sym.emit.numpy.component_code import component_fragments
 from relrep_sym.emit.numpy.em_code import m_step_lines
 from relrep_sym.emit.numpy.layout import bare, bracketed, filled_text, wrapped
 from relrep_sym.emit.numpy.median_code import median_fragments
+from relrep_sym.emit.numpy.orders_code import orders_code
 from relrep_sym.emit.numpy.pointwise_code import pointwise_fragments
 from relrep_sym.emit.numpy.printer import infix, special_names
 from relrep_sym.emit.numpy.public import public_functions
+from relrep_sym.emit.numpy.roots_code import roots_code
 from relrep_sym.emit.numpy.second_code import (
     bend_lines,
     contrast_lines,
@@ -118,6 +121,7 @@ def _environment() -> jinja2.Environment:
         mapping=lambda name, items: "\n".join(bracketed(f"{name} = {{", items, "}", 0)),
         special=_special,
         read=lambda names, body: [n if _mentions(" ".join(body), [n]) else f"_{n}" for n in names],
+        deeper=lambda lines: _indented(lines, 12),
         keyword_mapping=lambda name, items: _indented(_mapping(name, items), 8),
     )
     return env
@@ -217,6 +221,9 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         why["view"] = "no view was asked for in this derivation"
     if family.sampler is None:
         why["sample"] = f"no sampler is known for the {family.name} family"
+    safe = record.safe_rate_or_reason
+    if isinstance(safe, str):
+        why["safe_rate"] = safe
     second = record.second_or_reason
     if isinstance(second, str):
         why["hessian"] = second
@@ -263,6 +270,12 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
             "push_view": pieces.push_view(view) if view else None,
         },
         "m_step": None if isinstance(step, str) else m_step_lines(model, step),
+        "roots": roots_code(record),
+        "orders": None
+        if isinstance(step, str) or not from_model
+        else orders_code(chart, record.joint.orders),
+        "conditional": conditional_lines(model, record.cm_steps),
+        "conditional_words": [_quote(w) for w in conditional_words(chart, record.cm_steps)],
         "medians": median_fragments(model, median_step(model)),
         "view": view.names if view else None,
         "count": model.components,
@@ -281,6 +294,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "constants": [c.name for c in chart.constants],
         "reference": pieces.reference,
         "draw": _draw(family),
+        "safe_rate": None if isinstance(safe, str) else (repr(safe.rate), repr(safe.sharp_rate)),
         "why": why,
         "functions": public_functions(record),
     }

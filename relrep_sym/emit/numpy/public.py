@@ -151,6 +151,14 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "(…, {p}, {p})",
     ),
     _Function(
+        "responsibility_gram",
+        "coords, truth",
+        "coords, truth",
+        "C = E_q[ψψᵀ], ψ the responsibilities, exactly symmetric.",
+        "stein",
+        "(…, {k}, {k})",
+    ),
+    _Function(
         "natural_field",
         "coords, truth, *, rcond=None, full_output=False",
         "coords, truth, rcond=rcond, full_output=full_output",
@@ -205,13 +213,97 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "(…, {p})",
     ),
     _Function(
-        "fit",
-        'x, start, method="em", *, weights=None, tol=1e-10, max_iter=1000',
-        "x, start, method, weights=weights, tol=tol, max_iter=max_iter",
-        "Maximise the mean log-likelihood from `start` ({p},) until a step gains no more than "
-        "`tol`.",
+        "ecm_step",
+        "x, coords, order=None, sweeps=1, *, weights=None, full_output=False",
+        "x, coords, order, sweeps, weights=weights, full_output=full_output",
+        "One E-step, then conditional maximisers of Q. `order` has coordinates' names, or tuples "
+        "of names for joint blocks: each is maximised over, the others held at their latest "
+        "values, in its closed domain; None is the weights as one block, then every other "
+        "coordinate. It is gone through `sweeps` times; what is left out of it stays. DomainError "
+        "as from `em_step`. `full_output=True` gives a Step, its multipliers and residual those of "
+        "each entry right after it.",
+        "cm_steps",
+        "(…, {p})",
+    ),
+    _Function(
+        "ecm_rates",
+        "x, coords, order=None, sweeps=1, *, weights=None",
+        "x, coords, order, sweeps, weights=weights",
+        "The factors by which EM and ECM shrink an error in one iteration near a fixed point "
+        "`coords` ({p},), and the order in which ECM is fastest: spectral radii of 1 − H⁻¹I and of "
+        "1 − (D + L)⁻¹I, with H = −∂²Q, I = −∂²L and D + L the lower triangle of H in the order.",
         None,
-        "a Fit: coords, parameters, history, iterations, converged, reason",
+        "a Rates: em, ecm, order, best, best_order, residual",
+    ),
+    _Function(
+        "gradient_em_step",
+        "x, coords, rate=None, *, weights=None, full_output=False",
+        "x, coords, rate, weights=weights, full_output=full_output",
+        "One step of gradient EM, uphill on Q: `rate` is a number or ({p},); DomainError where the "
+        "step leaves the domain. {safe} Projected onto the domain; L falls by rounding at most. "
+        "`full_output=True` gives a Step (coords, gain, multipliers, residual, notes).",
+        "gradient_em",
+        "(…, {p})",
+    ),
+    _Function(
+        "fit",
+        'x, start, method="em", *, order=None, sweeps=1, rate=None, weights=None, tol=1e-10, '
+        "max_iter=1000, floor=None, starts=None, rng=0, callback=None, progress=False",
+        "x, start, method, order=order, sweeps=sweeps, rate=rate, weights=weights, tol=tol, "
+        "max_iter=max_iter, floor=floor, starts=starts, rng=rng, callback=callback, "
+        "progress=progress",
+        "Maximise the mean log-likelihood from `start` until a step gains no more than `tol`. "
+        "`start` is (…, {p}), each member a fit of its own, or one of "
+        '"quantiles", "k-means++" (needs SciPy) and "random": then `starts` says how many '
+        "(None: one, as a single fit), and `rng`, a seed or a numpy.random.Generator, which. "
+        '`method` is "em", "ecm" (with `order` and `sweeps`) or "gradient_em" (with '
+        "`rate`), as `em_step` and its fellows. `floor` is a lower bound on the scales. "
+        "`callback(state)` is called once an iteration, and stops the fit by "
+        "returning True; `progress` writes a line on standard error. A fit that does not "
+        "converge says why.",
+        None,
+        "a Fit: coords, parameters, history, iterations, converged, reason, best, aic, bic",
+    ),
+    _Function(
+        "covariance",
+        'x, coords, kind="observed", *, of="coordinates", weights=None, count=None',
+        "x, coords, kind, of=of, weights=weights, count=count",
+        "Estimated covariance of the maximum likelihood estimator. `kind` is the information that "
+        'is inverted: "observed", "expected" (`fisher`), "opg" (outer products of scores), or '
+        '"sandwich", which holds in a wrong model too. `of` is what is estimated: "coordinates" '
+        '(Q = {p}), "parameters" (Q = {theta}) or "view", by the delta method. {count} `x` may be '
+        'None where `kind="expected"` and `count` is given. DomainError where the information is '
+        "singular, or −H not positive definite: no maximum. ConditionWarning where the model is "
+        "within two standard errors of where it is singular; InferenceWarning at an end of a "
+        "domain, and off the maximum.",
+        "covariance",
+        "(…, Q, Q)",
+    ),
+    _Function(
+        "standard_errors",
+        'x, coords, kind="observed", *, of="coordinates", weights=None, count=None',
+        "x, coords, kind, of=of, weights=weights, count=count",
+        "Square roots of the diagonal of `covariance`, which says what the arguments are.",
+        None,
+        "(…, Q)",
+    ),
+    _Function(
+        "confidence_intervals",
+        'x, coords, level=0.95, kind="observed", *, of="coordinates", weights=None, count=None',
+        "x, coords, level, kind, of=of, weights=weights, count=count",
+        "Wald's intervals, kept inside the domains; arguments as of `covariance`. A parameter that "
+        "depends on one coordinate alone has the image of that coordinate's interval.",
+        None,
+        "(…, Q, 2): lower and upper ends",
+    ),
+    _Function(
+        "criteria",
+        "x, coords, weights=None, *, count=None",
+        "x, coords, weights, count=count",
+        "AIC and BIC. {count} ConditionWarning where the model is so near to where it is singular "
+        "that they mean little.",
+        None,
+        "a Criteria: aic, bic, log_likelihood (the total), parameters, points",
     ),
     _Function(
         "sample",
@@ -234,6 +326,9 @@ def public_functions(record: Record) -> list[dict[str, object]]:
         "b": len(record.view.names) if record.view else 0,
         "truth": ", ".join(["weights", *(p.name for p in model.family.parameters)]),
         "basis": _basis(record.form),
+        "count": "N is `count`, or how many points have a positive weight: a weight w is N w "
+        "observations.",
+        "safe": _safe(record),
     }
     given = given_keywords(chart)
     out: list[dict[str, object]] = []
@@ -244,7 +339,7 @@ def public_functions(record: Record) -> list[dict[str, object]]:
         named = f.equation if f.equation in record.names else None
         equation = record[named] if named is not None else None
         doc = _docstring(says, equation, f.returns.format(**facts))
-        arguments = [_annotated(a) for a in f.signature.split(", ")]
+        arguments = [_annotated(a, f.name) for a in f.signature.split(", ")]
         if given and "*" not in arguments:
             arguments.append("*")
         arguments += [f"{name}: ArrayLike" for name in given]
@@ -266,6 +361,17 @@ def given_keywords(chart: Chart) -> list[str]:
     return list(identifiers([c.name for c in chart.constants], _ARGUMENTS).values())
 
 
+def _safe(record: Record) -> str:
+    """What a rate of None is."""
+    found = record.safe_rate_or_reason
+    if isinstance(found, str):
+        return "None is a line search: Q must rise, and L is no less."
+    return (
+        f"None is {found.sharp / 2}: below {found.sharp} no step lowers L, whatever the data, and "
+        "half of that guarantees most."
+    )
+
+
 def _basis(form: ComponentForm) -> str:
     if form.slopes is not None:
         names = ", ".join(f"∂ log f/∂{p.name}" for p in form.family.parameters)
@@ -274,17 +380,18 @@ def _basis(form: ComponentForm) -> str:
     return shown + (f" with z = {form.standard}" if form.own else " with z = x")
 
 
-def _annotated(argument: str) -> str:
+def _annotated(argument: str, function: str) -> str:
     """``x`` → ``x: ArrayLike``, ``out=None`` → ``out: Array | None = None``."""
     name, _, default = argument.partition("=")
     if name == "*":
         return name
-    kind = _TYPES.get(name, "ArrayLike")
+    kind = _OWN_TYPES.get((function, name)) or _TYPES.get(name, "ArrayLike")
     return f"{name}: {kind} = {default}" if default else f"{name}: {kind}"
 
 
 _ARGUMENTS = frozenset(
-    "x coords theta out weights truth rng n start method tol max_iter rows given".split()
+    "x coords theta out weights truth rng n start method tol max_iter rows given order sweeps "
+    "rate floor starts callback progress kind of count level".split()
 )
 
 _TYPES = {
@@ -296,11 +403,31 @@ _TYPES = {
     "max_iter": "int",
     "rng": "np.random.Generator",
     "n": "int",
+    "order": "object",
+    "sweeps": "int",
+    "rate": "ArrayLike | None",
+    "floor": "float | None",
+    "starts": "int | None",
+    "callback": "Callback | None",
+    "progress": "bool",
     "rcond": "float | None",
     "full_output": "bool",
     "field": "str",
     "rates": "ArrayLike | None",
     "rtol": "float",
+    "kind": "str",
+    "of": "str",
+    "count": "float | None",
+    "level": "float",
+}
+
+
+_OWN_TYPES = {
+    ("covariance", "x"): "ArrayLike | None",
+    ("standard_errors", "x"): "ArrayLike | None",
+    ("confidence_intervals", "x"): "ArrayLike | None",
+    ("fit", "start"): "ArrayLike | str",
+    ("fit", "rng"): "int | np.random.Generator",
 }
 
 
@@ -308,7 +435,11 @@ _RETURNS = {
     "components": "tuple[Array, ...]",
     "statistics": "tuple[Array, ...]",
     "em_step": "Array | Step",
+    "ecm_step": "Array | Step",
+    "ecm_rates": "Rates",
+    "gradient_em_step": "Array | Step",
     "fit": "Fit",
+    "criteria": "Criteria",
     "natural_field": "Array | Natural",
     "flow": "Array | tuple[Array, list[Stop]]",
 }
@@ -321,7 +452,7 @@ def _docstring(says: str, equation: Equation | None, returns: str) -> str:
     lines[0] = 'r"""' + lines[0]
     if rest:
         lines += ["", *filled_text(rest, 94)]
-    lines += ["", f"Returns: {returns}."]
+    lines += ["", *filled_text(f"Returns: {returns}.", 94)]
     if equation is not None:
         lines += ["", f"Equation {equation.label}:", ""]
         for line in equation.lines:

@@ -1,0 +1,134 @@
+"""What fits found: :class:`Fit`, of one start or of many, and :class:`State` on the way.
+
+In: coordinates, histories and reasons by member. Out: one frozen record, whose entries are plain
+numbers for one start and arrays over the starts' leading axes for many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relrep_sym.errors import DataError, DomainError, problem
+from relrep_sym.runtime.check import Array
+
+__all__ = ["Callback", "Fit", "State", "shaped"]
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a fit is, as a callback sees it; its arrays are copies.
+
+    Attributes:
+        iteration: how many steps were taken, from 1.
+        coords: the present coordinates, (…, P); of members that have stopped, their last.
+        log_likelihood: the mean log-likelihood there, (…,).
+        active: which members go on, (…,).
+    """
+
+    iteration: int
+    coords: Array
+    log_likelihood: Any
+    active: Any
+
+
+Callback = Callable[[State], object]
+"""What is called once an iteration; its answer True stops the fit."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a fit found: numbers for one start, arrays over the leading axes for many.
+
+    ``found[i]`` is the fit of one of many starts, by an index of the leading axes.
+
+    Attributes:
+        coords: the last coordinates, (…, P).
+        parameters: θ by name, (…,) each.
+        history: mean log-likelihood at the start and after each iteration, (…, T + 1): T
+            iterations in the longest fit, and NaN after the last of a shorter one.
+        iterations: how many steps were taken, (…,).
+        converged: whether the last step raised the mean log-likelihood by no more than ``tol``.
+        reason: why the fit stopped, in words.
+        valid: whether no step failed: False where the likelihood has no maximum on the way (an
+            empty component, a scale that collapses).
+        notes: what else there is to say of the steps, a tuple of sentences.
+        size: N in :attr:`bic`: how many points have a positive weight. Weights are normalised, so
+            their sum does not count observations; for counts of observations set it yourself,
+            ``dataclasses.replace(found, size=weights.sum())``.
+    """
+
+    coords: Array
+    parameters: dict[str, Any]
+    history: Array = field(repr=False)
+    iterations: Any
+    converged: Any
+    reason: Any
+    valid: Any = True
+    notes: Any = ()
+    size: float = field(default=1, repr=False)
+
+    @property
+    def log_likelihood(self) -> Any:
+        """Mean log-likelihood at :attr:`coords`, (…,)."""
+        last = np.expand_dims(np.asarray(self.iterations), -1)
+        found = np.take_along_axis(self.history, last, axis=-1)[..., 0]
+        return float(found) if found.ndim == 0 else found
+
+    @property
+    def aic(self) -> Any:
+        """Akaike's criterion 2P − 2 N L, L the mean log-likelihood and P the coordinates learned.
+
+        The lower the better, (…,).
+        """
+        return 2.0 * self.coords.shape[-1] - 2.0 * self.size * self.log_likelihood
+
+    @property
+    def bic(self) -> Any:
+        """Schwarz's criterion P ln N − 2 N L, as :attr:`aic`, (…,)."""
+        count = self.coords.shape[-1]
+        return count * float(np.log(self.size)) - 2.0 * self.size * self.log_likelihood
+
+    @property
+    def best(self) -> Fit:
+        """The valid fit of highest likelihood; DomainError where every one has failed."""
+        if np.ndim(self.converged) == 0:
+            return self
+        value = np.where(self.valid, self.log_likelihood, -np.inf)
+        value = np.where(np.isnan(value), -np.inf, value)
+        if not np.isfinite(value).any():
+            first = next(iter(self.reason.flat))
+            raise DomainError(
+                problem(f"none of {value.size} fits is valid", first, "other starts, or a floor")
+            )
+        place = np.unravel_index(int(value.argmax()), value.shape)
+        return self[tuple(int(i) for i in place)]
+
+    def __getitem__(self, index: int | tuple[int, ...]) -> Fit:
+        """The fit of one member, by its index in the leading axes."""
+        shape = np.shape(self.converged)
+        place = index if isinstance(index, tuple) else (index,)
+        if len(place) != len(shape):
+            right = f"an index of shape {shape}" if shape else "a fit of many starts"
+            raise DataError(problem("no such member of a fit", index, right))
+        iterations = int(self.iterations[place])
+        return Fit(
+            self.coords[place].copy(),
+            {name: float(values[place]) for name, values in self.parameters.items()},
+            self.history[place][: iterations + 1].copy(),
+            iterations,
+            bool(self.converged[place]),
+            str(self.reason[place]),
+            bool(self.valid[place]),
+            self.notes[place],
+            self.size,
+        )
+
+
+def shaped(flat: NDArray[Any], shape: tuple[int, ...]) -> Any:
+    """Entries by member as they are given out: a plain number for one start."""
+    return flat.reshape(shape) if shape else flat[0].item() if flat.dtype != object else flat[0]
