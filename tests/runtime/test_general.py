@@ -14,6 +14,7 @@ import scipy.stats
 import relrep_sym as rs
 from relrep_sym.errors import DerivationError
 from relrep_sym.oracle_input import oracle_of
+from relrep_sym.runtime.em import expected, objective_of
 from relrep_sym.runtime.expectation import Nodes
 from relrep_sym.verify.yardstick import ratio
 
@@ -180,6 +181,23 @@ def test_the_step_maximises_q(name: str, components: int, chart: str) -> None:
     np.testing.assert_allclose(reached, highest(name, x, r), rtol=1e-12)
     np.testing.assert_allclose(step.gain, reached - expected_log(name, x, r, theta), rtol=1e-11)
     assert step.residual < 1e-13
+
+
+@pytest.mark.parametrize("name", LOG)
+def test_a_gain_keeps_its_digits_wherever_it_is_counted_from(name: str) -> None:
+    """Q(b) − Q(a) for b near a: the difference of two values has no more than eight digits."""
+    k, x, theta = compiled(name, 2), cloud(2), start_of(2)
+    solver = k._solver()
+    given, point = solver.point(theta)
+    seen = expected(point, x, None)
+    q = objective_of(solver.chart, solver.form, given.rows, seen, np.arange(1))
+    here = (theta * 1.3)[:, None]
+    there = here * (1 + 1e-8)
+    slope, curve = q.gradient(here)[:, 0], q.hessian(here)[0]
+    step = (there - here)[:, 0]
+    want = slope @ step + 0.5 * step @ curve @ step
+    np.testing.assert_allclose(q.moved(here).gain(there), want, rtol=1e-12)
+    np.testing.assert_allclose(q.gain(there) - q.gain(here), want, rtol=1e-5)
 
 
 def median(x: np.ndarray, shares: np.ndarray) -> float:
