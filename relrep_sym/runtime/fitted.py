@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from relrep_sym.errors import DataError, DomainError, problem
 from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.criteria import Criteria, information_criteria
 
 __all__ = ["Callback", "Fit", "State", "shaped"]
 
@@ -85,13 +86,16 @@ class Fit:
 
         The lower the better, (…,).
         """
-        return 2.0 * self.coords.shape[-1] - 2.0 * self.size * self.log_likelihood
+        return self._criteria.aic
 
     @property
     def bic(self) -> Any:
         """Schwarz's criterion P ln N − 2 N L, as :attr:`aic`, (…,)."""
-        count = self.coords.shape[-1]
-        return count * float(np.log(self.size)) - 2.0 * self.size * self.log_likelihood
+        return self._criteria.bic
+
+    @property
+    def _criteria(self) -> Criteria:
+        return information_criteria(self.log_likelihood, self.coords.shape[-1], self.size)
 
     @property
     def best(self) -> Fit:

@@ -36,6 +36,7 @@ from relrep_sym.runtime import check, kernel
 from relrep_sym.runtime.block import insist_finite, score_rows
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, Coords
+from relrep_sym.runtime.criteria import Criteria, information_criteria
 from relrep_sym.runtime.point import Point
 from relrep_sym.runtime.regularity import (
     bounds,
@@ -53,12 +54,10 @@ if TYPE_CHECKING:
     from relrep_sym.runtime.solver import Solver
 
 __all__ = [
-    "Criteria",
     "Estimate",
     "covariance",
     "criteria",
     "estimate",
-    "information_criteria",
     "number_of_points",
     "pushed",
     "standard_errors",
@@ -72,40 +71,6 @@ _DIGITS = 1e10
 
 _FAR = 1.0
 """Standard errors from the maximum above which a point is said not to be it."""
-
-
-class Criteria(NamedTuple):
-    """Information criteria of a fit; smaller is better.
-
-    Attributes:
-        aic: −2 ℓ + 2 P, (…,).
-        bic: −2 ℓ + P log N, (…,).
-        log_likelihood: ℓ, the total one: N times the mean, (…,).
-        parameters: P, how many coordinates were learned (at most as many as θ has).
-        points: N.
-    """
-
-    aic: Array
-    bic: Array
-    log_likelihood: Array
-    parameters: int
-    points: float
-
-
-def information_criteria(mean: ArrayLike, parameters: int, points: float) -> Criteria:
-    """AIC and BIC from the mean log-likelihood over N points.
-
-    >>> information_criteria(-1.5, 2, 100.0)[:3]
-    (np.float64(304.0), np.float64(309.2103403719762), np.float64(-150.0))
-    """
-    total = points * np.asarray(mean, dtype=float)[()]
-    return Criteria(
-        2.0 * parameters - 2.0 * total,
-        parameters * np.log(points) - 2.0 * total,
-        total,
-        parameters,
-        points,
-    )
 
 
 def number_of_points(x: ArrayLike, weights: Array | None, count: float | None) -> float:

@@ -41,7 +41,8 @@ def placed(
 
     First every order by one parameter is tried, then the components of each order a little apart:
     a location by addition in steps of ``unit``, a positive parameter by multiplication; last, each
-    parameter sorted by itself.
+    parameter sorted by itself. Where no order keeps every component's own values because some are
+    fixed, the first that the chart takes has the fixed ones.
     """
     chart = solver.chart
     tried = list(_candidates(solver, weights, parameters, unit))
@@ -58,19 +59,20 @@ def placed(
     with np.errstate(all="ignore"):
         rows, inside = solver._preimage(table, known)
         back, again, _ = chart.model_components(table)
+    nearest: Placed | None = None
     for n, (shares, moved, order) in enumerate(tried):
+        if not inside[n] or not _sound(solver, back[:, n], [a[:, n] for a in again]):
+            continue
         kept = (
             np.allclose(a[:, n], b[:, 0], rtol=1e-12, atol=1e-12)
             for a, b in zip((back, *again), (shares, *moved), strict=True)
         )
         own = (order == np.arange(len(order))).all()  # what is fixed then stands where it belongs
-        if (
-            inside[n]
-            and (own or all(kept))
-            and _sound(solver, back[:, n], [a[:, n] for a in again])
-        ):
+        if own or all(kept):
             return Placed(rows[:, n].copy(), order)
-    return None
+        # in this order a component gets a weight or a parameter that is fixed at another value
+        nearest = nearest or Placed(rows[:, n].copy(), order)
+    return nearest
 
 
 def _sound(solver: Mapped, weights: Array, parameters: list[Array]) -> bool:

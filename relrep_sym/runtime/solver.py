@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 
 from relrep_sym.errors import DataError, DomainError, problem
 from relrep_sym.runtime.check import Array
-from relrep_sym.runtime.inference import Criteria, covariance, criteria, standard_errors
+from relrep_sym.runtime.criteria import Criteria
+from relrep_sym.runtime.inference import covariance, criteria, standard_errors
 from relrep_sym.runtime.intervals import confidence_intervals
 from relrep_sym.runtime.learning import Learning
 

@@ -20,7 +20,7 @@ from relrep_sym.errors import (
     NoInverseError,
 )
 from relrep_sym.oracle_input import oracle_of
-from relrep_sym.runtime.inference import information_criteria
+from relrep_sym.runtime.criteria import information_criteria
 from relrep_sym.runtime.solver import Solver
 from relrep_sym.verify.inference import inverse
 from relrep_sym.verify.yardstick import ratio

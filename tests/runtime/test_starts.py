@@ -255,3 +255,16 @@ def test_fewer_points_than_components_leave_clusters_empty():
     module = compiled("normal", 5, scales=1)
     with pytest.raises(DomainError, match='no start "k-means'):
         module.fit([0.0, 1.0, 1.0, 0.0], "k-means++")
+
+
+def test_a_fixed_weight_stays_with_its_place_where_the_chart_sorts():
+    """π_1 = 1/4 is the lowest component's, whichever cluster that is."""
+    model = rs.mixture("normal", components=3, weights=["1/4", None, None], scales="tied")
+    module = rs.derive(model, rs.relative(model, "mu")).compile()
+    rng = np.random.default_rng(5)
+    x = np.concatenate([rng.normal(c, 0.3, n) for c, n in ((0.0, 60), (5.0, 10), (10.0, 30))])
+    found = module.fit(x, "k-means++", starts=6, rng=0)
+    assert found.valid.all()
+    weights, means, _ = module.components(found.best.coords)
+    assert weights[0] == 0.25
+    assert (np.diff(means) > 0).all()
