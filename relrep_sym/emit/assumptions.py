@@ -219,7 +219,7 @@ def rates(record: Record) -> str:
     >>> from relrep_sym.declare.model import mixture
     >>> chart = relative(mixture("normal", components=2, weights="1/2", scales=1), "mu")
     >>> rates(Record("demo", chart))[:50]
-    'With $0 < \\eta < 1$ no step lowers $L$, whatever $q'
+    'With $0 < \\eta < 1$ no step lowers $L$, whatever $'
     """
     found = record.safe_rate_or_reason
     if isinstance(found, str):

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 
 import sympy as sp
-from sympy.printing.pretty.pretty_symbology import greek_unicode, pretty_use_unicode
+from sympy.printing.pretty.pretty_symbology import greek_unicode, pretty_use_unicode, vobj
 from sympy.printing.pretty.pretty_symbology import sub as SUBSCRIPTS
 from sympy.printing.pretty.pretty_symbology import sup as SUPERSCRIPTS
 from sympy.printing.pretty.stringpict import prettyForm, stringPict
@@ -117,10 +117,12 @@ def _row(*parts: stringPict) -> prettyForm:
 
 # ----------------------------------------------------------------------------- LaTeX, laid out
 
-_TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[{}_^]|\s+|[^\\{}_^\s]")
+_TOKEN = re.compile(r"\\operatorname\*|\\[A-Za-z]+|\\.|[{}_^]|\s+|[^\\{}_^\s]")
 _SIGNS = {  # LaTeX: Unicode, ASCII
     r"\partial": ("∂", "d"),
+    r"\nabla": ("∇", "grad"),
     r"\sum": ("Σ", "Sum"),
+    r"\big": ("", ""),
     r"\mid": ("|", "|"),
     r"\|": ("‖", "||"),
     r"\dots": ("…", "..."),
@@ -128,6 +130,7 @@ _SIGNS = {  # LaTeX: Unicode, ASCII
     r"\infty": ("∞", "inf"),
     r"\times": ("×", "x"),
     r"\le": ("≤", "<="),
+    r"\ge": ("≥", ">="),
     r"\ne": ("≠", "!="),
     r"\quad": ("  ", "  "),
     r"\,": (" ", " "),
@@ -192,10 +195,13 @@ class _Layout:
         if token == r"\left":
             left = self.tokens.pop()
             inner = self._until(r"\right")
-            return prettyForm(*inner.parens(left, self.tokens.pop()))
+            right = self.tokens.pop()
+            if left == ".":  # a bar on the right alone: a value at a point
+                return prettyForm(*inner.right(vobj(right, inner.height())))
+            return prettyForm(*inner.parens(left, right))
         if token in _ACCENTS:
             return _row(self._group(), prettyForm(_ACCENTS[token][not self.unicode]))
-        if token in (r"\mathrm", r"\operatorname", r"\text"):
+        if token in (r"\mathrm", r"\operatorname", r"\operatorname*", r"\text"):
             return self._group()
         if token in ("_", "^"):
             return self._script(token)

@@ -154,11 +154,10 @@ class _Run:
             return _Run(g, run, step, members[0] + 1, members[-1] + 1)
         many = run.numbers[-1] - run.numbers[0]
         ends: list[Index] = []
-        for here, there in zip((members[0], members[-1]), end.members[:: len(end.members) - 1 or 1],
-                               strict=False):  # fmt: skip
-            ends.append(here + 1 if here == there else shifted("k", here + 1 - run.numbers[0]))
+        for here, there in ((members[0], end.members[0]), (members[-1], end.members[-1])):
             if there - here not in (0, many):
                 return _Run(g, run, step, None, None)
+            ends.append(here + 1 if here == there else shifted("k", here + 1 - run.numbers[0]))
         return _Run(g, run, step, ends[0], ends[-1])
 
     # ------------------------------------------------------------------------- names
@@ -456,4 +455,5 @@ class _Run:
         return rf"\kappa_{{{self.name}}}" if marked else name_at("kappa", self.index)
 
     def _open_end(self) -> str:
-        return rf"\text{{where the hat is positive; else }} {self.name} \to -\infty"
+        says = rf"\text{{if the hat is positive; else }} {self.name} \to -\infty"
+        return ", ".join(w for w in (self.where, says) if w)

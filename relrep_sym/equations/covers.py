@@ -131,6 +131,8 @@ _MOST = 6
 
 def _reaches(rule: sp.Expr, symbol: sp.Symbol, inside: Interval, need: Interval) -> bool:
     """Whether the image of an interval under a monotone rule holds another (its inside)."""
+    if rule == symbol and inside == need:
+        return True
     slope = sp.diff(rule, symbol)
     if inside == REALS and slope.is_number and slope != 0:
         return True  # whatever it is shifted by

@@ -194,6 +194,7 @@ def _solutions(family: Family, kind: tuple[str, ...]) -> tuple[tuple[str, sp.Exp
     return tuple(out)
 
 
+@cache
 def _root(equation: sp.Expr, unknown: sp.Symbol, domain_name: str) -> sp.Expr | None:
     """The one root that lies in the domain for every sample, or None."""
     numerator = sp.numer(sp.together(equation))

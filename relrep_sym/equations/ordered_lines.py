@@ -240,8 +240,7 @@ def ordered_words(g: Generic, r: Regression) -> str:
     here, after = (name_at(order.role, i) + "^+" for i in ("k", "k+1"))
     if order.multiplicative:
         here, after = rf"\log {here}", rf"\log {after}"
-    room = {"0": "", "None": " - c_k"}.get(str(order.clearance), " - c")
-    what = ", $c$ being the clearance" if room else ""
+    room, what = _room(order)
     out.append(
         rf"${nu}_k$ are the multipliers of the Lagrangian $Q + \sum_k {nu}_k ({after} - {here}"
         rf"{room})$, stationary in every component with ${nu}_0 = {nu}_{count} = 0${what}."
@@ -317,3 +316,22 @@ def floor_words(g: Generic, floors: tuple[Floor, ...]) -> str:
             "of $Q$ is approached and not attained."
         )
     return out
+
+
+def _room(order: Order) -> tuple[str, str]:
+    """What the Lagrangian subtracts for the clearance, and what is said of its letter."""
+    clearance = order.clearance
+    if clearance == 0:
+        return "", ""
+    if isinstance(clearance, sp.Symbol):
+        return f" - {latex_name(clearance.name)}", ""
+    if clearance is not None and clearance.is_Integer:
+        return f" - {clearance}", ""
+    return (
+        (" - c", ", $c$ being the clearance")
+        if clearance is not None
+        else (
+            " - c_k",
+            ", $c_k$ being the clearances",
+        )
+    )

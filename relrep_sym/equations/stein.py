@@ -16,7 +16,7 @@ Source: paper 004, Lemma 9 and Corollary 10, for unit scales and the truth N(0, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import sympy as sp
@@ -94,8 +94,12 @@ def by_parts(g: sp.Expr, slope: sp.Expr, place: sp.Expr, scale: sp.Expr) -> sp.E
     return place * g + scale**2 * slope
 
 
-def stein_form(model: Mixture, responsibilities: Sequence[Responsibility]) -> SteinForm:
+def stein_form(
+    model: Mixture, responsibilities: Callable[[], Sequence[Responsibility]]
+) -> SteinForm:
     """The slopes of a model's responsibilities in x, where they need no x.
+
+    ``responsibilities`` makes them: only where the model qualifies are they needed.
 
     Raises DerivationError, and says what would be right, where a scale is learned or the scales
     differ, where no location is learned, and where the family is not the normal one by its shape.
@@ -104,7 +108,7 @@ def stein_form(model: Mixture, responsibilities: Sequence[Responsibility]) -> St
     >>> from relrep_sym.declare.model import mixture
     >>> from relrep_sym.equations.record import Record
     >>> record = Record("demo", identity(mixture("normal", components=3, scales=2)))
-    >>> form = stein_form(record.model, record.responsibilities)
+    >>> form = stein_form(record.model, lambda: record.responsibilities)
     >>> form.tilts, form.slope(0).subs(dict(zip(form.responsibilities, (1, 0, 0))))
     ((mu_1/4, mu_2/4, mu_3/4), 0)
     """
@@ -135,7 +139,7 @@ def stein_form(model: Mixture, responsibilities: Sequence[Responsibility]) -> St
     means = tuple(_sympify(v) for v in values[location.symbol])
     if any(sp.expand(t * scale**2 - m) != 0 for t, m in zip(tilts, means, strict=True)):
         raise _no(f"a {family.name} family, whose mode is not its location", right)
-    return SteinForm(model, tuple(responsibilities), means, scale, tilts)
+    return SteinForm(model, tuple(responsibilities()), means, scale, tilts)
 
 
 def insist_apart(chart: Chart, form: SteinForm) -> None:

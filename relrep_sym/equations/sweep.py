@@ -59,14 +59,17 @@ class Sweep:
         >>> from relrep_sym.declare.charts import relative
         >>> from relrep_sym.declare.model import mixture
         >>> c = relative(mixture("normal", components=2, weights="1/2", scales=1), "mu")
-        >>> [sp.collect(e, sp.Symbol("Delta_1")) for e in sweep(c).new()][1]
+        >>> sweep(c).new()[1]
         Delta_1*w_2/(w_1 + w_2) + Delta_1^EM*w_1/(w_1 + w_2)
         """
-        old = sp.Matrix(self.gaps)
-        em = sp.Matrix([em_symbol(n) for n in self.order])
-        out = em + self.matrix * (old - em)
-        symbols = [*(em_symbol(n) for n in self.order), *self.gaps]
-        return tuple(sp.Add(*(sp.factor(sp.expand(e).coeff(s)) * s for s in symbols)) for e in out)
+        em = [em_symbol(n) for n in self.order]
+        out = []
+        for j in range(len(self.order)):
+            row = list(self.matrix.row(j))
+            rest = [sp.factor((1 if i == j else 0) - g) for i, g in enumerate(row)]
+            terms = [c * s for c, s in zip([*rest, *row], [*em, *self.gaps], strict=True)]
+            out.append(sp.Add(*terms))
+        return tuple(out)
 
 
 def em_symbol(name: str) -> sp.Symbol:
@@ -111,9 +114,13 @@ def sweep(chart: Chart, order: Sequence[str] | None = None, sweeps: int = 1) -> 
     weights = sp.diag(*(precision_symbol(k + 1) for k in range(count)))
     design = sp.Matrix(rows)
     hessian = design * weights * design.T
-    lower = sp.Matrix(len(rows), len(rows), lambda i, j: hessian[i, j] if i >= j else 0)
-    whole = sp.eye(len(rows)) - lower.LUsolve(hessian)
-    matrix = (whole.applyfunc(sp.factor) ** sweeps).applyfunc(sp.factor)
+    matrix = sp.eye(len(rows))
+    for _ in range(sweeps):
+        for j in range(len(rows)):  # each step makes its own slope zero
+            others = [i for i in range(len(rows)) if i != j and hessian[j, i] != 0]
+            for n in range(len(rows)):
+                total = sp.Add(*(hessian[j, i] * matrix[i, n] for i in others))
+                matrix[j, n] = sp.factor(-total / hessian[j, j])
     gaps = tuple(gap_of(steps[n].gap, sp.Symbol(n)) for n in chosen)
     return Sweep(chosen, sweeps, gaps, sp.ImmutableMatrix(hessian), sp.ImmutableMatrix(matrix))
 

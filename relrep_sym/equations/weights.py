@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sympy as sp
 
@@ -59,6 +60,7 @@ def _next(i: Index, offset: int) -> Index:
     return i + offset if isinstance(i, int) else f"{i}{offset:+d}"
 
 
+@lru_cache(maxsize=8)
 def weight_slopes(chart: Chart) -> Mapping[str, WeightSlopes]:
     """The slopes by the stems of the coordinates that make the weights; empty where there are none.
 

@@ -27,7 +27,7 @@ from relrep_sym.runtime.point import Point
 from relrep_sym.runtime.refusals import learned_of
 
 if TYPE_CHECKING:
-    from relrep_sym.runtime.solver import Solver
+    from relrep_sym.runtime.learning import Learning
 
 __all__ = ["Floor"]
 
@@ -42,7 +42,7 @@ class Floor:
     a start is below it.
     """
 
-    def __init__(self, solver: Solver, floor: object) -> None:
+    def __init__(self, solver: Learning, floor: object) -> None:
         form = solver.form
         if form.scale is None or not learned_of(solver, form.scale):
             raise DataError(
@@ -98,7 +98,11 @@ class Floor:
         if medians is not None:
             medians = medians._replace(step=partial(_clipped, medians.step, self))
         return chart._replace(
-            lower=tuple(ends), open_lower=tuple(strict), m_step=step, medians=medians
+            lower=tuple(ends),
+            open_lower=tuple(strict),
+            m_step=step,
+            medians=medians,
+            roots=None,  # they are those without a floor
         )
 
     def held(

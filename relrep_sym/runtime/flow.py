@@ -27,7 +27,7 @@ from relrep_sym.runtime.expectation import Nodes, Truth
 from relrep_sym.runtime.members import Members, Stop
 
 if TYPE_CHECKING:
-    from relrep_sym.runtime.solver import Solver
+    from relrep_sym.runtime.evaluated import Evaluated
 
 __all__ = ["flow"]
 
@@ -45,7 +45,7 @@ _SAFETY, _LEAST, _MOST = 0.9, 0.2, 10.0
 
 
 def flow(
-    solver: Solver,
+    solver: Evaluated,
     start: Coords,
     truth: Truth | Nodes,
     times: ArrayLike,

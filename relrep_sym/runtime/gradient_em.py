@@ -212,6 +212,8 @@ class _Lengths(NamedTuple):
     slopes: Array
 
 
+_NOTHING = 1e-12
+"""A weight next to nothing."""
 _LIGHT = 0.1
 """Share of 1/K below which a component is light."""
 
@@ -273,7 +275,7 @@ def _searched(
     everyone = np.arange(batch)
     objective = objective_of(chart, point.form, rows, seen, everyone)
     lengths = _lengths(ends, objective, gradient)
-    faces = lengths.slopes, objective.weights
+    faces = lengths.slopes, objective.weights - _floor(objective.weights, objective.mass)
 
     def of_q(trial: Array, part: NDArray[np.intp]) -> Array:
         return (objective if part.size == batch else objective.take(part)).gain(trial)
@@ -291,6 +293,16 @@ def _searched(
         out[:, taken] = new[:count, taken]
         done = np.union1d(done, taken)
     return _stuck(out, todo, done, notes)
+
+
+def _floor(weights: Array, mass: Array) -> Array:
+    """What each weight does not fall below in this step, (K, B).
+
+    A weight of zero is where ∂L/∂π_k = E[R_k] may have no bound that doubles hold: it is reached
+    only from where it is next to nothing and E[R_k] is not large.
+    """
+    away = np.minimum(weights, np.maximum(0.1 * weights, 1e-100))
+    return np.where((weights <= _NOTHING) & (mass <= 1e3 * weights), 0.0, away)
 
 
 def _stuck(
@@ -321,7 +333,8 @@ def _climbed(
     """
     count = len(gradient)
     out, length, best = rows.copy(), first.copy(), np.zeros(rows.shape[1])
-    slope = (gradient**2).sum(axis=0)
+    with np.errstate(over="ignore"):
+        slope = (gradient**2).sum(axis=0)
     left, once = members, members[:0]
     taken = np.zeros(rows.shape[1], bool)
     for turn in range(_HALVINGS):
@@ -335,7 +348,7 @@ def _climbed(
         out[:, done], best[done], taken[done] = trial[:, enough], found[enough], True
         once = done if turn == 0 else once
         left, found = left[~enough], found[~enough]
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             rise = slope[left] * length[left]
             shorter = np.where(np.isfinite(found), 0.5 * rise / (rise - found), 0.5)
         length[left] *= np.clip(shorter, 0.1, 0.5)
@@ -357,20 +370,21 @@ def _moved(
     length: Array,
     members: NDArray[np.intp],
 ) -> Array:
-    """Rows of some members after a move, projected onto the domain and off negative weights.
+    """Rows of some members after a move, projected onto the domain and weights off their floors.
 
-    A weight that its slope takes below zero is brought back along that slope: exact where the
-    weights are linear in the coordinates, and else a trial like any other.
+    ``faces`` are the slopes of the weights and how far each may fall. One that falls further is
+    brought back along its slope: exact where the weights are linear in the coordinates, and else a
+    trial like any other.
     """
     count = len(gradient)
     out = rows[:, members].copy()
-    slopes, weights = faces[0][:, members], faces[1][:, members]
+    slopes, room = faces[0][:, members], faces[1][:, members]
     here = out[:count].copy()
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         move = length[members] * gradient[:, members]
-        for _ in range(4 * len(weights)):
+        for _ in range(4 * len(room)):
             move = ends.clipped(here, move) - here
-            below = weights + np.einsum("pb,pbk->kb", move, slopes)
+            below = room + np.einsum("pb,pbk->kb", move, slopes)
             worst = below.argmin(axis=0) if len(below) else np.zeros(0, dtype=np.intp)
             if not len(below) or not (below < 0.0).any():
                 break

@@ -14,12 +14,12 @@ from relrep_sym.errors import DomainError, problem
 from relrep_sym.runtime.check import Array
 
 if TYPE_CHECKING:
-    from relrep_sym.runtime.solver import Solver
+    from relrep_sym.runtime.mapped import Mapped
 
 __all__ = ["relabelled"]
 
 
-def relabelled(solver: Solver, theta: Array, shape: tuple[int, ...], member: int) -> Array:
+def relabelled(solver: Mapped, theta: Array, shape: tuple[int, ...], member: int) -> Array:
     """One θ (Pθ,) as it is if the chart takes it, else with its components sorted.
 
     Components are sorted by each family parameter and by the weights, up and down, until the chart
@@ -39,7 +39,7 @@ def relabelled(solver: Solver, theta: Array, shape: tuple[int, ...], member: int
     raise DomainError(problem("no order of the components lies in the chart", str(first), right))
 
 
-def _orders(solver: Solver, theta: Array) -> Iterator[Array]:
+def _orders(solver: Mapped, theta: Array) -> Iterator[Array]:
     yield theta
     weights, parameters, _ = solver.chart.model_components(theta[:, None])
     for row in (*parameters, weights):

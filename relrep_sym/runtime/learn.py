@@ -26,7 +26,7 @@ from relrep_sym.runtime.refusals import insist_spread, starting, warn_of_few
 from relrep_sym.runtime.starts import named_starts
 
 if TYPE_CHECKING:
-    from relrep_sym.runtime.solver import Solver
+    from relrep_sym.runtime.learning import Learning
 
 __all__ = ["learn"]
 
@@ -34,7 +34,7 @@ _METHODS = ("em", "ecm", "gradient_em")
 
 
 def learn(
-    solver: Solver,
+    solver: Learning,
     x: ArrayLike,
     start: ArrayLike | str,
     method: str = "em",
@@ -80,12 +80,12 @@ def learn(
     )
 
 
-def _em(solver: Solver, rows: Array, point: Point, x: Array, weights: Array | None) -> Taken:
+def _em(solver: Learning, rows: Array, point: Point, x: Array, weights: Array | None) -> Taken:
     return em_step(solver.chart, solver._preimage, rows, point, x, weights)
 
 
 def _step(
-    solver: Solver, method: str, order: object, sweeps: int, rate: ArrayLike | None
+    solver: Learning, method: str, order: object, sweeps: int, rate: ArrayLike | None
 ) -> StepFunction:
     """The step of a method, its options checked."""
     if method == "gradient_em":
@@ -96,13 +96,13 @@ def _step(
 
 
 def _gradient_em(
-    solver: Solver, rate: Array | None, rows: Array, _: Point, x: Array, weights: Array | None
+    solver: Learning, rate: Array | None, rows: Array, _: Point, x: Array, weights: Array | None
 ) -> Taken:
     return solver.climb(rows, x, weights, rate).taken
 
 
 def _ecm(
-    solver: Solver, order: Order, rows: Array, point: Point, x: Array, weights: Array | None
+    solver: Learning, order: Order, rows: Array, point: Point, x: Array, weights: Array | None
 ) -> Taken:
     return ecm_step(solver.chart, rows, point, x, weights, order).taken
 
@@ -122,7 +122,7 @@ def _insist_method(method: object, order: object, sweeps: object, rate: object) 
 
 
 def _starts(
-    solver: Solver,
+    solver: Learning,
     start: ArrayLike | str,
     starts: object,
     rng: object,

@@ -25,7 +25,7 @@ from relrep_sym.runtime.expectation import Nodes, Truth
 from relrep_sym.runtime.point import Components, Parts, Point
 
 if TYPE_CHECKING:
-    from relrep_sym.runtime.solver import Solver
+    from relrep_sym.runtime.evaluated import Evaluated
 
 __all__ = ["Members", "Stop", "warn_of_cuts", "warn_of_stops"]
 
@@ -66,7 +66,7 @@ class Members:
 
     def __init__(
         self,
-        solver: Solver,
+        solver: Evaluated,
         rows: Array,
         truth: Truth | Nodes,
         field: str,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from relrep_sym.runtime.check import Array
 
 if TYPE_CHECKING:
-    from relrep_sym.runtime.solver import Solver
+    from relrep_sym.runtime.mapped import Mapped
 
 __all__ = ["Placed", "placed"]
 
@@ -35,7 +35,7 @@ class Placed(NamedTuple):
 
 
 def placed(
-    solver: Solver, weights: Array, parameters: tuple[Array, ...], unit: float
+    solver: Mapped, weights: Array, parameters: tuple[Array, ...], unit: float
 ) -> Placed | None:
     """The coordinates of a mixture, weights and parameters (K, 1), or of one close to it.
 
@@ -73,7 +73,7 @@ def placed(
     return None
 
 
-def _sound(solver: Solver, weights: Array, parameters: list[Array]) -> bool:
+def _sound(solver: Mapped, weights: Array, parameters: list[Array]) -> bool:
     """Whether a mixture is in the model's own domain."""
     form = solver.form
     ends = form.upper or (np.inf,) * len(form.names)
@@ -85,7 +85,7 @@ def _sound(solver: Solver, weights: Array, parameters: list[Array]) -> bool:
 
 
 def _candidates(
-    solver: Solver, weights: Array, parameters: tuple[Array, ...], unit: float
+    solver: Mapped, weights: Array, parameters: tuple[Array, ...], unit: float
 ) -> Iterator[_Mixture]:
     positive = solver.form.positive
     count = len(weights)

@@ -14,7 +14,7 @@ factor by which an error shrinks in one iteration, in the long run.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import permutations
+from itertools import combinations_with_replacement, permutations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -25,9 +25,10 @@ from relrep_sym.runtime import check
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.ecm import Order
 from relrep_sym.runtime.em import expected, objective_of
+from relrep_sym.runtime.objective import Objective
 
 if TYPE_CHECKING:
-    from relrep_sym.runtime.solver import Solver
+    from relrep_sym.runtime.learning import Learning
 
 __all__ = ["Rates", "ecm_rates"]
 
@@ -58,7 +59,7 @@ class Rates(NamedTuple):
 
 
 def ecm_rates(
-    solver: Solver,
+    solver: Learning,
     x: ArrayLike,
     coords: ArrayLike,
     order: object,
@@ -91,7 +92,7 @@ def ecm_rates(
     entries = [tuple(j for j in e if not held[j]) for e in chosen.entries]
     entries = [e for e in entries if e]
     moving = sorted(j for e in entries for j in e)
-    _insist_definite(chart.coordinates, complete, moving)
+    _insist_definite(objective, given.rows, complete, moving)
     scale = np.sqrt(np.diag(complete)[moving])
     off = np.abs(gradient[moving]) / scale if moving else np.zeros(1)
     em = _radius(_em(complete, observed, moving))
@@ -115,10 +116,13 @@ def ecm_rates(
     return Rates(em, rate(placed), named(placed), best, named(found), float(off.max()))
 
 
-def _insist_definite(names: Sequence[str], complete: Array, free: Sequence[int]) -> None:
+def _insist_definite(objective: Objective, rows: Array, complete: Array, free: list[int]) -> None:
+    """Refuse an information that is singular, or of which an entry is what rounding left."""
+    names = objective.chart.coordinates
+    diagonal = np.diag(complete)
+    flat = [names[j] for j in free if not diagonal[j] > 1e-12 * _bends(objective, rows)[j]]
     part = complete[np.ix_(free, free)]
-    scale = np.sqrt(np.abs(np.diag(part)))
-    flat = [names[j] for j, s in zip(free, scale, strict=True) if not s > 0.0]
+    scale = np.sqrt(np.diag(part)) if not flat else np.ones(len(free))
     least = -1.0 if flat else float(np.linalg.eigvalsh(part / np.outer(scale, scale)).min())
     if not least > 1e-13:
         which = ", ".join(flat) or ", ".join(names[j] for j in free)
@@ -129,6 +133,26 @@ def _insist_definite(names: Sequence[str], complete: Array, free: Sequence[int])
                 "a fixed point in the inside of the chart, where it is regular",
             )
         )
+
+
+def _bends(objective: Objective, rows: Array) -> Array:
+    """What −∂²Q/∂λ_j² is a sum of, in absolute values, (P,)."""
+    here = objective._at(rows)
+    weights, parameters, means = here
+    outer = objective.jacobian(rows)[:, 0]
+    roles = len(parameters)
+    pairs = combinations_with_replacement(range(roles), 2)
+    curves = zip(pairs, objective._curves(parameters, means), strict=True)
+    own = [objective.mass / weights**2, *(c for (i, j), c in curves if i == j)]
+    out: Array = outer**2 @ np.abs(np.concatenate(own)[:, 0])
+    if objective.chart.bend is not None:
+        spans = (objective.mass / weights, *objective._spans(parameters, means))
+        count = len(objective.chart.coordinates)
+        bent = objective.chart.bend(
+            rows[..., None], np.eye(count)[:, None, :], *(np.abs(s)[..., None] for s in spans)
+        )
+        out = out + np.abs(np.diag([np.broadcast_to(b, (1, count))[0] for b in bent]))
+    return out
 
 
 def _em(complete: Array, observed: Array, free: Sequence[int]) -> Array:

@@ -18,7 +18,7 @@ from relrep_sym.runtime.check import Array, Coords
 from relrep_sym.runtime.point import Point
 
 if TYPE_CHECKING:
-    from relrep_sym.runtime.solver import Solver
+    from relrep_sym.runtime.learning import Learning
 
 __all__ = ["insist_spread", "learned_of", "starting", "warn_of_few"]
 
@@ -26,7 +26,7 @@ _SOME = 4096
 """Points that are looked at first: in most samples there are enough distinct ones among them."""
 
 
-def learned_of(solver: Solver, role: int | None) -> set[int]:
+def learned_of(solver: Learning, role: int | None) -> set[int]:
     """The components whose parameter of this role is learned, tied ones included."""
     if role is None:
         return set()
@@ -36,7 +36,7 @@ def learned_of(solver: Solver, role: int | None) -> set[int]:
     return {k for k in every if name in names or f"{name}_{k + 1}" in names}
 
 
-def insist_spread(solver: Solver, x: Array, weights: Array | None) -> None:
+def insist_spread(solver: Learning, x: Array, weights: Array | None) -> None:
     """Refuse a sample of equal points where a component can shrink onto it.
 
     A chart with fewer coordinates than θ may forbid that: there the steps say what happens.
@@ -59,7 +59,7 @@ def insist_spread(solver: Solver, x: Array, weights: Array | None) -> None:
         )
 
 
-def warn_of_few(solver: Solver, x: Array, weights: Array | None, stacklevel: int) -> None:
+def warn_of_few(solver: Learning, x: Array, weights: Array | None, stacklevel: int) -> None:
     """A FitWarning where there are fewer distinct points than coordinates to learn."""
     names = solver.chart.coordinates
     seen = x if weights is None else x[weights > 0]
@@ -73,7 +73,7 @@ def warn_of_few(solver: Solver, x: Array, weights: Array | None, stacklevel: int
         warnings.warn(problem(what, given, right), FitWarning, stacklevel=stacklevel)
 
 
-def starting(solver: Solver, start: ArrayLike) -> tuple[Coords, Point]:
+def starting(solver: Learning, start: ArrayLike) -> tuple[Coords, Point]:
     """Checked starts and their mixtures; DomainError names the coordinate, and which start."""
     try:
         return solver.point(start)

@@ -48,7 +48,14 @@ class Sampled(Objective):
     Raises DerivationError where the family has no second derivatives.
     """
 
-    def __init__(self, chart: Chart, form: Form, rows: Array, mass: Array, claims: Claims) -> None:
+    def __init__(
+        self,
+        chart: Chart,
+        form: Form,
+        rows: Array,
+        mass: Array,
+        claims: Claims,
+    ) -> None:
         if form.curves is None:
             raise DerivationError(chart.why["hessian"])
         self.chart, self.form, self.rows = chart, form, rows
@@ -69,6 +76,10 @@ class Sampled(Objective):
             self.mass[:, members],
             self.claims.take(members),
         )
+
+    def moved(self, rows: Array) -> Sampled:
+        """The same Q, its gain counted from other coordinates, near which it keeps its digits."""
+        return Sampled(self.chart, self.form, rows, self.mass, self.claims)
 
     def stages(self) -> Sequence[Objective]:
         """The objective with ever smaller ε in √((x − m)² + ε²) for |x − m|; none without a kink.
@@ -260,6 +271,10 @@ class _Softened(Sampled):
     def take(self, members: slice | NDArray[np.intp]) -> _Softened:
         """The objective of some of the batch."""
         return _Softened(super().take(members), self.softness[members])
+
+    def moved(self, rows: Array) -> _Softened:
+        """The same Q, its gain counted from other coordinates."""
+        return _Softened(super().moved(rows), self.softness)
 
     def _values(self, x: Array, columns: Iterable[Array], b: slice) -> Sequence[Array | float]:
         assert self.form.softened is not None

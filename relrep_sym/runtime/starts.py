@@ -33,7 +33,7 @@ from relrep_sym.runtime.placing import Placed, placed
 from relrep_sym.runtime.point import Components, Form, Point
 
 if TYPE_CHECKING:
-    from relrep_sym.runtime.solver import Solver
+    from relrep_sym.runtime.learning import Learning
 
 __all__ = ["KINDS", "named_starts"]
 
@@ -62,7 +62,7 @@ class _Sample(NamedTuple):
 
 
 def named_starts(
-    solver: Solver,
+    solver: Learning,
     kind: str,
     count: int,
     rng: np.random.Generator,
@@ -93,7 +93,7 @@ def named_starts(
     )
 
 
-def _has_m_step(solver: Solver) -> bool:
+def _has_m_step(solver: Learning) -> bool:
     """Whether responsibilities alone give parameters."""
     chart, form = solver.chart, solver.form
     separates = form.second is not None and form.odds is not None
@@ -101,7 +101,7 @@ def _has_m_step(solver: Solver) -> bool:
 
 
 def _one(
-    solver: Solver,
+    solver: Learning,
     kind: str,
     number: int,
     rng: np.random.Generator,
@@ -197,7 +197,7 @@ def _clusters(sample: _Sample, components: int, rng: np.random.Generator) -> NDA
 # ------------------------------------------------------------------------------- M-steps
 
 
-def _coordinates(solver: Solver, share: Array, sample: _Sample, floor: float | None) -> Array:
+def _coordinates(solver: Learning, share: Array, sample: _Sample, floor: float | None) -> Array:
     """The M-step's maximiser for weighted responsibilities (K, N), as coordinates (P,)."""
     form = solver.form
     mass = share.sum(axis=1)[:, None]
@@ -228,7 +228,7 @@ def _above(form: Form, parameters: tuple[Array, ...], floor: float | None) -> tu
 
 
 def _spread_out(
-    solver: Solver, share: Array, sample: _Sample, mass: Array, about: tuple[Array, ...]
+    solver: Learning, share: Array, sample: _Sample, mass: Array, about: tuple[Array, ...]
 ) -> tuple[Array, tuple[Array, ...]]:
     """Each part's median and what follows from it; without an M-step, its mean and deviation."""
     form, how = solver.form, solver.chart.medians
@@ -258,7 +258,7 @@ def _spread_out(
 
 
 def _insisted(
-    solver: Solver, weights: Array, parameters: tuple[Array, ...], sample: _Sample
+    solver: Learning, weights: Array, parameters: tuple[Array, ...], sample: _Sample
 ) -> Placed:
     found = placed(solver, weights, parameters, sample.spread or 1.0)
     if found is None:
@@ -271,7 +271,7 @@ def _insisted(
     return found
 
 
-def _neutral(solver: Solver, share: Array, sample: _Sample) -> tuple[Array, ...]:
+def _neutral(solver: Learning, share: Array, sample: _Sample) -> tuple[Array, ...]:
     """Parameters (K, 1) inside every domain: each part's mean and the sample's spread, else one."""
     form = solver.form
     mass = share.sum(axis=1)[:, None]
@@ -289,7 +289,7 @@ def _neutral(solver: Solver, share: Array, sample: _Sample) -> tuple[Array, ...]
     return _fixed(solver, mass / mass.sum(), tuple(rows))
 
 
-def _fixed(solver: Solver, weights: Array, parameters: tuple[Array, ...]) -> tuple[Array, ...]:
+def _fixed(solver: Learning, weights: Array, parameters: tuple[Array, ...]) -> tuple[Array, ...]:
     """The parameters with what the model fixes or ties put in."""
     theta = solver.chart.to_parameters(weights, *parameters)
     whole = np.array(np.broadcast_arrays(*theta, parameters[0][0])[:-1]).reshape(-1, 1)
@@ -297,7 +297,7 @@ def _fixed(solver: Solver, weights: Array, parameters: tuple[Array, ...]) -> tup
 
 
 def _maximised(
-    solver: Solver, share: Array, sample: _Sample, mass: Array, about: tuple[Array, ...]
+    solver: Learning, share: Array, sample: _Sample, mass: Array, about: tuple[Array, ...]
 ) -> tuple[Array, ...]:
     """The closed form's parameters; at an edge of a domain those of the whole sample."""
     form, step = solver.form, solver.chart.m_step
@@ -331,7 +331,7 @@ def _maximised(
     return tuple(out)
 
 
-def _means(solver: Solver, share: Array, sample: _Sample, about: tuple[Array, ...]) -> Array:
+def _means(solver: Learning, share: Array, sample: _Sample, about: tuple[Array, ...]) -> Array:
     """Means of b_j (J, K, 1) under weighted responsibilities, the functions at ``about``."""
     form = solver.form
     weights = np.full_like(about[0], 1.0 / len(share))

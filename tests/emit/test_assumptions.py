@@ -134,7 +134,9 @@ def test_the_package_is_cited_as_its_citation_file_has_it() -> None:
 def test_a_citation_is_of_what_was_used() -> None:
     d = rs.derive(POISSON)
     text = d.citation()
-    assert text.count("@") == 9
+    keys = set(re.findall(r"^@\w+\{(\w+),", text, re.MULTILINE))
+    assert {"Amari1998", "White1982", "MengRubin1993", "BalakrishnanWainwrightYu2017"} <= keys
+    assert len(keys) == text.count("@") == 11
     assert "ParkOzeki2009" not in text
     assert "eprint = {2206.08598}" in text
     assert "author = {Dempster, Arthur P. and Laird, Nan M. and Rubin, Donald B.}" in text

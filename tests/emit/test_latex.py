@@ -437,7 +437,7 @@ def test_cited_sources_are_listed() -> None:
     assert cited == set(re.findall(r"\\bibitem\{(\w+)\}", text)) == {
         "EsserNielsen2022", "DempsterLairdRubin1977", "LehmannCasella1998", "ParkOzeki2009",
         "Louis1982", "Amari1998", "VanOostrumMuellerAy2023", "White1982",
-        "BalakrishnanWainwrightYu2017", "XuFazelDu2024", "Stein1981",
+        "BalakrishnanWainwrightYu2017", "XuFazelDu2024", "Stein1981", "MengRubin1993",
     }  # fmt: skip
 
 

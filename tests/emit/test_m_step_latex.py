@@ -13,6 +13,7 @@ from scipy.optimize import isotonic_regression
 import relrep_sym as rs
 from relrep_sym.declare.symbols import latex_name
 from relrep_sym.emit import latex
+from relrep_sym.emit.terminal import show
 from tests.emit.reading import Printed, World, lines_of
 
 FIXED = rs.mixture("normal", components=4, scales=[1, 2, "1/2", 1])
@@ -141,6 +142,15 @@ def test_weights_with_a_clearance() -> None:
     assert "not attained" not in equation.words
     soft = rs.derive(FREE, rs.softmax(FREE, clearance="1/10"))
     assert "not attained" in soft.m_step_constrained[0].words
+
+
+def test_in_a_terminal_the_problem_reads_as_in_the_paper() -> None:
+    (equation,) = rs.derive(TIED, CASES["tied"][0]).m_step_constrained
+    shown = show(equation.equation)
+    assert "arg min_(u₁ ≤ … ≤ u₄)" in shown
+    assert "*" not in shown
+    assert "νₖ ≥ 0" in shown
+    assert "\\" not in shown
 
 
 @pytest.mark.latex

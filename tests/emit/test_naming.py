@@ -62,3 +62,8 @@ def test_each_alone(name: str) -> None:
     (chosen,) = identifiers([name], ROLES).values()
     assert chosen.isidentifier()
     assert identifiers([chosen], ROLES)[chosen] == chosen, "what was chosen is free"
+
+
+def test_a_role_whose_name_with_an_underscore_is_a_prefix() -> None:
+    """The tied scale b of Laplace components is a coordinate and a role at once."""
+    assert identifiers(["b", "g"], ["b", "g"]) == {"b": "own_b_", "g": "own_g_"}

@@ -125,6 +125,31 @@ def test_gradient_em_takes_the_steps_of_its_name(rate, weighted):
     assert (found.iterations == 3).all()
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"sweeps": 2}, {"order": ["mu_1", ("Delta_1", "Delta_2"), "sigma_3"]}]
+)
+def test_ecm_takes_the_steps_of_its_name(options):
+    module, x = compiled("normal", 3, "relative"), clumps()
+    plain = [theta(compiled("normal", 3), normals(3, seed)) for seed in range(3)]
+    starts = coords = module.from_model(np.array(plain))
+    found = module.fit(x, starts, "ecm", **options, tol=0, max_iter=3)
+    history = [module.log_likelihood(x, coords)]
+    for _ in range(3):
+        coords = module.ecm_step(x, coords, **options)
+        history.append(module.log_likelihood(x, coords))
+    np.testing.assert_allclose(found.coords, coords, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(found.history, np.transpose(history), rtol=1e-12)
+    assert (np.diff(found.history, axis=-1) >= -1e-14).all()
+
+
+def test_em_and_ecm_reach_the_same_maximum():
+    module, x = compiled("normal", 2, "relative"), WAITING
+    em, ecm = (module.fit(x, "quantiles", m, tol=1e-13, max_iter=5000) for m in ("em", "ecm"))
+    assert em.converged
+    assert ecm.converged
+    np.testing.assert_allclose(ecm.coords, em.coords, rtol=1e-5)
+
+
 def test_gradient_em_stops_at_a_maximum():
     module = compiled("normal", 2, scales=1)
     x = np.random.default_rng(0).normal(np.repeat([-2.0, 2.0], 100))

@@ -67,6 +67,20 @@ def test_a_collapse_is_held_at_the_floor_and_said():
     np.testing.assert_allclose(np.delete(gradient, 3), 0.0, atol=1e-4)
 
 
+@pytest.mark.parametrize("method", ["ecm", "gradient_em"])
+def test_every_method_holds_the_floor(method):
+    heap = np.append(np.full(30, 60.0), WAITING[:60])
+    module = compiled("normal", 2)
+    start = [0.5, 60.0, 75.0, 1.0, 10.0]
+    found = module.fit(heap, start, method, floor=0.25, max_iter=200)
+    expected = module.fit(heap, start, floor=0.25)
+    assert found.valid
+    assert found.coords[3] >= 0.25
+    assert found.log_likelihood <= expected.log_likelihood + 1e-9
+    if method == "ecm":
+        np.testing.assert_allclose(found.coords, expected.coords, rtol=1e-4)
+
+
 def test_equal_points_have_a_fit_above_a_floor():
     with pytest.warns(FitWarning, match="1 distinct points"):
         found = compiled("normal", 1).fit(np.full(9, 2.0), [0.0, 1.0], floor=0.1)

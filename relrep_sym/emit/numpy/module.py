@@ -271,7 +271,9 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         },
         "m_step": None if isinstance(step, str) else m_step_lines(model, step),
         "roots": roots_code(record),
-        "orders": None if isinstance(step, str) or not from_model else orders_code(chart),
+        "orders": None
+        if isinstance(step, str) or not from_model
+        else orders_code(chart, record.joint.orders),
         "conditional": conditional_lines(model, record.cm_steps),
         "conditional_words": [_quote(w) for w in conditional_words(chart, record.cm_steps)],
         "medians": median_fragments(model, median_step(model)),

@@ -41,7 +41,8 @@ def identifiers(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, st
         if len(chosen) > LONGEST:
             chosen = f"{chosen[: LONGEST - 4]}_{len(out) + 1}"
         while _bars(chosen, barred) or (chosen != name and chosen in used):
-            chosen += "_"
+            # an underscore may make a reserved prefix of a name, such as b_ of b
+            chosen = f"own_{chosen}" if _PREFIXES.match(chosen) else f"{chosen}_"
         used.add(chosen)
         out[name] = chosen
     return {n: out[n] for n in wanted}

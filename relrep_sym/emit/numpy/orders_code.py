@@ -15,7 +15,7 @@ from relrep_sym.declare.chart import Chart
 from relrep_sym.emit.lowering import lower
 from relrep_sym.emit.numpy.layout import bracketed
 from relrep_sym.emit.numpy.printer import infix
-from relrep_sym.equations.orders import Order, find_orders
+from relrep_sym.equations.orders import Order, Orders, find_orders
 from relrep_sym.equations.shapes import Shape, shape_of
 from relrep_sym.errors import DerivationError
 from relrep_sym.statements.language import Item, Node
@@ -30,8 +30,10 @@ class OrdersCode(NamedTuple):
     clearances: list[str]
 
 
-def orders_code(chart: Chart) -> OrdersCode | None:
+def orders_code(chart: Chart, found: Orders | None = None) -> OrdersCode | None:
     """The orders of a chart, all of whose problems are solved exactly; else None.
+
+    ``found`` is what is known of them already.
 
     >>> from relrep_sym.declare.charts import relative
     >>> from relrep_sym.declare.model import mixture
@@ -39,7 +41,7 @@ def orders_code(chart: Chart) -> OrdersCode | None:
     >>> print(code.rows[-2], code.clearances[-1])
         shape=("power", 1.0, "beta", -1.0, 0.0), return [[0.5, 0.5]]
     """
-    orders = find_orders(chart).orders
+    orders = (find_orders(chart) if found is None else found).orders
     try:
         shapes = [shape_of(chart.model, o.role) for o in orders]
     except DerivationError:

@@ -8,6 +8,7 @@ lines for the slots of ``templates/module.py.j2``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import sympy as sp
 
@@ -25,6 +26,7 @@ from relrep_sym.statements.passes import prune, share
 __all__ = ["bend_lines", "contrast_lines", "rebased_lines", "second_lines"]
 
 
+@cache
 def second_lines(form: ComponentForm, second: SecondForm) -> list[str]:
     """Body of ``_second(mu, …)``: for each i ≤ j the coefficients over 1, b_1, …; None is zero."""
     roles = [p.name for p in form.family.parameters]
@@ -32,11 +34,13 @@ def second_lines(form: ComponentForm, second: SecondForm) -> list[str]:
     return _rows(labels, second.second)
 
 
+@cache
 def contrast_lines(form: ComponentForm, second: SecondForm) -> list[str]:
     """Body of ``_contrast(mu, …, delta_mu, …, own_mu, …)``: a row for each parameter."""
     return _rows([p.name for p in form.family.parameters], second.contrast)
 
 
+@cache
 def rebased_lines(form: ComponentForm, second: SecondForm) -> list[str] | None:
     """Body of ``_rebased(mu, …, new_mu, …)``: a row for each b_j; None where all share them."""
     labels = [f"b{j}_" for j in range(1, len(form.basis) + 1)]
