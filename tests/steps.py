@@ -165,6 +165,7 @@ def sample(case: Stated, rng: np.random.Generator, size: int) -> tuple[np.ndarra
     x = spread * rng.standard_t(4, size) + rng.normal(0.0, 2.0)
     if support == "integers":
         x = np.floor(np.abs(x) * 2)
+        x[: 1 + size // 8] += 1.0  # of counts that are all zero no rate is a maximum
     elif support == "half-line":
         x = np.abs(x) + 1e-3
     return x, 10 ** rng.uniform(-3, 3, size)
