@@ -250,8 +250,8 @@ def test_coordinates_that_weights_and_means_share_are_one_block_too():
     with pytest.warns(rs.errors.ChartWarning):
         module = rs.derive(model, rs.chart(model, rules)).compile()
     assert module._solver().chart.conditional[:2] == ("mixed", "mixed")
-    coords = np.array([0.3, 0.3, 1.0, -2.0, -1.0])
-    coords = coords[[["pi_1", "pi_2", "w", "u_1", "u_2"].index(n) for n in module.COORDINATES]]
+    here = {"pi_1": 0.3, "pi_2": 0.3, "w": 1.0, "u_1": -2.0, "u_2": -1.0}
+    coords = np.array([here[n] for n in module.COORDINATES])
     x = np.random.default_rng(0).normal(size=40) * 2 + 1
     rest = [n for n in module.COORDINATES if not n.startswith("pi")]
     want = module.ecm_step(x, coords, [("pi_1", "pi_2"), *rest])
