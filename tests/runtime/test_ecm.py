@@ -246,7 +246,8 @@ def test_a_block_of_means_is_their_joint_step():
 def test_coordinates_that_weights_and_means_share_are_one_block_too():
     model = rs.mixture("normal", components=3, scales=1)
     rules = {"pi_1": "pi_1", "pi_2": "pi_2", "mu_1": "w + u_1 - pi_1*u_1 - pi_2*u_2",
-             "mu_2": "w + u_2 - pi_1*u_1 - pi_2*u_2", "mu_3": "w - pi_1*u_1 - pi_2*u_2"}  # fmt: skip
+             "mu_2": "w + u_2 - pi_1*u_1 - pi_2*u_2",
+             "mu_3": "w - pi_1*u_1 - pi_2*u_2"}  # fmt: skip
     with pytest.warns(rs.errors.ChartWarning):
         module = rs.derive(model, rs.chart(model, rules)).compile()
     assert module._solver().chart.conditional[:2] == ("mixed", "mixed")
