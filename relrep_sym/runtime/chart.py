@@ -54,7 +54,7 @@ class Chart(NamedTuple):
             ``"softmax k"``, ``"stick k"`` or ``"weight"`` where it makes weights; ``"shift gap role
             k"`` where Q is quadratic in a function of it; ``"own gap role k"`` where it is behind
             one family parameter of component k, ``"added gap role k"`` where more is added to it;
-            ``"search"`` where nothing is known.
+            ``"mixed"`` where it moves weights and more; ``"search"`` where nothing is known.
         conditional_step: (mass, means, family parameters) → each family parameter's maximiser of Q
             at given others, None where there is no closed form; None where no step reads it.
         medians: the M-step of weighted medians; None where log f is no multiple of |x − μ|.

@@ -109,7 +109,7 @@ class Present:
     def block(self, which: tuple[int, ...], whole: bool) -> None:
         """A joint step; ``whole`` says that all coordinates of the weights, and no others, move."""
         names = {self.kinds[j].name for j in which}
-        if whole and self._weights(which):
+        if whole and "mixed" not in names and self._weights(which):
             return
         if names <= {"own"} and len({self.kinds[j].role for j in which}) == 1:
             self._parameters(which)

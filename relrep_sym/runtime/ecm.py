@@ -77,8 +77,12 @@ def _entry(chart: Chart, entry: object, right: str) -> tuple[int, ...]:
 
 
 def weights_of(kinds: Sequence[Kind]) -> list[int]:
-    """The coordinates that make the weights and nothing else."""
-    return [j for j, k in enumerate(kinds) if k.name in ("simplex", "softmax", "stick", "weight")]
+    """The coordinates that the weights depend on."""
+    return [
+        j
+        for j, k in enumerate(kinds)
+        if k.name in ("simplex", "softmax", "stick", "weight", "mixed")
+    ]
 
 
 class Conducted(NamedTuple):

@@ -243,6 +243,28 @@ def test_a_block_of_means_is_their_joint_step():
     np.testing.assert_allclose(joint, many, rtol=1e-9)
 
 
+def test_coordinates_that_weights_and_means_share_are_one_block_too():
+    model = rs.mixture("normal", components=3, scales=1)
+    rules = {"pi_1": "pi_1", "pi_2": "pi_2", "mu_1": "w + u_1 - pi_1*u_1 - pi_2*u_2",
+             "mu_2": "w + u_2 - pi_1*u_1 - pi_2*u_2",
+             "mu_3": "w - pi_1*u_1 - pi_2*u_2"}  # fmt: skip
+    with pytest.warns(rs.errors.ChartWarning):
+        module = rs.derive(model, rs.chart(model, rules)).compile()
+    assert module._solver().chart.conditional[:2] == ("mixed", "mixed")
+    here = {"pi_1": 0.3, "pi_2": 0.3, "w": 1.0, "u_1": -2.0, "u_2": -1.0}
+    coords = np.array([here[n] for n in module.COORDINATES])
+    x = np.random.default_rng(0).normal(size=40) * 2 + 1
+    rest = [n for n in module.COORDINATES if not n.startswith("pi")]
+    want = module.ecm_step(x, coords, [("pi_1", "pi_2"), *rest])
+    np.testing.assert_array_equal(module.ecm_step(x, coords), want)
+    q, best = q_of(module, x, coords), module.ecm_step(x, coords, [("pi_1", "pi_2")])
+    for side in np.eye(2) * 1e-3, -np.eye(2) * 1e-3:
+        for move in side:
+            other = best.copy()
+            other[:2] += move
+            assert q(other) <= q(best)
+
+
 def test_weights_of_the_sample_are_points_that_often():
     module, coords, x = made("normal", 3, "relative")
     w = np.random.default_rng(0).integers(1, 4, x.size)

@@ -45,6 +45,8 @@ def conditional_words(chart: Chart, steps: Sequence[CMStep]) -> list[str]:
             alone = gap_of(step.gap, symbol) in rules.values()
             kind = "own" if alone else "added"
             out.append(f"{kind} {step.gap} {step.role} {step.members[0]}")
+        elif step.name in chart.mixed:
+            out.append("mixed")
         else:
             out.append("weight" if step.role == "weight" else "search")
     return out
