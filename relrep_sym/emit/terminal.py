@@ -122,7 +122,6 @@ _SIGNS = {  # LaTeX: Unicode, ASCII
     r"\partial": ("∂", "d"),
     r"\nabla": ("∇", "grad"),
     r"\sum": ("Σ", "Sum"),
-    r"\nabla": ("∇", "grad"),
     r"\big": ("", ""),
     r"\mid": ("|", "|"),
     r"\|": ("‖", "||"),

@@ -154,8 +154,7 @@ class _Run:
             return _Run(g, run, step, members[0] + 1, members[-1] + 1)
         many = run.numbers[-1] - run.numbers[0]
         ends: list[Index] = []
-        for here, there in zip((members[0], members[-1]), end.members[:: len(end.members) - 1 or 1],
-                               strict=False):  # fmt: skip
+        for here, there in ((members[0], end.members[0]), (members[-1], end.members[-1])):
             ends.append(here + 1 if here == there else shifted("k", here + 1 - run.numbers[0]))
             if there - here not in (0, many):
                 return _Run(g, run, step, None, None)
