@@ -519,8 +519,8 @@ def test_the_rates_in_the_population_come_from_nodes():
     model = rs.mixture("normal", components=2, weights="1/2", scales=1)
     d = rs.derive(model, rs.relative(model, "mu"))
     module = d.compile()
-    x, w = rs.nodes(rs.truth("normal", weights=["1/2", "1/2"], means=[-1, 1], scales=1), [-1.0, 2.0],
-                    derivation=d)  # fmt: skip
+    truth = rs.truth("normal", weights=["1/2", "1/2"], means=[-1, 1], scales=1)
+    x, w = rs.nodes(truth, [-1.0, 2.0], derivation=d)
     found = module.ecm_rates(x, [-1.0, 2.0], weights=w)
     assert found.residual < 1e-12
     measured = shrinking(
@@ -535,3 +535,10 @@ def test_where_q_is_flat_there_is_no_rate():
     module = rs.derive(model, rs.relative(model, "mu", gap="square")).compile()
     with pytest.raises(DomainError, match=r"is singular: .* a flat direction of Q in Delta_1"):
         module.ecm_rates([-2.0, -1.0, 1.0, 2.0], [0.0, 0.0])
+
+
+def test_where_q_is_not_concave_there_is_no_rate_and_the_reason_is_that():
+    """∂²Q/∂σ² = N/σ² − 3S/σ⁴ is positive where σ is above √(3S/N)."""
+    module = rs.derive(rs.mixture("normal", components=2, weights="1/2")).compile()
+    with pytest.raises(DomainError, match=r"Q is not concave .* curves up along sigma_1, sigma_2"):
+        module.ecm_rates([-2.0, -1.0, 1.0, 2.0], [-1.0, 1.0, 9.0, 9.0])
