@@ -492,7 +492,7 @@ class Derivation:
         if label is None:
             return latex.document(self.record, self.notation)
         for equation in self.record:
-            if label in (equation.label, equation.name):
+            if label in (equation.label, equation.name, equation.label.rpartition(":")[2]):
                 return latex.passage(self.record, equation, self.notation, assumptions)
         if label in ("stein", self.record.label("stein")):
             return self.stein().latex()

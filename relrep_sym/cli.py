@@ -536,7 +536,11 @@ def show(
     from relrep_sym.emit.terminal import sources
 
     made = _named(name, derivations)
-    chosen = [e.equation for e in made if equation in (None, e.equation.name, e.label)]
+    chosen = [
+        e.equation
+        for e in made
+        if equation in (None, e.equation.name, e.label, e.label.rpartition(":")[2])
+    ]
     if not chosen:
         known = ", ".join(e.equation.name for e in made)
         raise DeclarationError(_problem(f"{name} has no such equation", equation, known))

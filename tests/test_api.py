@@ -476,3 +476,8 @@ def test_errors_are_reached_from_the_package() -> None:
         if name != "problem":
             assert getattr(rs, name) is getattr(relrep_sym.errors, name)
             assert name in rs.__all__
+
+
+def test_a_fragment_is_asked_for_by_label_name_or_the_end_of_its_label():
+    d = rs.derive(rs.mixture("poisson", components=2), name="t")
+    assert d.latex("eq:t:m-step") == d.latex("m_step") == d.latex("m-step")

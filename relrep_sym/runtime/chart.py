@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from relrep_sym.runtime.check import Array
-from relrep_sym.runtime.orders import Order
+from relrep_sym.runtime.closed import Medians, Order, Roots
 from relrep_sym.runtime.point import Parts
-
-if TYPE_CHECKING:
-    from relrep_sym.runtime.median import Medians
-    from relrep_sym.runtime.roots import Roots
 
 __all__ = ["Chart"]
 

@@ -37,6 +37,9 @@ class _Advance(NamedTuple):
     notes: dict[int, str]
 
 
+_ROUNDING = 2.0**-26
+"""By how much of itself a mean log-likelihood can fall and it is rounding, also far from zero."""
+
 _EVERY = 0.1
 """Seconds between two lines of progress."""
 
@@ -197,6 +200,11 @@ class _Run:
             self.reasons[going[failed]] = str(why)
             self.valid[going[failed]] = False
         gained = values - self.present[going]
+        fell = gained < -np.maximum(options.tol, _ROUNDING * np.maximum(1.0, np.abs(values)))
+        for b in np.flatnonzero(fell & ~over):
+            over[b] = True
+            lost = f"a step lowered the mean log-likelihood by {-gained[b]:.3g}"
+            self.reasons[going[b]] = lost + ": as a rate that is too large does"
         small = gained <= options.tol
         if small.any():  # at the start nothing was gained: NaN is not small
             for b in np.flatnonzero(small & ~over):

@@ -53,7 +53,8 @@ class Fit:
         history: mean log-likelihood at the start and after each iteration, (…, T + 1): T
             iterations in the longest fit, and NaN after the last of a shorter one.
         iterations: how many steps were taken, (…,).
-        converged: whether the last step raised the mean log-likelihood by no more than ``tol``.
+        converged: whether the last step raised the mean log-likelihood by no more than ``tol``; a
+            step that lowered it by more than rounding, at a rate that is too large, is none.
         reason: why the fit stopped, in words.
         valid: whether no step failed: False where the likelihood has no maximum on the way (an
             empty component, a scale that collapses).

@@ -1,14 +1,11 @@
 """The M-step of weighted medians, exactly.
 
-In: a generated :class:`Medians`, a point and a weighted sample. Out: for each member of the batch
+In: a generated :class:`~relrep_sym.runtime.closed.Medians`, a point and a weighted sample. Out: for each member of the batch
 the weights and family parameters that maximise Q: μ is a weighted median of x, found by sorting,
 and the rest follows from E[r |x − μ|] in closed form.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,25 +13,10 @@ from numpy.typing import NDArray
 from relrep_sym.runtime import kernel
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.claims import claimed
+from relrep_sym.runtime.closed import Medians
 from relrep_sym.runtime.point import Point
 
-__all__ = ["Medians", "median_parameters", "weighted_median"]
-
-
-class Medians(NamedTuple):
-    """What a generated module says of its M-step of medians.
-
-    Attributes:
-        location: which family parameter is the median.
-        groups: the components that share one.
-        tension: family parameters → what a component's share counts in its group's median.
-        step: (mass, E[r |x − μ|]/N, family parameters with the new μ) → (weights, parameters).
-    """
-
-    location: int
-    groups: tuple[tuple[int, ...], ...]
-    tension: Callable[..., Array]
-    step: Callable[..., tuple[Array, tuple[Array, ...]]]
+__all__ = ["median_parameters", "weighted_median"]
 
 
 def weighted_median(x: Array, shares: Array) -> float:

@@ -2,7 +2,7 @@
 
 In: the maximiser of Q without the order, and N_k. Out: :class:`Answer`, the maximiser with it: the
 other parameters at their best beside the ordered ones, and each gap exactly, zero where it is
-active. What the orders are is in :class:`Order`, plain numbers that a derivation has found.
+active. What the orders are is in :class:`~relrep_sym.runtime.closed.Order`, plain numbers that a derivation has found.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from relrep_sym.errors import DomainError, problem
 from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.closed import Order
 from relrep_sym.runtime.ordered import Ordered, location_and_scale, ordered, pools
 from relrep_sym.runtime.terms import Logit, Power, Profile, Quadratic, Terms
 
@@ -21,32 +22,10 @@ if TYPE_CHECKING:
     from relrep_sym.runtime.chart import Chart
     from relrep_sym.runtime.point import Form
 
-__all__ = ["Answer", "Order", "in_order", "keep_signs"]
+__all__ = ["Answer", "in_order", "keep_signs"]
 
 _TURNS = 12
 """Turns between locations and scales before Newton's method takes over."""
-
-
-class Order(NamedTuple):
-    """One parameter that a chart keeps in order, and how Q depends on it.
-
-    Attributes:
-        role: which family parameter.
-        gaps: the coordinates Δ_1 … Δ_{K−1}, by position.
-        kinds: what each gap is of its coordinate: ``"plain"``, ``"square"``, ``"exp"`` or
-            ``"softplus"``.
-        multiplicative: whether it is the logarithms that are kept apart.
-        shape: ``("location", c, beside)``, a slope N c (m − y)/σ² with a scale that is ``"fixed"``,
-            ``"tied"`` or ``"own"``; ``("power", c, of, p, q)``, a slope α yᵖ − β y^q with N c the
-            coefficient ``"alpha"`` or ``"beta"``; ``("logit", c, of)``, a slope a/y − b/(1 − y)
-            with N c the ``"a"`` or the ``"a+b"``.
-    """
-
-    role: int
-    gaps: tuple[int, ...]
-    kinds: tuple[str, ...]
-    multiplicative: bool
-    shape: tuple[str | float, ...]
 
 
 class Answer(NamedTuple):

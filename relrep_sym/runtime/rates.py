@@ -123,9 +123,13 @@ def _insist_definite(objective: Objective, rows: Array, complete: Array, free: l
     flat = [names[j] for j in free if not diagonal[j] > 1e-12 * _bends(objective, rows)[j]]
     part = complete[np.ix_(free, free)]
     scale = np.sqrt(np.diag(part)) if not flat else np.ones(len(free))
-    least = -1.0 if flat else float(np.linalg.eigvalsh(part / np.outer(scale, scale)).min())
+    least = 0.0 if flat else float(np.linalg.eigvalsh(part / np.outer(scale, scale)).min())
     if not least > 1e-13:
         which = ", ".join(flat) or ", ".join(names[j] for j in free)
+        if min(least, *(diagonal[free] / _bends(objective, rows)[free])) < -1e-8:
+            wrong = "Q is not concave at this point: it has no maximum here, and no rate is linear"
+            right = "a fixed point of EM, such as fit finds, in the inside of the chart"
+            raise DomainError(problem(wrong, f"Q curves up along {which}", right))
         raise DomainError(
             problem(
                 "the information of complete data is singular: no rate is linear there",

@@ -8,39 +8,23 @@ coordinates, then over all; the greatest is taken. Newton's method alone ends at
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.polynomial import polynomial
 
 from relrep_sym.runtime.ascent import Maximum, maximise
 from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.closed import Roots
 from relrep_sym.runtime.objective import Objective
 
 if TYPE_CHECKING:
     from relrep_sym.runtime.chart import Chart
 
-__all__ = ["Roots", "best_root", "real_roots"]
+__all__ = ["best_root", "real_roots"]
 
 _NEARLY = 1e-4
 """Imaginary part, relative to the root, below which it may be real: two that nearly meet."""
-
-
-class Roots(NamedTuple):
-    """One coordinate's stationarity as polynomials.
-
-    Attributes:
-        coordinate: the coordinate, by position.
-        kind: what z is: ``"value"``, the coordinate; ``"shift"``, what is added to the present one;
-            ``"exp"``, its exponential.
-        terms: (N_k, means of b_j, family parameters) → coefficients of a_k and of b_k, lowest
-            first, (degree + 1, K, B) each.
-    """
-
-    coordinate: int
-    kind: str
-    terms: Callable[..., tuple[Array, Array]]
 
 
 def real_roots(above: Array, below: Array) -> Array:

@@ -569,3 +569,10 @@ def test_where_q_is_flat_there_is_no_rate():
     module = rs.derive(model, rs.relative(model, "mu", gap="square")).compile()
     with pytest.raises(DomainError, match=r"is singular: .* a flat direction of Q in Delta_1"):
         module.ecm_rates([-2.0, -1.0, 1.0, 2.0], [0.0, 0.0])
+
+
+def test_where_q_is_not_concave_there_is_no_rate_and_the_reason_is_that():
+    """∂²Q/∂σ² = N/σ² − 3S/σ⁴ is positive where σ is above √(3S/N)."""
+    module = rs.derive(rs.mixture("normal", components=2, weights="1/2")).compile()
+    with pytest.raises(DomainError, match=r"Q is not concave .* curves up along sigma_1, sigma_2"):
+        module.ecm_rates([-2.0, -1.0, 1.0, 2.0], [-1.0, 1.0, 9.0, 9.0])

@@ -512,3 +512,14 @@ def test_a_fit_is_frozen_and_shows_itself():
     assert "iterations=3" in repr(found)
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.converged = True
+
+
+def test_a_rate_that_is_too_large_does_not_converge():
+    """A step that lowers the likelihood is no convergence, however small tol is."""
+    model = rs.mixture("normal", components=2, weights="1/2", scales=1)
+    module = rs.derive(model, rs.relative(model, "mu")).compile()
+    x = np.concatenate([np.linspace(-7, -3, 90), np.linspace(4, 6, 10)])
+    found = module.fit(x, [[-1.0, 2.0], [-1.0, 3.0]], "gradient_em", rate=5.0)
+    assert (found.history[:, 1] < found.history[:, 0] - 1).all()
+    assert not found.converged.any()
+    assert all("lowered the mean log-likelihood by" in why for why in found.reason)
