@@ -1,8 +1,8 @@
 """The M-step of weighted medians, exactly.
 
-In: a generated :class:`~relrep_sym.runtime.closed.Medians`, a point and a weighted sample. Out: for each member of the batch
-the weights and family parameters that maximise Q: μ is a weighted median of x, found by sorting,
-and the rest follows from E[r |x − μ|] in closed form.
+In: a generated :class:`~relrep_sym.runtime.closed.Medians`, a point and a weighted sample. Out: for
+each member of the batch the weights and family parameters that maximise Q: μ is a weighted median
+of x, found by sorting, and the rest follows from E[r |x − μ|] in closed form.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 In: the maximiser of Q without the order, and N_k. Out: :class:`Answer`, the maximiser with it: the
 other parameters at their best beside the ordered ones, and each gap exactly, zero where it is
-active. What the orders are is in :class:`~relrep_sym.runtime.closed.Order`, plain numbers that a derivation has found.
+active. What the orders are is in :class:`~relrep_sym.runtime.closed.Order`, plain numbers that a
+derivation has found.
 """
 
 from __future__ import annotations
