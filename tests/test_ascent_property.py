@@ -81,7 +81,7 @@ def by_gradient(case: Stated):
 seeds = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(st.sampled_from(FEW), seeds)
 def test_ecm_never_lowers_the_likelihood(cell, seed):
     case = stated(*cell)

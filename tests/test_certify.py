@@ -19,7 +19,7 @@ from relrep_sym.verify import Case, certify
 from tests.runtime.models import OWN
 
 DERIVATIONS = Path(__file__).parents[1] / "derivations"
-FEW = ("normal2_relative", "poisson2")
+FEW = ("normal2_means_relative", "poisson2")
 MANY = [n for n in scripts.scripts(DERIVATIONS) if n not in FEW]
 
 

@@ -332,6 +332,7 @@ def test_where_quadrature_does_not_settle_an_error_says_so() -> None:
 # ------------------------------------------------------------------------------ certificates
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "components"), [("binomial", 3), ("die", 3)])
 def test_a_quick_certificate(name: str, components: int) -> None:
     derived(name, components).verify(digits=20).check()
