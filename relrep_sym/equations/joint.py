@@ -198,7 +198,10 @@ def profile_of(model: Mixture) -> Profile | None:
         q = q.subs(other.symbol, value)
     whole = q / statistic_symbol(0)
     slope = sp.factor(sp.diff(whole, p.symbol))
-    above, below = (sp.Poly(e, p.symbol) for e in sp.fraction(slope) if e.is_polynomial(p.symbol))
+    parts = sp.fraction(slope)
+    if not all(e.is_polynomial(p.symbol) for e in parts):  # a gamma family's shape: its digamma
+        return None
+    above, below = (sp.Poly(e, p.symbol) for e in parts)
     degree = above.degree() + (model.components - 1) * below.degree()
     return Profile(p.name, slope, tuple(values), degree)
 
