@@ -270,3 +270,8 @@ def test_the_way_is_found_quickly_for_many_components() -> None:
     assert found.way == "ordered"
     matrix = [[1, k] for k in range(64)]
     assert joint_step(rs.affine(big, matrix, parameter="mu")).way == "coordinates"
+
+
+def test_a_tied_parameter_whose_equation_is_no_polynomial_has_no_profile_equation() -> None:
+    """A gamma family's shape, its scales at mean/shape, is in a digamma and a logarithm."""
+    assert profile_of(rs.mixture("gamma", components=3, shapes="tied")) is None
