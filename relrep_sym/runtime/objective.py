@@ -105,7 +105,8 @@ class Objective:
             for end, values in zip(self.form.upper, parameters, strict=False):
                 inside &= (values < end).all(axis=0)
             ratio = (weights - self.weights) / self.weights
-            logs = np.where(self.mass > 0.0, self.mass * np.log1p(ratio), 0.0).sum(axis=0)
+            counts = (self.mass > 0.0) & ~self._lost(weights)
+            logs = np.where(counts, self.mass * np.log1p(ratio), 0.0).sum(axis=0)
             total = logs + self._expected(parameters) - self.start
         return np.where(inside & np.isfinite(total), total, -np.inf)
 
@@ -118,6 +119,17 @@ class Objective:
         for slope, mean in zip(slopes, self.means, strict=True):
             total = total + slope * mean
         out: Array = np.where(self.mass > 0.0, self.mass * total, 0.0).sum(axis=0)
+        return out
+
+    def _lost(self, weights: Array) -> NDArray[np.bool_]:
+        """Weights that rounding made zero: one less the others cannot hold so small a mass."""
+        out: NDArray[np.bool_] = (weights == 0.0) & (self.mass < np.finfo(float).eps)
+        return out
+
+    def _ratio(self, weights: Array) -> Array:
+        """N_k/π_k; of a weight that is lost to rounding its value at the maximum, Σ N_k."""
+        ratio = np.where(self.mass > 0.0, self.mass / weights, 0.0)
+        out: Array = np.where(self._lost(weights) & (self.mass > 0.0), self.mass.sum(axis=0), ratio)
         return out
 
     # ------------------------------------------------------------------------- derivatives
@@ -152,7 +164,8 @@ class Objective:
         outer = outer.reshape(count, batch, 1 + roles, k)
         curved = np.zeros((batch, 1 + roles, 1 + roles, k))
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            by_weight = np.where(self.mass > 0.0, -self.mass / weights**2, 0.0)
+            counts = (self.mass > 0.0) & ~self._lost(weights)
+            by_weight = np.where(counts, -self.mass / weights**2, 0.0)
         curved[:, 0, 0] = by_weight.T
         pairs = [(i, j) for i in range(roles) for j in range(i, roles)]
         for (i, j), total in zip(pairs, self._curves(parameters, means), strict=True):
@@ -204,7 +217,7 @@ class Objective:
     ) -> tuple[Array, ...]:
         """∂Q/∂π_k, less that of the chart's reference, and ∂Q/∂φ_k."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            ratio = np.where(self.mass > 0.0, self.mass / weights, 0.0)
+            ratio = self._ratio(weights)
         reference = self.chart.reference
         if reference is None:
             last = np.take_along_axis(ratio, weights.argmax(axis=0)[None], axis=0)
@@ -215,7 +228,7 @@ class Objective:
     def _sizes(self, weights: Array, parameters: Sequence[Array], means: Array) -> Array:
         """The absolute terms of ∂Q/∂(π, φ), (K + K · roles, B)."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            ratio = np.where(self.mass > 0.0, self.mass / weights, 0.0)
+            ratio = self._ratio(weights)
         return np.concatenate([ratio, *self._spans(parameters, means)])
 
     # --------------------------------------------------- by family parameter, from statistics
