@@ -374,7 +374,7 @@ def _uphill(
         scaled = [[v / s / t for t, v in zip(scale, row, strict=True)]
                   for s, row in zip(scale, rows, strict=True)]  # fmt: skip
         values, vectors = mpmath.eigsy(mpmath.matrix(scaled))
-        least = mpmath.mpf(10) ** -30 * max(abs(v) for v in values)
+        least = mpmath.mpf(10) ** -30 * max(abs(v) for v in values) or mp.one  # Q is flat there
         parts = vectors.T * mpmath.matrix([g / s for g, s in zip(slope, scale, strict=True)])
         for a in range(len(free)):
             parts[a] /= max(abs(values[a]), least)
