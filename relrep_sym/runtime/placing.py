@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from relrep_sym.errors import DomainError
 from relrep_sym.runtime.check import Array
 
 if TYPE_CHECKING:
@@ -72,7 +73,21 @@ def placed(
             return Placed(rows[:, n].copy(), order)
         # in this order a component gets a weight or a parameter that is fixed at another value
         nearest = nearest or Placed(rows[:, n].copy(), order)
-    return nearest
+    return nearest or _beside(solver, rows, known, tried)
+
+
+def _beside(solver: Mapped, rows: Array, known: Array, tried: list[_Mixture]) -> Placed | None:
+    """Coordinates that the chart's inverse gives of a θ outside of its image, as of a held chart's.
+
+    The mixture there has the held values.
+    """
+    for n in np.flatnonzero(np.logical_and.reduce(solver._inside(rows), axis=0)):
+        try:
+            solver.point_at(np.concatenate([rows[:, n : n + 1], known[:, n : n + 1]]))
+        except DomainError:
+            continue
+        return Placed(rows[:, n].copy(), tried[n][2])
+    return None
 
 
 def _sound(solver: Mapped, weights: Array, parameters: list[Array]) -> bool:

@@ -268,3 +268,13 @@ def test_a_fixed_weight_stays_with_its_place_where_the_chart_sorts():
     weights, means, _ = module.components(found.best.coords)
     assert weights[0] == 0.25
     assert (np.diff(means) > 0).all()
+
+
+@pytest.mark.parametrize("kind", ["quantiles", "k-means++", "random"])
+def test_what_is_held_is_put_into_a_named_start(kind):
+    model = rs.mixture("normal", components=2)
+    moving = ["mu_1", "Delta_1", "sigma_1", "sigma_2"]
+    held = rs.derive(model, rs.relative(model, "mu"), moving=moving).compile()
+    found = held.fit(WAITING, kind, starts=2, rng=0, pi_1=0.5)
+    assert found.converged.all()
+    np.testing.assert_allclose(found.log_likelihood, -3.835593, atol=1e-6)
