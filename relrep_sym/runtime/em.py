@@ -161,7 +161,9 @@ def em_step(
     if todo.size:
         best = _climbed(chart, point, rows, seen, x, weights, todo, starts)
         failures |= {int(b): _unended(chart, best.rows[:, i]) for i, b in _lost(best, todo)}
-        ended = best.converged
+        adrift = _adrift(chart, objective_of(chart, point.form, rows, seen, todo), best.rows)
+        failures |= {int(todo[i]): why for i, why in adrift.items() if best.converged[i]}
+        ended = best.converged & ~np.isin(np.arange(todo.size), list(adrift))
         out[:, todo[ended]] = best.rows[:count, ended]
     return Taken(out, seen, failures, notes)
 
@@ -217,6 +219,41 @@ def _in_order(
 def _lost(best: Maximum, members: NDArray[np.intp]) -> list[tuple[int, int]]:
     """(place, member) of those whose maximum was not reached."""
     return [(int(i), int(members[i])) for i in np.flatnonzero(~best.converged)]
+
+
+_DRIFT = 10.0
+"""How far a real coordinate goes at least that has no maximum, where its curvature is gone."""
+
+
+def _adrift(chart: Chart, objective: Objective, rows: Array) -> dict[int, DomainError]:
+    """Members of which a real coordinate went on until Q was flat along it: to no maximum.
+
+    So does what an exponential, a softplus or a softmax makes of it, on its way to an end of its
+    image.
+    """
+    count = len(chart.coordinates)
+    real = ~np.isfinite(np.array([chart.lower[:count], chart.upper[:count]])).any(axis=0)
+    moved = rows[:count] - objective.rows[:count]
+    far = real[:, None] & (np.abs(moved) > _DRIFT)
+    out: dict[int, DomainError] = {}
+    if not far.any():
+        return out
+    before, after = (
+        np.abs(np.einsum("bpp->pb", objective.hessian(at))) for at in (objective.rows, rows)
+    )
+    for j, b in np.argwhere(far & (after < 1e-11 * before)):
+        name, way = chart.coordinates[j], "grows" if moved[j, b] > 0 else "falls"
+        out.setdefault(
+            int(b),
+            DomainError(
+                problem(
+                    f"Q has no maximum in the chart: it rises while {name} {way} without end",
+                    f"{name} = {rows[j, b]:.6g}, where Q is flat along it",
+                    "data whose maximum lies inside of the image, or a chart that reaches it",
+                )
+            ),
+        )
+    return out
 
 
 def _unended(chart: Chart, row: Array) -> DomainError:

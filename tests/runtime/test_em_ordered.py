@@ -344,3 +344,16 @@ def test_the_likelihood_never_falls_and_steps_from_a_step_stay_in_order(count, r
         for role in roles:
             row = np.array([values[f"{role}_{k}"] for k in range(1, count + 1)])
             assert (np.diff(row, axis=0) >= 0.1 - 1e-12).all()
+
+
+def test_a_softmax_with_a_clearance_does_not_reach_it_and_says_so():
+    """A light component would get less than the clearance: α grows without end."""
+    model = rs.mixture("normal", components=2)
+    module = rs.derive(model, rs.softmax(model, clearance=".3")).compile()
+    rng = np.random.default_rng(1)
+    x = np.append(rng.normal(-5, 1, 90), rng.normal(5, 1, 10))
+    with pytest.raises(DomainError, match="it rises while alpha_1 grows without end"):
+        module.em_step(x, [0, -5, 5, 1, 1])
+    found = module.fit(x, [0, -5, 5, 1, 1])
+    assert not found.converged
+    assert "alpha_1 grows without end" in found.reason
