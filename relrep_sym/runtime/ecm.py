@@ -19,7 +19,7 @@ from relrep_sym.runtime.ascent import optimality
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.conditional import Kind, Present, kinds_of
-from relrep_sym.runtime.em import Taken, expected, objective_of
+from relrep_sym.runtime.em import Preimage, Taken, em_step, expected, objective_of
 from relrep_sym.runtime.point import Form, Point
 
 __all__ = ["Conducted", "Order", "ecm_step"]
@@ -103,15 +103,20 @@ def ecm_step(
     weights: Array | None,
     order: Order,
     *,
+    preimage: Preimage | None = None,
     watch: bool = False,
 ) -> Conducted:
     """One E-step, then ``order``, from ``rows`` (P + C, B), whose mixtures are ``point``.
+
+    One block of all coordinates is the joint M-step.
 
     Raises DerivationError where Q has no second derivatives to be searched with.
     """
     form, count = point.form, len(chart.coordinates)
     if form.second is None and form.curves is None:
         raise DerivationError(chart.why["m_step"])
+    if preimage is not None and len(order.entries) == 1 and len(order.entries[0]) == count:
+        return _joint(em_step(chart, preimage, rows, point, x, weights), chart, form, rows, watch)
     seen = expected(point, x, weights)
     failures, notes = dict(seen.failures), dict[int, str]()
     out = rows[:count].copy()
@@ -146,6 +151,17 @@ def ecm_step(
                 if i in said:
                     notes[int(b)] = said[i]
     return Conducted(Taken(out, seen, failures, notes), multipliers, residual)
+
+
+def _joint(taken: Taken, chart: Chart, form: Form, rows: Array, watch: bool) -> Conducted:
+    """The joint M-step as the one entry of an order."""
+    multipliers, residual = np.zeros_like(taken.rows), np.zeros(rows.shape[1])
+    todo = np.array([b for b in range(rows.shape[1]) if b not in taken.failures], dtype=np.intp)
+    if watch and todo.size:
+        whole = np.concatenate([taken.rows[:, todo], rows[len(taken.rows) :, todo]])
+        best = optimality(objective_of(chart, form, rows, taken.expected, todo), whole)
+        multipliers[:, todo], residual[todo] = best.multipliers, best.residual
+    return Conducted(taken, multipliers, residual)
 
 
 def _runs(order: Order, kinds: Sequence[Kind]) -> list[list[tuple[int, ...]]]:

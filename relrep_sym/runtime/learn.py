@@ -104,7 +104,7 @@ def _gradient_em(
 def _ecm(
     solver: Learning, order: Order, rows: Array, point: Point, x: Array, weights: Array | None
 ) -> Taken:
-    return ecm_step(solver.chart, rows, point, x, weights, order).taken
+    return ecm_step(solver.chart, rows, point, x, weights, order, preimage=solver._preimage).taken
 
 
 def _insist_method(method: object, order: object, sweeps: object, rate: object) -> None:

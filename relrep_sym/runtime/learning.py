@@ -64,7 +64,16 @@ class Learning(Evaluated):
         points = check.sample(x, self.form.support)
         given, point = self.point(coords)
         share = check.sample_weights(weights, points.size)
-        found = ecm_step(self.chart, given.rows, point, points, share, chosen, watch=full_output)
+        found = ecm_step(
+            self.chart,
+            given.rows,
+            point,
+            points,
+            share,
+            chosen,
+            preimage=self._preimage,
+            watch=full_output,
+        )
         found.taken.insist()
         if not full_output:
             return columns(found.taken.rows, given)
