@@ -66,7 +66,7 @@ def step_cases(
         order = {"order": [n for (n,) in back], "sweeps": 2}
         yield from here.maximising("ecm_step", order, back, 2, "ecm_step, backward twice")
     if hasattr(module, "gradient_em_step"):
-        rate = _safe_rate(at, chart, x, w, coords)
+        rate = _safe_rate(module, at, chart, x, w, coords)
         yield (
             "gradient_em_step",
             lambda: module.gradient_em_step(x, coords, rate, weights=w),
@@ -207,9 +207,14 @@ def moved(at: Any, x: Sequence[float], w: Sequence[float], rate: float) -> tuple
 
 
 def _safe_rate(
-    at: Any, chart: Chart, x: Sequence[float], w: Sequence[float], coords: Sequence[float]
+    module: Any,
+    at: Any,
+    chart: Chart,
+    x: Sequence[float],
+    w: Sequence[float],
+    coords: Sequence[float],
 ) -> float:
-    """A power of two that keeps every coordinate well inside its domain."""
+    """A power of two that keeps every coordinate, and the model, well inside of its domain."""
     scores = [float(s.value) for s in at.score(x, w)]
     rate = 0.25
     weights = [c.domain.name == "unit" for c in chart.coordinates]
@@ -220,7 +225,16 @@ def _safe_rate(
             for c, t, (low, high, _) in zip(coords, there, ends_of(chart), strict=True)
         )
         total = sum(t for t, is_weight in zip(there, weights, strict=True) if is_weight)
-        if inside and total < 1:
+        if inside and total < 1 and _maps(module, there):
             return rate
         rate /= 2
     return rate
+
+
+def _maps(module: Any, coords: Sequence[float]) -> bool:
+    """Whether coordinates give a mixture."""
+    try:
+        module.to_model(coords)
+    except DomainError:
+        return False
+    return True
