@@ -94,7 +94,11 @@ class Reader:
     def product(self) -> object:
         value = self.factor()
         while self.peek() not in ("", "+", "-", ")", "]", "}", ",", "&", r"\\", r"\end", r"\mid"):
-            value = value * self.factor()
+            if self.peek() == "/":  # as in an exponent 3/2
+                self.take()
+                value = value / self.factor()
+            else:
+                value = value * self.factor()
         return value
 
     def factor(self) -> object:
