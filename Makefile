@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SILENT:
-.PHONY: help venv derive lint test certify slow bench fuzz wheel clean
+.PHONY: help venv derive lint test certify examples slow bench fuzz wheel clean
 
 help: ## say what there is
 	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -30,8 +30,11 @@ lint: $(VENV)/.installed-dev ## ruff, mypy and the import rules
 test: lint ## lint, then the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-certify: $(VENV)/.installed-dev ## every generated function and example against the oracle, hard points in
-	$(BIN)/relrep verify --all --full
+certify: $(VENV)/.installed-dev ## every function of generated/ against the oracle, hard points in
+	$(BIN)/relrep verify --full $(basename $(notdir $(wildcard derivations/*.py)))
+
+examples: $(VENV)/.installed-dev ## the same for the requests of examples/; takes long
+	$(BIN)/relrep verify --full $(wildcard examples/*.toml)
 
 slow: $(VENV)/.installed-dev ## the slow tests: the matrix of charts, K = 8, killed writers
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
