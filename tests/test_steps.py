@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
+import relrep_sym as rs
 from relrep_sym.errors import DomainError
 from tests.steps import CHARTS, MODELS, Stated, nudged, rounding, sample, start, stated
 
@@ -165,3 +166,13 @@ def test_counts_that_are_all_zero_are_refused_without_a_warning():
     coords = [0.0035702044128424564, 0.19, 1.648408641152837, 2.001001139462386, 0.8]
     with pytest.raises(DomainError):
         case.module.ecm_step(np.zeros(4), coords, ["rate_1"])
+
+
+def test_a_turn_too_small_for_q_to_tell_is_taken():
+    """After a sweep v_2 has moved by 4e-6 and asks 2e-9 of v_1: far below the roundings of Q."""
+    model = rs.mixture("poisson", components=3)
+    chart = rs.stick_breaking(rs.relative(model, "rate", reference="last"), clearance="1/50")
+    k = rs.derive(model, chart, name="small").compile()
+    x, start = [0.0, 1.0, 2.0, 2.0, 3.0, 5.0, 7.0], [1 / 3, 0.5, 7e-7, 1.827, 2.527]
+    twice = k.ecm_step(x, start, ["v_2", "v_1"], sweeps=3, full_output=True)
+    assert twice.residual < 1e-14

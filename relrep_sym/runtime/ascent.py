@@ -46,8 +46,8 @@ def maximise(
     """Maximise Q over the coordinates ``free`` (all, if None) from ``rows`` (P + C, B).
 
     The gain is counted from the objective's present point; Q at the result is no less than at
-    ``rows``. Where Q has kinks, smooth objectives that tend to it are climbed one after the other,
-    each from where the line through the last two results points.
+    ``rows``, but for rounding. Where Q has kinks, smooth objectives that tend to it are climbed one
+    after the other, each from where the line through the last two results points.
     """
     stages = objective.stages()
     if not stages:
@@ -108,7 +108,8 @@ def _ascended(
         moved = (reached != now).any(axis=0)
         here[:, todo], value[todo] = reached, gained
         done[todo] = over | ~moved
-    worse = value < best  # by rounding, after steps too small for Q to tell
+    # steps too small for Q to tell are kept: the gradient tells them, where Q falls by rounding
+    worse = value < best - 8.0 * _ROUNDING * (1.0 + np.abs(best))
     here[:, worse], value[worse] = rows[:, worse], best[worse]
     return Maximum(here, value, done)
 
