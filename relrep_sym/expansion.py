@@ -137,6 +137,7 @@ class Expansion:
             partial(series_lines, s, self.derivation.record.generic),
             partial(getattr, s, "value"),
             ("PO09", "000, appendix D"),
+            names=partial(self.derivation.record.names_of, s.view),
         )
 
     @property
@@ -147,14 +148,15 @@ class Expansion:
     @property
     def validity(self) -> str:
         """In words, as LaTeX text: as what the expansion holds, and for which truths."""
-        return validity(self.series, self.derivation.record.generic)
+        said = validity(self.series, self.derivation.record.generic)
+        return latex.in_words(self.equation, said, self.derivation.notation)
 
     def latex(self) -> str:
         """The labelled LaTeX fragment, and a sentence that says how far it is valid."""
-        return latex.fragment(self.equation) + self.validity + "\n"
+        return latex.fragment(self.equation, self.derivation.notation) + self.validity + "\n"
 
     def _repr_latex_(self) -> str:
-        return latex.display(self.equation)
+        return latex.display(self.equation, self.derivation.notation)
 
     def __repr__(self) -> str:
         return f"{self.label}: {self.value}"
