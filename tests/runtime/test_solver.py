@@ -516,7 +516,11 @@ def test_draws_of_a_batch_and_of_a_component_without_weight():
     np.testing.assert_array_equal(draws, again)
 
 
-@pytest.mark.parametrize("rng", [0, None, np.random.RandomState(0), np.random], ids=repr)
+@pytest.mark.parametrize(
+    "rng",
+    [0, None, np.random.RandomState(0), np.random],
+    ids=["0", "None", "RandomState", "np.random"],
+)
 def test_an_rng_that_is_no_generator_is_refused(module, rng):
     coords, _, _ = start(module)
     with pytest.raises(DataError, match="rng is not a generator"):
