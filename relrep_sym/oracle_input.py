@@ -35,6 +35,9 @@ def oracle_of(chart: Chart) -> Oracle:
 
 def callable_of(arguments: Sequence[sp.Symbol], expression: sp.Expr) -> Callable[..., Any]:
     """An expression as a function of its symbols, in mpmath."""
+    if isinstance(expression, sp.NumberSymbol):  # mpmath's own takes the precision of its use
+        constant = sp.lambdify([], expression, modules="mpmath")
+        return lambda *_: +mpmath.mpmathify(constant())
     return sp.lambdify(list(arguments), expression, modules=[_STABLE, "mpmath"], dummify=True)
 
 
