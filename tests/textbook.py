@@ -1,7 +1,7 @@
 """Families as a textbook prints them, each with SciPy's own and three components of it.
 
-A family joins by an entry of :data:`FAMILIES`. Those that the package has by name are taken by name;
-the others are stated by ``rs.family``.
+A family joins by an entry of :data:`FAMILIES`. Those that the package has by name are taken by
+name; the others are stated by ``rs.family``.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def _own(
     return Textbook(log_density, parameters, support, scipy, three, **more)
 
 
-def _named(support: Any, scipy: Callable[..., Any], *three: tuple[float, ...], **more: Any) -> Textbook:
+def _named(
+    support: Any, scipy: Callable[..., Any], *three: tuple[float, ...], **more: Any
+) -> Textbook:
     return Textbook(None, {}, support, scipy, three, **more)
 
 
@@ -341,6 +343,8 @@ def sample(name: str, components: int, size: int, seed: int = 0) -> np.ndarray:
 
 def _discrete(book: Textbook) -> bool:
     support = book.support
-    return support == "integers" or isinstance(support, set | range) or (
-        isinstance(support, tuple) and support[0] == "integers"
+    return (
+        support == "integers"
+        or isinstance(support, set | range)
+        or (isinstance(support, tuple) and support[0] == "integers")
     )
