@@ -35,7 +35,7 @@ from relrep_sym.errors import (
 from relrep_sym.runtime import check, kernel
 from relrep_sym.runtime.block import insist_finite, score_rows
 from relrep_sym.runtime.chart import Chart
-from relrep_sym.runtime.check import Array, Coords
+from relrep_sym.runtime.check import Array, Coords, Entries
 from relrep_sym.runtime.criteria import Criteria, information_criteria
 from relrep_sym.runtime.point import Point
 from relrep_sym.runtime.regularity import (
@@ -104,7 +104,7 @@ class Estimate(NamedTuple):
 def estimate(
     solver: Solver,
     x: ArrayLike | None,
-    coords: ArrayLike,
+    coords: Entries,
     kind: str,
     weights: ArrayLike | None,
     count: float | None,
@@ -320,7 +320,7 @@ def pushed(solver: Solver, found: Estimate, of: str) -> Array:
 def covariance(
     solver: Solver,
     x: ArrayLike | None,
-    coords: ArrayLike,
+    coords: Entries,
     kind: str = "observed",
     of: str = "coordinates",
     weights: ArrayLike | None = None,
@@ -336,7 +336,7 @@ def covariance(
 def standard_errors(
     solver: Solver,
     x: ArrayLike | None,
-    coords: ArrayLike,
+    coords: Entries,
     kind: str = "observed",
     of: str = "coordinates",
     weights: ArrayLike | None = None,
@@ -350,7 +350,7 @@ def standard_errors(
 def criteria(
     solver: Solver,
     x: ArrayLike,
-    coords: ArrayLike,
+    coords: Entries,
     weights: ArrayLike | None = None,
     count: float | None = None,
 ) -> Criteria:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from relrep_sym.runtime import check
-from relrep_sym.runtime.check import Array, Coords
+from relrep_sym.runtime.check import Array, Coords, Entries
 from relrep_sym.runtime.ecm import Order, ecm_step
 from relrep_sym.runtime.em import Expected, em_step, objective_of
 from relrep_sym.runtime.evaluated import Evaluated
@@ -34,7 +34,7 @@ class Learning(Evaluated):
     def em_step(
         self,
         x: ArrayLike,
-        coords: ArrayLike,
+        coords: Entries,
         weights: ArrayLike | None = None,
         *,
         full_output: bool = False,
@@ -52,7 +52,7 @@ class Learning(Evaluated):
     def ecm_step(
         self,
         x: ArrayLike,
-        coords: ArrayLike,
+        coords: Entries,
         order: object = None,
         sweeps: int = 1,
         *,
@@ -90,7 +90,7 @@ class Learning(Evaluated):
     def ecm_rates(
         self,
         x: ArrayLike,
-        coords: ArrayLike,
+        coords: Entries,
         order: object = None,
         sweeps: int = 1,
         *,
@@ -102,7 +102,7 @@ class Learning(Evaluated):
     def gradient_em_step(
         self,
         x: ArrayLike,
-        coords: ArrayLike,
+        coords: Entries,
         rate: ArrayLike | None = None,
         *,
         weights: ArrayLike | None = None,
@@ -160,7 +160,7 @@ class Learning(Evaluated):
             said,
         )
 
-    def fit(self, x: ArrayLike, start: ArrayLike | str, method: str = "em", **options: Any) -> Fit:
+    def fit(self, x: ArrayLike, start: Entries | str, method: str = "em", **options: Any) -> Fit:
         """Maximise the mean log-likelihood from one start or many, until no step gains more."""
         from relrep_sym.runtime.learn import learn
 

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from relrep_sym.errors import DataError, DomainError, NoInverseError, problem
 from relrep_sym.runtime import check
 from relrep_sym.runtime.chart import Chart
-from relrep_sym.runtime.check import Array, Coords
+from relrep_sym.runtime.check import Array, Coords, Entries
 from relrep_sym.runtime.guard import entries_behind, guarded
 from relrep_sym.runtime.labels import relabelled
 from relrep_sym.runtime.point import Components, Form, Parts, Point
@@ -49,7 +49,7 @@ class Mapped:
 
     # -------------------------------------------------------------------------- the chart's map
 
-    def _coords(self, coords: ArrayLike) -> Coords:
+    def _coords(self, coords: Entries) -> Coords:
         c, count = self.chart, len(self.chart.coordinates)
         given = check.coordinates(
             coords, c.coordinates, c.lower[:count], c.upper[:count], c.open_lower[:count]
@@ -113,12 +113,12 @@ class Mapped:
         check.below(self.form.names, self.form.upper, found.parameters, "")
         return found, order
 
-    def point(self, coords: ArrayLike) -> tuple[Coords, Point]:
+    def point(self, coords: Entries) -> tuple[Coords, Point]:
         """Checked coordinates, and their mixtures made ready for the data pass."""
         given = self._coords(coords)
         return given, Point(self.form, self._components(given.rows))
 
-    def _point(self, coords: ArrayLike) -> tuple[Coords, Point]:
+    def _point(self, coords: Entries) -> tuple[Coords, Point]:
         """The same for derivatives: relative to the component that the chart refers them to."""
         given = self._coords(coords)
         return given, Point(self.form, *self._referred(given.rows, None, self.chart.reference))
@@ -137,15 +137,15 @@ class Mapped:
         theta = np.broadcast_arrays(*self.chart.to_model(rows), rows[0])
         return dict(zip(self.chart.parameters, theta, strict=False))
 
-    def to_model(self, coords: ArrayLike) -> Array:
+    def to_model(self, coords: Entries) -> Array:
         """θ = c(λ), (…, Pθ)."""
         given = self._coords(coords)
         self._components(given.rows)
         return columns(self.chart.to_model(given.rows), given)
 
-    def from_model(self, theta: ArrayLike) -> Array:
-        """λ with c(λ) = θ, (…, P)."""
-        array = check.numbers(theta, "theta")
+    def from_model(self, theta: Entries) -> Array:
+        """λ with c(λ) = θ, (…, P); θ is (…, Pθ), or by name as in ``Fit.parameters``."""
+        array = check.numbers(check.named(theta, self.chart.parameters, "theta"), "theta")
         rows = self._theta_rows(array)
         self._components(rows, self.chart.model_components)
         return self._inverted(rows, array.shape[:-1])
@@ -157,9 +157,9 @@ class Mapped:
             raise DataError(problem("theta has the wrong shape", f"shape {array.shape}", right))
         return np.ascontiguousarray(array.reshape(-1, len(names)).T)
 
-    def relabel(self, theta: ArrayLike) -> Array:
+    def relabel(self, theta: Entries) -> Array:
         """θ with its components in an order that the chart can take, (…, Pθ)."""
-        array = check.numbers(theta, "theta")
+        array = check.numbers(check.named(theta, self.chart.parameters, "theta"), "theta")
         rows = self._theta_rows(array)
         self._components(rows, self.chart.model_components)
         out = np.array(
@@ -240,7 +240,7 @@ class Mapped:
             )
         return rows.T.reshape(*shape, len(rows))
 
-    def jacobian(self, coords: ArrayLike) -> Array:
+    def jacobian(self, coords: Entries) -> Array:
         """∂θ/∂λ, (…, Pθ, P)."""
         given = self._coords(coords)
         self._components(given.rows)
@@ -250,7 +250,7 @@ class Mapped:
         out = np.array([np.broadcast_to(r, (count, batch)) for r in rows])
         return np.moveaxis(out, (2, 1, 0), (0, 1, 2)).reshape(*given.shape, count, len(rows))
 
-    def components(self, coords: ArrayLike) -> tuple[Array, ...]:
+    def components(self, coords: Entries) -> tuple[Array, ...]:
         """(weights, then the family's parameters), (…, K) each: usable as a truth."""
         given = self._coords(coords)
         found = self._components(given.rows)

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 
 from relrep_sym.errors import DataError, DomainError, problem
 from relrep_sym.runtime import check
-from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.check import Array, Entries
 from relrep_sym.runtime.ecm import Order
 from relrep_sym.runtime.em import expected, objective_of
 from relrep_sym.runtime.objective import Objective
@@ -65,7 +65,7 @@ class Rates(NamedTuple):
 def ecm_rates(
     solver: Learning,
     x: ArrayLike,
-    coords: ArrayLike,
+    coords: Entries,
     order: object,
     sweeps: int,
     weights: ArrayLike | None,
@@ -80,7 +80,7 @@ def ecm_rates(
     given, point = solver.point(coords)
     if given.shape:
         right = "one point, shape (P,)"
-        raise DataError(problem("coords has leading axes", f"shape {np.shape(coords)}", right))
+        raise DataError(problem("coords has leading axes", f"{given.shape} of them", right))
     share = check.sample_weights(weights, points.size)
     seen = expected(point, points, share)
     if seen.failures:

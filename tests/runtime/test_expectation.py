@@ -79,7 +79,7 @@ def test_fisher_pulls_back(family, components, chart):
 @pytest.mark.parametrize("components", [1, 3])
 def test_fisher_is_the_mean_square_of_the_score(components):
     module, coords = point("normal", components, "identity")
-    x = module.sample(np.random.default_rng(0), 200_000, coords)
+    x = module.sample(coords, 200_000, rng=0)
     scores = module.score_samples(x, coords)
     products = scores[:, :, None] * scores[:, None]
     error = products.std(axis=0) / np.sqrt(len(x))
@@ -249,7 +249,7 @@ def test_the_averaged_field_is_the_mean_score_of_many_draws(family, components, 
     module, coords = point(family, components, chart)
     truth = truths(family)[count]
     source = compiled(family, count)
-    x = source.sample(np.random.default_rng(0), 40_000, theta(source, truth))
+    x = source.sample(theta(source, truth), 40_000, rng=0)
     scores = module.score_samples(x, coords)
     error = scores.std(axis=0) / np.sqrt(len(x))
     assert (

@@ -40,7 +40,7 @@ def with_function(
     whole = writer.take(plain)
     lines = [*writer.lines, *writer.function(f"_{name}", whole)]
     keywords = [writer.names[s] for s in writer.symbols]
-    arguments = [*(["x: ArrayLike"] if free_x else []), "coords: ArrayLike", "truth: object = None"]
+    arguments = [*(["x: ArrayLike"] if free_x else []), "coords: Entries", "truth: object = None"]
     arguments += ["*", *(f"{k}: float" for k in keywords)] if keywords else []
     means = [
         f'        Mean("{density}", {function}{", both=True" if both else ""}),'

@@ -41,6 +41,7 @@ from relrep_sym.equations.program import find_inverse
 from relrep_sym.equations.record import Record
 from relrep_sym.equations.second import SecondForm
 from relrep_sym.errors import DeclarationError, NoInverseError, problem
+from relrep_sym.statements.language import SPECIAL
 
 __all__ = ["render", "specification"]
 
@@ -152,7 +153,11 @@ def _special(body: Sequence[str] | str | None) -> str:
     names = special_names("\n".join([body] if isinstance(body, str) else body or []))
     if not names:
         return ""
-    return f"    from relrep_sym.runtime.special import {', '.join(names)}\n\n"
+    lines = []
+    for home in sorted({SPECIAL[n] for n in names}):
+        own = ", ".join(n for n in names if SPECIAL[n] == home)
+        lines.append(f"    from relrep_sym.runtime.{home} import {own}\n")
+    return "".join(lines) + "\n"
 
 
 def _draw(family: Family) -> str | None:

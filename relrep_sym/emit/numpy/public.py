@@ -40,7 +40,8 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "from_model",
         "theta",
         "theta",
-        "Coordinates of θ (…, {theta}). DomainError where θ is not in the chart's image.",
+        "Coordinates of θ: (…, {theta}), or a mapping by the names of PARAMETERS. DomainError "
+        "where θ is not in the chart's image.",
         None,
         "(…, {p})",
     ),
@@ -253,7 +254,7 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "max_iter=max_iter, floor=floor, starts=starts, rng=rng, callback=callback, "
         "progress=progress",
         "Maximise the mean log-likelihood from `start` until a step gains no more than `tol`. "
-        "`start` is (…, {p}), each member a fit of its own, or one of "
+        "`start` is coordinates (…, {p}), each member a fit of its own, or one of "
         '"quantiles", "k-means++" (needs SciPy) and "random": then `starts` says how many '
         "(None: one, as a single fit), and `rng`, a seed or a numpy.random.Generator, which. "
         '`method` is "em", "ecm" (with `order` and `sweeps`) or "gradient_em" (with '
@@ -307,9 +308,9 @@ _FUNCTIONS: tuple[_Function, ...] = (
     ),
     _Function(
         "sample",
-        "rng, n, coords",
-        "rng, n, coords",
-        "n draws by a numpy.random.Generator.",
+        "coords, n, *, rng=0",
+        "coords, n, rng=rng",
+        "n draws. `rng` is a seed or a numpy.random.Generator.",
         None,
         "(…, n)",
     ),
@@ -395,13 +396,15 @@ _ARGUMENTS = frozenset(
 )
 
 _TYPES = {
+    "coords": "Entries",
+    "theta": "Entries",
     "out": "Array | None",
     "weights": "ArrayLike | None",
     "truth": "object",
     "method": "str",
     "tol": "float",
     "max_iter": "int",
-    "rng": "np.random.Generator",
+    "rng": "int | np.random.Generator",
     "n": "int",
     "order": "object",
     "sweeps": "int",
@@ -423,11 +426,13 @@ _TYPES = {
 
 
 _OWN_TYPES = {
+    "coords": "Entries",
+    "theta": "Entries",
     ("covariance", "x"): "ArrayLike | None",
     ("standard_errors", "x"): "ArrayLike | None",
     ("confidence_intervals", "x"): "ArrayLike | None",
-    ("fit", "start"): "ArrayLike | str",
-    ("fit", "rng"): "int | np.random.Generator",
+    ("flow", "start"): "Entries",
+    ("fit", "start"): "Entries | str",
 }
 
 
