@@ -60,6 +60,9 @@ def family(
     of the parameters, one that is not smooth in them except at |x − m|, and one that does not
     integrate to one (measured at three values of the parameters; the error gives the integral).
 
+    Where x lies on a kink, as at x = m of |x − m|, derivatives take sign(0) = 0, the mean of those
+    from both sides.
+
     >>> logistic = family(
     ...     "-(x - m)/s - 2*log(1 + exp(-(x - m)/s)) - log(s)",
     ...     {"m": "real", "s": "positive"},
