@@ -22,14 +22,18 @@ from relrep_sym.runtime.check import Array, Coords, Entries
 from relrep_sym.runtime.guard import entries_behind, guarded
 from relrep_sym.runtime.labels import relabelled
 from relrep_sym.runtime.point import Components, Form, Parts, Point
+from relrep_sym.runtime.unit_chart import Units
+from relrep_sym.runtime.units import insist_units
 
-__all__ = ["Mapped", "columns", "filled", "scalars"]
+__all__ = ["Mapped", "columns", "scalars"]
 
 
 class Mapped:
     """A model in a chart: its map, and its mixtures made ready."""
 
     constants: Sequence[ArrayLike] = ()
+    units: Units | None = None
+    """Those of the coordinates and of x, where they are not the caller's."""
 
     def __init__(self, chart: Chart, form: Form) -> None:
         self.chart = guarded(chart)
@@ -116,12 +120,18 @@ class Mapped:
     def point(self, coords: Entries) -> tuple[Coords, Point]:
         """Checked coordinates, and their mixtures made ready for the data pass."""
         given = self._coords(coords)
-        return given, Point(self.form, self._components(given.rows))
+        found = self._components(given.rows)
+        if self.units is None and self.form.units:
+            insist_units(self.form, found)
+        return given, Point(self.form, found)
 
     def _point(self, coords: Entries) -> tuple[Coords, Point]:
         """The same for derivatives: relative to the component that the chart refers them to."""
         given = self._coords(coords)
-        return given, Point(self.form, *self._referred(given.rows, None, self.chart.reference))
+        found, order = self._referred(given.rows, None, self.chart.reference)
+        if self.units is None and self.form.units:
+            insist_units(self.form, found)
+        return given, Point(self.form, found, order)
 
     def point_at(self, rows: Array) -> Point:
         """The mixtures at rows (P + C, B) of coordinates and constants, ready for the data pass."""
@@ -283,20 +293,3 @@ def columns(rows: Sequence[Array] | Array, given: Coords) -> Array:
 def scalars(values: Array, given: Coords) -> Array:
     """Values (B,) as (…,), a number for one point."""
     return values.reshape(given.shape)[()]
-
-
-def filled(found: Array, out: Array | None) -> Array:
-    """What was found, in ``out`` where that is given."""
-    if out is None:
-        return found
-    fits = isinstance(out, np.ndarray) and out.shape == found.shape and out.dtype == np.float64
-    if not fits or not out.flags.writeable:
-        raise DataError(
-            problem(
-                "out does not fit",
-                f"{getattr(out, 'dtype', type(out).__name__)} {np.shape(out)}",
-                f"writeable float64 {found.shape}",
-            )
-        )
-    np.copyto(out, found)
-    return out
