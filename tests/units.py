@@ -77,7 +77,9 @@ class Case:
         if self.chart == "weights":
             return rs.relative(model, first) @ rs.softmax(model)
         assert self.chart == "own"
-        return rs.chart(model, {first + "_1": "w + (1 - pi_1)*u", first + "_2": "w - pi_1*u"})
+        own = {n: n for n in model.names}
+        own |= {first + "_1": "w + (1 - pi_1)*u", first + "_2": "w - pi_1*u"}
+        return rs.chart(model, own)
 
     def coordinate_powers(self, names):
         """By coordinate (power, whether it is the logarithm of a length)."""

@@ -213,8 +213,11 @@ class Mapped:
         """Which entries of θ the coordinates give back, and what they give, (Pθ, B)."""
         whole = np.concatenate([rows, known]) if len(known) else rows
         back = check.stacked(self.chart.to_model(whole), rows.shape[1])
-        size = np.abs(theta)
-        slack = 1e-9 * (size + np.abs(back)) + 1e-15 * size.max(axis=0)
+        size, form = np.abs(theta), self.form
+        largest = np.empty_like(size)  # of the entries that have one unit
+        for which in _alike(self.chart.parameters, form.names, form.location, form.scale):
+            largest[which] = size[which].max(axis=0)
+        slack = 1e-9 * (size + np.abs(back)) + 1e-15 * largest
         return np.abs(back - theta) <= slack, back
 
     def _inverted(self, theta: Array, shape: tuple[int, ...]) -> Array:
@@ -266,6 +269,25 @@ class Mapped:
         found = self._components(given.rows)
         shape = (*given.shape, self.form.components)
         return tuple(a.T.reshape(shape).copy() for a in (found.weights, *found.parameters))
+
+
+@lru_cache(maxsize=64)
+def _alike(
+    parameters: tuple[str, ...], roles: tuple[str, ...], location: int | None, scale: int | None
+) -> tuple[list[int], ...]:
+    """The entries of θ that have one unit: by family parameter, those of a location and its scale
+    together, and the weights.
+
+    >>> _alike(("pi_1", "mu_1", "mu_2", "sigma"), ("mu", "sigma"), 0, 1)
+    ([0], [1, 2, 3])
+    """
+    groups: dict[object, list[int]] = {}
+    for i, name in enumerate(parameters):
+        stem = name if name in roles else name.rpartition("_")[0]
+        role = roles.index(stem) if stem in roles else None
+        both = role is not None and role in (location, scale)
+        groups.setdefault("place" if both else role, []).append(i)
+    return tuple(groups.values())
 
 
 def _columns_of_ends(chart: Chart, count: int) -> tuple[Array, Array, NDArray[np.bool_]]:

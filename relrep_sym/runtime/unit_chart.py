@@ -26,6 +26,10 @@ __all__ = ["Exponents", "Units", "by_role", "chart_in", "times"]
 _NEAR = 32
 """To what power coordinates' units are rounded, where the chart does not state them."""
 
+_SAME = 1e-9
+"""By how much a closed form may differ in two units, relative: by rounding."""
+_LOG2 = float(np.log(2.0))
+
 Exponents = NDArray[np.int32]
 
 # ------------------------------------------------------------------------------ the units
@@ -125,9 +129,11 @@ def _column(powers: Exponents, like: Array) -> Exponents:
 class _Rescaled:
     """A chart's functions in other units."""
 
-    def __init__(self, chart: Chart, units: Units) -> None:
+    def __init__(self, chart: Chart, form: Form, units: Units) -> None:
         self.chart, self.units = chart, units
+        self.basis = _basis(form) if chart.m_step or chart.conditional_step or chart.roots else []
         self.count = len(chart.coordinates)
+        self.half = max(units.roles, key=abs, default=0) // 2
         self.whole = np.concatenate([units.steps, np.zeros(len(chart.constants), dtype=np.int32)])
 
     def own(self, rows: Array) -> Array:
@@ -166,21 +172,27 @@ class _Rescaled:
         return [times(r, -p) for r, p in zip(found, self.units.steps, strict=True)]
 
     def _back(self, found: Sequence[Array | float]) -> list[Array]:
-        return [times(r, p) for r, p in zip(found, self.units.steps, strict=False)]
+        return [times(r, p - self.half) for r, p in zip(found, self.units.steps, strict=False)]
+
+    def _bars(self, by_family: Sequence[Array]) -> list[Array]:
+        """∂/∂φ in the chart's own units, times 2^half, so that none overflows."""
+        pairs = zip(by_family, self.units.roles, strict=True)
+        return [times(a, self.half - power) for a, power in pairs]
 
     def pull_back(self, rows: Array, by_weight: Array, *by_family: Array) -> list[Array]:
-        bars = by_role(self.units, by_family, -1)
-        return self._back(self.chart.pull_back(self.own(rows), by_weight, *bars))
+        bars = self._bars(by_family)
+        weights = times(by_weight, self.half)
+        return self._back(self.chart.pull_back(self.own(rows), weights, *bars))
 
     def pull_back_model(self, rows: Array, by_theta: Array) -> list[Array]:
-        bars = times(by_theta, -_column(self.units.theta, by_theta))
+        bars = times(by_theta, self.half - _column(self.units.theta, by_theta))
         return self._back(self.chart.pull_back_model(self.own(rows), bars))
 
     def bend(self, rows: Array, along: Array, by_weight: Array, *by_family: Array) -> list[Array]:
         assert self.chart.bend is not None
-        bars = by_role(self.units, by_family, -1)
+        bars, weights = self._bars(by_family), times(by_weight, self.half)
         moved = times(along, _column(self.units.steps, along))
-        return self._back(self.chart.bend(self.own(rows), moved, by_weight, *bars))
+        return self._back(self.chart.bend(self.own(rows), moved, weights, *bars))
 
     def view(self, rows: Array) -> Sequence[Array]:
         assert self.chart.view is not None
@@ -201,49 +213,51 @@ class _Rescaled:
         ]
 
     def m_step(self, mass: Array, means: Array, *old: Array) -> Any:
-        return self._homogeneous(self.chart.m_step, mass, means, *old)
+        step = self.chart.m_step
+        assert step is not None
+        return self._in_any(lambda units, *a: step(mass, self._means(units, means), *a), old)
 
     def conditional_step(self, mass: Array, means: Array, *old: Array) -> Any:
         step = self.chart.conditional_step
         assert step is not None
-        return self._homogeneous(lambda *a: (None, step(*a)), mass, means, *old)[1]
+        found = self._in_any(
+            lambda units, *a: (None, step(mass, self._means(units, means), *a)), old
+        )
+        return found[1]
 
     def median_step(self, mass: Array, spread: Array, *old: Array) -> Any:
         assert self.chart.medians is not None
         step = self.chart.medians.step
-
-        def scaled(power: int, *parameters: Array) -> Any:
-            return step(mass, times(spread, power), *parameters)
-
-        return self._in_any(scaled, old)
+        return self._in_any(lambda units, *a: step(mass, times(spread, units.length), *a), old)
 
     def tension(self, *old: Array) -> Array:
         assert self.chart.medians is not None
         return self.chart.medians.tension(*by_role(self.units, old, 1))
 
-    def _homogeneous(self, step: Any, mass: Array, means: Array, *old: Array) -> Any:
-        return self._in_any(lambda _, *parameters: step(mass, means, *parameters), old)
+    def _means(self, units: Units, means: Array) -> Array:
+        """Means of the basis functions, in units of which these are one."""
+        out = np.array(means)
+        for row, (power, logarithm) in zip(out, self.basis, strict=True):
+            row[...] = times(row, int(power * units.length))
+            row += logarithm * units.length * _LOG2
+        return out
 
     def _in_any(self, step: Callable[..., Any], old: Sequence[Array]) -> Any:
         """A closed form (weights, parameters), in these units if it is the same in every unit.
 
-        It is not where the model or the chart has fixed lengths, which are numbers in it: then it
-        is computed in the chart's own units.
+        It is not where the model has fixed lengths, which are numbers in it: then it is computed in
+        the chart's own units.
         """
         with np.errstate(all="ignore"):
-            here = step(0, *old)
-            again = self._moved(step, old, self._other())
+            here = step(self.units._replace(length=0), *old)
+            roles = tuple(int(4 * d) for d in self.units.powers)
+            again = self._moved(step, old, self.units._replace(length=4, roles=roles))
             if _same(here, again):
                 return here
             return self._moved(step, old, self.units)
 
-    def _other(self) -> Units:
-        """Another unit: whatever is homogeneous scales exactly with it, square roots included."""
-        roles = tuple(int(4 * d) for d in self.units.powers)
-        return self.units._replace(length=4, roles=roles)
-
     def _moved(self, step: Callable[..., Any], old: Sequence[Array], units: Units) -> Any:
-        shares, parameters = step(units.length, *by_role(units, old, 1))
+        shares, parameters = step(units, *by_role(units, old, 1))
         return shares, by_role(units, parameters, -1)
 
     def terms(self, mass: Array, means: Array, *old: Array) -> tuple[Array, Array]:
@@ -251,24 +265,54 @@ class _Rescaled:
         roots = self.chart.roots
         assert roots is not None
         with np.errstate(all="ignore"):
-            found = roots.terms(mass, means, *by_role(self.units, old, 1))
+            moved = self._means(self.units, means)
+            found = roots.terms(mass, moved, *by_role(self.units, old, 1))
             step = int(self.units.steps[roots.coordinate])
             above, below = (times(t, step * np.arange(len(t))[:, None, None]) for t in found)
             return above, below
 
 
 def _same(here: Any, there: Any) -> bool:
-    if here[0] is not None and not np.array_equal(here[0], there[0], equal_nan=True):
-        return False
+    """Whether two results of a closed form are one, to rounding; both may hold None and NaN."""
+    pairs = [(here[0], there[0]), *zip(here[1], there[1], strict=True)]
     return all(
-        (a is None) == (b is None) and (a is None or np.array_equal(a, b, equal_nan=True))
-        for a, b in zip(here[1], there[1], strict=True)
+        (a is None) == (b is None)
+        and (a is None or np.allclose(a, b, rtol=_SAME, atol=0.0, equal_nan=True))
+        for a, b in pairs
     )
+
+
+def _basis(form: Form) -> list[tuple[float, float]]:
+    """How each basis function b_j follows a change of the unit of x: (power, whether as log x).
+
+    Most are functions of (x − μ)/σ, which has no unit; x itself, or its logarithm, has one.
+    """
+    at = [0.5 if positive else 0.0 for positive in form.positive]
+    values = []
+    for length in (0, 4):
+        moved = [
+            np.full((form.components, 1), np.ldexp(v, int(length * d)))
+            for v, d in zip(at, form.units, strict=True)
+        ]
+        shape = (form.components, 1, 1)
+        rows = tuple(np.empty(shape if form.own else (1, 1, 1)) for _ in range(form.basis))
+        coefficients, _ = form.prepare(*moved)
+        x = np.full(1, np.ldexp(0.75, length))
+        form.block(x, tuple(c[..., None] for c in coefficients), rows, np.empty(shape))
+        values.append([float(b[0, 0, 0]) for b in rows])
+    out = []
+    for first, second in zip(*values, strict=True):
+        power = 0.0 if first == 0.0 else np.round(np.log2(second / first) / 2.0) / 2.0
+        if np.isclose(first * 2.0 ** (4 * power), second, rtol=_SAME, atol=0.0):
+            out.append((power, 0.0))
+        else:
+            out.append((0.0, (second - first) / (4 * _LOG2)))
+    return out
 
 
 def chart_in(chart: Chart, form: Form, units: Units) -> Chart:
     """The chart in other units."""
-    made = _Rescaled(chart, units)
+    made = _Rescaled(chart, form, units)
     changed: dict[str, Any] = {
         name: getattr(made, name)
         for name in (

@@ -13,6 +13,7 @@ Members of a batch in different units are computed apart.
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
@@ -274,7 +275,12 @@ def in_units(kind: str) -> Callable[[Method], Method]:
             given = dict(bound.arguments)
             given |= given.pop("options", {})
             del given["self"]
-            return _again(self, method, kind, given, length)
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                found = _again(self, method, kind, given, length)
+            for warning in said:  # at the line of the generated module's user
+                warnings.warn(warning.message, stacklevel=3)
+            return found
 
         return run  # type: ignore[return-value]
 
@@ -301,7 +307,7 @@ def _again(solver: Mapped, method: Any, kind: str, given: dict[str, Any], length
         sent = {**given, name: flat.reshape(*points.shape, count)}
         found = _called(solver, method, kind, sent, length, points.rows)
     else:
-        parts = {}
+        parts: dict[int, Any] = {}
         for one in np.unique(each):
             some = np.flatnonzero(each == one)
             sent = {**given, name: flat[some]}
