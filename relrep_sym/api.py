@@ -568,18 +568,20 @@ class Derivation:
             exec(code, module.__dict__)  # noqa: S102 - only source that this package rendered
         return module
 
-    def write(self, path: str | Path, *, standalone: bool = False) -> bool:
+    def write(self, path: str | Path, *, standalone: bool = False, overwrite: bool = False) -> bool:
         """Write the generated module, atomically; True if the file changed.
 
         With ``standalone`` the file holds the runtime too: NumPy is all that it needs, and errors
-        are classes of its own.
+        are classes of its own. Raises GenerationError, unless ``overwrite``, where there is a file
+        that was not written so, or was edited since.
         """
         # the header goes into Python source: a file's name enters it only where that is harmless
         plain = re.fullmatch(r"[A-Za-z0-9_][\w.-]{0,99}", Path(path).name, re.ASCII)
         name = Path(path).name if plain else f"{self.name}.py"
         option = ", standalone=True" if standalone else ""
         command = f"derivation.write({name!r}{option})"
-        return files.write(Path(path), self.source(command=command, standalone=standalone))
+        text = self.source(command=command, standalone=standalone)
+        return files.put(Path(path), text, overwrite=overwrite)
 
     def verify(self, digits: int = 30, **options: Any) -> Any:
         """Certify the compiled functions against the mpmath oracle, at 16 to 100 digits.

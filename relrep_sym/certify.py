@@ -25,6 +25,7 @@ from relrep_sym.declare.model import Mixture
 from relrep_sym.declare.support import Support
 from relrep_sym.declare.symbols import Constant
 from relrep_sym.declare.view import View
+from relrep_sym.emit import files
 from relrep_sym.emit.numpy.public import given_keywords
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.errors import CertificateError, DomainError, NoInverseError, problem
@@ -85,6 +86,8 @@ def table(certificates: Iterable[Certificate]) -> str:
     lines = [
         "# Certificates",
         "",
+        f"<!-- Text sha256: {files.UNSIGNED} -->",
+        "",
         "Measured by `relrep verify --all --full --update`, over derivations/ and examples/. Each",
         "row is the worst of a function's values over all points, in units of the yardstick",
         "u (|v| + E|s| + Σ_j |λ_j ∂_j v|) with u = 2⁻⁵³; 64 is the limit. The last column is that",
@@ -104,7 +107,7 @@ def table(certificates: Iterable[Certificate]) -> str:
             shown = f"{worst.ratio:.2g} | {worst.relative:.1e}"
             lines.append(f"| {function} | {len(own)} | {worst.point} | {shown} |")
         lines.append("")
-    return "\n".join(lines)
+    return files.signed("\n".join(lines))
 
 
 # ----------------------------------------------------------------------------- points and cases

@@ -52,9 +52,13 @@ class Kernel:
         """The function, compiled: ``f(coords, truth, …)``, one value for each point."""
         return getattr(self.compile(), self.name)
 
-    def write(self, path: str | Path) -> bool:
-        """Write the module, atomically; True if the file changed."""
-        return files.write(Path(path), self.source)
+    def write(self, path: str | Path, *, overwrite: bool = False) -> bool:
+        """Write the module, atomically; True if the file changed.
+
+        Raises GenerationError, unless ``overwrite``, where there is a file that was not written so,
+        or was edited since.
+        """
+        return files.put(Path(path), self.source, overwrite=overwrite)
 
 
 def kernel(

@@ -25,6 +25,7 @@ from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.em import Expected, _collapsed, _means_about, _recentred
 from relrep_sym.runtime.objective import Objective
 from relrep_sym.runtime.point import Point
+from relrep_sym.runtime.stationary import unended
 
 __all__ = ["Kind", "Present", "kinds_of"]
 
@@ -126,7 +127,9 @@ class Present:
         designs = self._designs(run, role)
         for j, design in zip(run, designs, strict=True):
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                step = (design * tilt).sum(axis=0) / (design * design * bend).sum(axis=0)
+                pull = (design * tilt).sum(axis=0)
+                step = pull / (design * design * bend).sum(axis=0)
+                self._overflown(j, np.isfinite(step) | (pull == 0.0))
                 step = np.where(np.isfinite(step), step, 0.0)
                 moved = self._put(j, step)
             tilt = tilt - bend * design * moved
@@ -209,6 +212,16 @@ class Present:
                 "a gap whose domain holds its end (plain or square), or another start",
             )
 
+    def _overflown(self, j: int, fine: NDArray[np.bool_]) -> None:
+        """Members whose step of a coordinate has no value in double precision."""
+        for i in np.flatnonzero(~fine):
+            self._fail(
+                int(i),
+                f"the conditional maximiser along {self.chart.coordinates[j]} is not finite",
+                f"{self.chart.coordinates[j]} = {self.rows[j, i]:.6g} before the step",
+                "points within 1e150 scales of each component, weights that are not zero",
+            )
+
     def _fail(self, i: int, wrong: str, given: str, right: str) -> None:
         self.failures.setdefault(i, DomainError(problem(wrong, given, right)))
 
@@ -256,6 +269,7 @@ class Present:
                     self._put(j, new - parameters[role][kind.component])
             elif kind.gap == "plain":
                 fine = np.isfinite(new) & (new > 0.0 if self.form.positive[role] else True)
+                self._overflown(j, fine)
                 self._set(j, np.where(fine, new, self.rows[j]))
             else:
                 with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -363,14 +377,8 @@ class Present:
                     converged=np.where(better, True, best.converged),
                 )
         for i in np.flatnonzero(~best.converged):
-            names = ", ".join(self.chart.coordinates[j] for j in which)
-            at = ", ".join(f"{best.rows[j, i]:.6g}" for j in which)
-            self._fail(
-                int(i),
-                f"Newton's method reaches no maximum of Q along {names}",
-                f"it stood at {at}",
-                "data and a chart in which Q has a maximum along it",
-            )
+            why = unended(self.chart, best.rows, best.end, int(i), which)
+            self.failures.setdefault(int(i), why)
         done = best.converged
         for j in which:
             low = self.chart.lower[j]

@@ -29,6 +29,7 @@ from relrep_sym.runtime import check, kernel
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, Coords
 from relrep_sym.runtime.em import Expected, Taken, objective_of
+from relrep_sym.runtime.ends import Ends
 from relrep_sym.runtime.objective import Objective
 from relrep_sym.runtime.point import Components, Point
 from relrep_sym.runtime.step import Step
@@ -84,7 +85,7 @@ def gradient_em_step(
         for b in left:
             out[:, b] = rows[:count, b]
         return Climb(Taken(out, seen, left, {}), gradient)
-    ends = _Ends.of(chart)
+    ends = Ends.of(chart)
     notes: dict[int, str] = {}
     if chart.sharp_rate is not None:
         out = ends.clipped(rows[:count], 0.5 * chart.sharp_rate * gradient)
@@ -122,7 +123,7 @@ def step_of(
     for b in np.flatnonzero(~np.isfinite(gain)):
         there = _likelihood(point_at, new[:, b : b + 1], x, weights)[0]
         gain[b] = there - taken.expected.found.log_likelihood[b]
-    ends = _Ends.of(chart)
+    ends = Ends.of(chart)
     held = ends.at(rows[:count]) & (ends.clipped(rows[:count], gradient) == rows[:count])
     slopes, hessian = objective.expansion(rows)
     size = np.maximum(slopes.size, np.sqrt(np.abs(np.einsum("bpp->pb", hessian))))
@@ -169,34 +170,6 @@ def _in_place(point: Point) -> Point:
     return Point(point.form, Components(point.in_place(c.weights), rows, differences))
 
 
-class _Ends(NamedTuple):
-    """The ends of the coordinates' domains, (P, 1) each."""
-
-    lower: Array
-    upper: Array
-    strict: NDArray[np.bool_]
-
-    @staticmethod
-    def of(chart: Chart) -> _Ends:
-        count = len(chart.coordinates)
-        low, high, strict = (
-            np.array(e[:count])[:, None] for e in (chart.lower, chart.upper, chart.open_lower)
-        )
-        return _Ends(low, high, strict.astype(bool))
-
-    def at(self, rows: Array) -> NDArray[np.bool_]:
-        """Which coordinates are at an end that belongs to their domain."""
-        out: NDArray[np.bool_] = (rows <= self.lower) | (rows >= self.upper)
-        return out
-
-    def clipped(self, rows: Array, move: Array) -> Array:
-        """Rows after a move, projected onto the domain."""
-        with np.errstate(invalid="ignore"):  # no finite end is open but the lower one
-            inner = np.where(self.strict, self.lower + 0.1 * (rows - self.lower), self.lower)
-        out: Array = np.clip(rows + move, inner, self.upper)
-        return out
-
-
 # ------------------------------------------------------------------------------ the line search
 
 
@@ -218,7 +191,7 @@ _LIGHT = 0.1
 """Share of 1/K below which a component is light."""
 
 
-def _lengths(ends: _Ends, objective: Objective, gradient: Array) -> _Lengths:
+def _lengths(ends: Ends, objective: Objective, gradient: Array) -> _Lengths:
     rows = objective.rows
     count, k = len(gradient), len(objective.mass)
     free = np.where(ends.clipped(rows[:count], gradient) == rows[:count], 0.0, gradient)
@@ -246,7 +219,7 @@ def _top(objective: Objective, free: Array) -> Array:
 def _searched(
     chart: Chart,
     point_at: Callable[[Array], Point],
-    ends: _Ends,
+    ends: Ends,
     rows: Array,
     point: Point,
     seen: Expected,
@@ -314,7 +287,7 @@ def _stuck(
 
 
 def _climbed(
-    ends: _Ends,
+    ends: Ends,
     faces: tuple[Array, Array],
     rows: Array,
     gradient: Array,
@@ -363,7 +336,7 @@ def _climbed(
 
 
 def _moved(
-    ends: _Ends,
+    ends: Ends,
     faces: tuple[Array, Array],
     rows: Array,
     gradient: Array,

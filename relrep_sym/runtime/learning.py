@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from relrep_sym.runtime import check
-from relrep_sym.runtime.ascent import optimality
 from relrep_sym.runtime.check import Array, Coords, Entries
 from relrep_sym.runtime.ecm import Order, ecm_step
 from relrep_sym.runtime.em import Expected, em_step, objective_of
@@ -23,6 +22,7 @@ from relrep_sym.runtime.gradient_em import Climb, gradient_em_step, step_of
 from relrep_sym.runtime.mapped import columns
 from relrep_sym.runtime.point import Point
 from relrep_sym.runtime.rates import Rates, ecm_rates
+from relrep_sym.runtime.stationary import optimality
 from relrep_sym.runtime.step import Step
 
 __all__ = ["Learning"]

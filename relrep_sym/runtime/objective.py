@@ -38,6 +38,10 @@ class Slopes(NamedTuple):
     gradient: Array
     size: Array
 
+    def take(self, members: NDArray[np.intp]) -> Slopes:
+        """Those of some members of a batch."""
+        return Slopes(self.gradient[:, members], self.size[:, members])
+
 
 class Objective:
     """Q(λ'|λ) − Q(λ|λ) of a batch of mixtures in a chart.

@@ -17,6 +17,7 @@ from relrep_sym.errors import DomainError, problem
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.closed import Order
 from relrep_sym.runtime.ordered import Ordered, location_and_scale, ordered, pools
+from relrep_sym.runtime.stationary import ACCEPTED
 from relrep_sym.runtime.terms import Logit, Power, Profile, Quadratic, Terms
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ def in_order(
         inner, rooms = tuple(p[:, some] for p in free), [r[:, some] for r in rooms]
         n, now = mass[:, some], tuple(p[:, some] for p in present)
         answers, settled[some], best = _solved(chart.orders, rooms, form, n, inner, now)
+        for _, found in answers:  # what pooling or a search of peaks left is left to Newton
+            settled[some] &= found.residual <= ACCEPTED
         for row, values in zip(out, best, strict=True):
             row[:, some] = values
     exact: dict[int, Array] = {}

@@ -37,6 +37,10 @@ _ALL = 7
 """Entries of an order whose permutations are all gone through; of more, by exchanges of two."""
 
 
+_PASSES = 50
+"""Passes over all exchanges of two at most: the best order so far is an order like any other."""
+
+
 class Rates(NamedTuple):
     """Factors by which errors shrink in one iteration, near a fixed point.
 
@@ -192,7 +196,9 @@ def _orders(
         return
     here, value = list(entries), rate(entries)
     better = True
-    while better:
+    for _ in range(_PASSES):
+        if not better:
+            break
         better = False
         for i in range(len(here)):
             for j in range(i + 1, len(here)):
