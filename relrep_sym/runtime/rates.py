@@ -98,6 +98,8 @@ def ecm_rates(
     moving = sorted(j for e in entries for j in e)
     _insist_definite(objective, given.rows, complete, moving)
     scale = np.sqrt(np.diag(complete)[moving])
+    for matrix in (complete, observed):  # at unit diagonal, whatever the coordinates' units are
+        matrix[np.ix_(moving, moving)] /= np.outer(scale, scale)
     off = np.abs(gradient[moving]) / scale if moving else np.zeros(1)
     em = _radius(_em(complete, observed, moving))
     inner = {j: n for n, j in enumerate(moving)}
