@@ -37,8 +37,8 @@ __all__ = [
 ONE_SIDED = "At an end of a coordinate's domain derivatives are one-sided."
 
 AT_KINKS = (
-    r"Where $x$ lies on a kink of the density $\operatorname{sign}(0) = 0$: a derivative there is the "
-    "mean of those from both sides."
+    r"Where $x$ lies on a kink of the density $\operatorname{sign}(0) = 0$: a derivative there is "
+    "the mean of those from both sides."
 )
 
 SAMPLE = (
