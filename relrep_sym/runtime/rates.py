@@ -37,6 +37,10 @@ _ALL = 7
 """Entries of an order whose permutations are all gone through; of more, by exchanges of two."""
 
 
+_PASSES = 50
+"""Passes over all exchanges of two at most: the best order so far is an order like any other."""
+
+
 class Rates(NamedTuple):
     """Factors by which errors shrink in one iteration, near a fixed point.
 
@@ -94,6 +98,8 @@ def ecm_rates(
     moving = sorted(j for e in entries for j in e)
     _insist_definite(objective, given.rows, complete, moving)
     scale = np.sqrt(np.diag(complete)[moving])
+    for matrix in (complete, observed):  # at unit diagonal, whatever the coordinates' units are
+        matrix[np.ix_(moving, moving)] /= np.outer(scale, scale)
     off = np.abs(gradient[moving]) / scale if moving else np.zeros(1)
     em = _radius(_em(complete, observed, moving))
     inner = {j: n for n, j in enumerate(moving)}
@@ -192,7 +198,9 @@ def _orders(
         return
     here, value = list(entries), rate(entries)
     better = True
-    while better:
+    for _ in range(_PASSES):
+        if not better:
+            break
         better = False
         for i in range(len(here)):
             for j in range(i + 1, len(here)):

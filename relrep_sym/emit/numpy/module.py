@@ -40,6 +40,7 @@ from relrep_sym.equations.median import median_step
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.equations.record import Record
 from relrep_sym.equations.second import SecondForm
+from relrep_sym.equations.units import unit_powers
 from relrep_sym.errors import DeclarationError, NoInverseError, problem
 from relrep_sym.statements.language import SPECIAL
 
@@ -296,6 +297,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "basis": len(form.basis),
         "location": positions.get(family.location) if family.location else None,
         "scale": positions.get(family.scale) if family.scale else None,
+        "units": [repr(d) for d in unit_powers(family) or ()],
         "lower": [_end(d.lower) for d in domains],
         "upper": [_end(d.upper) for d in domains],
         "open_lower": [str(d.open_lower) for d in domains],
