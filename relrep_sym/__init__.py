@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         RelrepWarning,
     )
     from relrep_sym.identities import E, Verdict, check
+    from relrep_sym.kernel import Kernel
 
 __version__ = "0.1.0"
 
@@ -66,6 +67,7 @@ _HOME = {
     "FlowWarning": "errors",
     "GenerationError": "errors",
     "InferenceWarning": "errors",
+    "Kernel": "kernel",
     "Mixture": "declare.model",
     "NoInverseError": "errors",
     "NotInstalledError": "errors",
@@ -108,6 +110,7 @@ __all__ = [
     "FlowWarning",
     "GenerationError",
     "InferenceWarning",
+    "Kernel",
     "Mixture",
     "NoInverseError",
     "NotInstalledError",
@@ -155,4 +158,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted([*__all__, "__version__"])
