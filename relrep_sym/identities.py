@@ -41,7 +41,7 @@ from relrep_sym.evaluate import Evaluation, Evaluator, Place
 from relrep_sym.scatter import places
 
 if TYPE_CHECKING:
-    from relrep_sym.identity_kernel import Kernel
+    from relrep_sym.identity_kernel import Emitted
 
 __all__ = ["Counterexample", "E", "Verdict", "check"]
 
@@ -92,7 +92,7 @@ class Verdict:
             raise CertificateError(str(self))
         return self
 
-    def emit(self, side: str = "left", *, name: str = "value", points: int = 2) -> Kernel:
+    def emit(self, side: str = "left", *, name: str = "value", points: int = 2) -> Emitted:
         """A side of an identity that holds, as a NumPy kernel, certified at ``points`` points.
 
         ``kernel.function(coords, truth, …)`` gives one value for each point of the chart, first

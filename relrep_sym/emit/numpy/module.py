@@ -241,7 +241,10 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
     }
     domains = [c.domain for c in chart.coordinates] + [c.domain for c in chart.constants]
     positions = {p: i for i, p in enumerate(family.parameters)}
+    functions = public_functions(record)
+    constants = ["CONSTANTS", "COORDINATES", "FIXED", "PARAMETERS", *(["VIEW"] if view else [])]
     return {
+        "public": [*constants, *sorted(str(f["name"]) for f in functions)],
         "title": "\n".join(filled_text(f"{model.describe().capitalize()}.", 94)),
         "source": source,
         "command": command,
@@ -303,7 +306,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "draw": _draw(family),
         "safe_rate": None if isinstance(safe, str) else (repr(safe.rate), repr(safe.sharp_rate)),
         "why": why,
-        "functions": public_functions(record),
+        "functions": functions,
     }
 
 
