@@ -139,10 +139,17 @@ __all__ = [
 ]
 
 
+_NOT_YET = ("cholesky", "embedding", "exponential_family", "log_cholesky", "network", "product")
+"""Names of other kinds of model, and of their charts, which people look for."""
+
+
 def __getattr__(name: str) -> Any:
     home = _HOME.get(name)
     if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        wrong = f"module {__name__!r} has no attribute {name!r}"
+        if name in _NOT_YET:
+            wrong += ": models are mixtures in one dimension, rs.mixture(…), and nothing else yet"
+        raise AttributeError(wrong)
     value = importlib.import_module(f"{__name__}.{home}")
     if home != name:  # else the module itself is the public name
         value = getattr(value, name)

@@ -157,6 +157,10 @@ def _row(value: object, where: str, length: int | None) -> tuple[sp.Expr, ...]:
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
+        vectors = [v for v in value if isinstance(v, Sequence | np.ndarray) and np.shape(v)]
+        if vectors:
+            wrong = f"{where}: a vector, where models are of one dimension so far"
+            raise DeclarationError(problem(wrong, vectors[0], "a number for each component"))
         row = tuple(_entry(v, where) for v in value)
     else:
         row = (_entry(value, where),) * (length or 1)
