@@ -24,6 +24,7 @@ import sympy as sp
 
 from relrep_sym.declare.chart import Chart, held, identity
 from relrep_sym.declare.model import Mixture
+from relrep_sym.declare.notebook import listed
 from relrep_sym.declare.parser import check_name
 from relrep_sym.declare.truth import Truth
 from relrep_sym.declare.view import View
@@ -451,6 +452,13 @@ class Derivation:
 
     def __iter__(self) -> Iterator[Shown]:
         return (self._shown(e) for e in self.record)
+
+    def __repr__(self) -> str:
+        seen = f", seen in {listed(self.record.view.names)}" if self.record.view else ""
+        return (
+            f"<Derivation {self.name}: {self.model.describe()};\n"
+            f" {self.chart.title}, coordinates {listed(self.chart.names)}{seen}>"
+        )
 
     def _shown(self, equation: Equation) -> Shown:
         return Shown(equation, self.notation)

@@ -31,6 +31,7 @@ from relrep_sym.declare.chart import Chart, identity
 from relrep_sym.declare.identity import Scope
 from relrep_sym.declare.model import Mixture
 from relrep_sym.declare.nodes import At, Atom, Expected, Slope, density_symbol
+from relrep_sym.declare.notebook import listed
 from relrep_sym.declare.parser import AnyName, expression
 from relrep_sym.declare.truth import Truth
 from relrep_sym.emit.typeset import tex
@@ -118,6 +119,9 @@ class Verdict:
         free = depends_on_x(chosen, self.scope.x)
         said = [f"{chosen}.", "", *str(self).splitlines()]
         return kernel(self.scope, chosen, name, said, free, points)
+
+    def __repr__(self) -> str:
+        return f"<Verdict: {self.status}: {listed([f'{self.left} = {self.right}'])}>"
 
     def __str__(self) -> str:
         lines = [f"{self.left} = {self.right}"]

@@ -44,6 +44,9 @@ class Emitted:
     source: str
     certificate: Certificate
 
+    def __repr__(self) -> str:
+        return f"<Emitted {self.name}: {self.certificate!r}>"
+
     def compile(self) -> Kernel:
         """The module, in memory."""
         return Kernel(self.name, self.source)

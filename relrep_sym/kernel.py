@@ -65,7 +65,8 @@ rate_1, rate_2>
 
     def __repr__(self) -> str:
         title = (self.__doc__ or "").partition("\n")[0].rstrip(".")
-        names = ", ".join(self.__dict__["COORDINATES"])
+        every = self.__dict__["COORDINATES"]
+        names = ", ".join(every if len(every) <= 8 else [*every[:7], "…", every[-1]])
         return f"<Kernel {self.__name__}: {title[:1].lower()}{title[1:]}; coordinates {names}>"
 
     def __eq__(self, other: object) -> bool:

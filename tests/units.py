@@ -12,6 +12,7 @@ from functools import cache
 import numpy as np
 
 import relrep_sym as rs
+from relrep_sym.errors import DomainError
 
 LOG2 = np.log(2.0)
 
@@ -184,9 +185,10 @@ def problem_of(case: Case):
     }
     weights = {1: [1.0], 2: [0.4375, 0.5625], 3: [0.3125, 0.25, 0.4375]}[k]
     x = np.concatenate([rng.normal(-0.7, 0.8, 12), rng.normal(1.0, 1.2, 16), [2.25, 2.5, 3.0]])
+    if not line:  # quantiles of two scales
+        part = -np.log1p(-(np.arange(16) + 0.5) / 16)
+        x = np.concatenate([0.25 * part, 4.0 * part])
     x = np.round(x * 256) / 256
-    if not line:
-        x = np.abs(x) + 1 / 64
     share = rng.integers(1, 5, x.size) / 8.0
     truth = (np.array([0.375, 0.625]), *(np.array([0.9375, 1.0625]) * values[r][0] + (
         np.array([-0.5, 1.0]) if r in ("mu", "m") else 0.0) for r in roles))  # fmt: skip
@@ -208,3 +210,111 @@ def coords_of(case: Case):
         else:
             theta.append(parameters[stem][int(number) - 1])
     return module.from_model(np.array(theta))
+
+
+# ------------------------------------------------------------------------------ kernels
+
+
+EXACT = (
+    "responsibilities score_samples score hessian em_step em_details ecm_step ecm_details "
+    "gradient_em_step statistics sample to_model jacobian"
+).split()
+"""Kernels whose results are multiplied with powers of two and nothing else: equal to the bit."""
+
+
+@cache
+def maximum(case: Case):
+    """The fitted coordinates in the base units; None where no fit converges."""
+    x, weights, _, _ = problem_of(case)
+    module = compiled(case)[1]
+    fit = module.fit(x, coords_of(case), weights=weights, tol=1e-13, max_iter=20000)
+    if not fit.converged:
+        return None
+    try:
+        module.covariance(x, fit.coords, "opg", weights=weights, count=500.0)
+        if case.family != "laplace":
+            module.covariance(x, fit.coords, weights=weights, count=500.0)
+    except DomainError:  # a mixture of equal components, where nothing has an inverse
+        return None
+    return fit.coords
+
+
+def kernels(case: Case, e: int):
+    """By name a function that computes in the units e and gives the result in those of e = 0."""
+    u = Units(case, e)
+    k = u.k
+    sample, weights, _, density = problem_of(case)
+    x, at, truth = u.x(sample), u.coords(coords_of(case)), u.truth(density)
+    shift = e * LOG2
+
+    def details(step):
+        forces = [
+            step.multipliers[n] * u.unit(p)
+            for n, p in zip(k.COORDINATES, u.power, strict=True)
+            if n in step.multipliers
+        ]
+        return np.array([step.gain, step.residual, *forces])
+
+    def fit(start, **options):
+        found = k.fit(x, start, weights=weights, **options)
+        theta = np.array([found.parameters[n] for n in k.PARAMETERS]) * u.unit(-u.theta_power)
+        last = [found.log_likelihood + shift, found.converged]
+        return np.concatenate([u.point(found.coords), theta, last])
+
+    out = {
+        "to_model": lambda: k.to_model(at) * u.unit(-u.theta_power),
+        "from_model": lambda: u.point(k.from_model(k.to_model(at))),
+        "jacobian": lambda: k.jacobian(at) * u.unit(-u.theta_power)[:, None] * u.unit(u.power),
+        "log_density": lambda: k.log_density(x, at) + shift,
+        "responsibilities": lambda: k.responsibilities(x, at),
+        "score_samples": lambda: u.vector(k.score_samples(x, at), -1),
+        "log_likelihood": lambda: k.log_likelihood(x, at, weights) + shift,
+        "score": lambda: u.vector(k.score(x, at, weights), -1),
+        "averaged_field": lambda: u.vector(k.averaged_field(at, truth), -1),
+        "averaged_hessian": lambda: u.matrix(k.averaged_hessian(at, truth), -1),
+        "fisher": lambda: u.matrix(k.fisher(at), -1),
+        "responsibility_gram": lambda: k.responsibility_gram(at, truth),
+        "natural_field": lambda: u.vector(k.natural_field(at, truth)),
+        "kl": lambda: k.kl(at, truth),
+        "hessian": lambda: u.matrix(k.hessian(x, at, weights), -1),
+        "em_step": lambda: u.point(k.em_step(x, at, weights)),
+        "em_details": lambda: details(k.em_step(x, at, weights, full_output=True)),
+        "ecm_step": lambda: u.point(k.ecm_step(x, at, weights=weights)),
+        "ecm_details": lambda: details(k.ecm_step(x, at, weights=weights, full_output=True)),
+        "gradient_em_step": lambda: u.point(
+            k.gradient_em_step(x, at, 2.0**-10 * u.unit(2 * u.power), weights=weights)
+        ),
+        "fit": lambda: fit(at, tol=1e-8),
+        "fit_ecm": lambda: fit(at, method="ecm", tol=1e-8),
+        "sample": lambda: k.sample(at, 10, rng=1) * u.unit(-1.0),
+    }
+    for kind in ("quantiles", "k-means++", "random"):
+        out[f"start_{kind}"] = lambda kind=kind: fit(kind, rng=0, max_iter=1)
+    if case.family == "normal":
+        out["statistics"] = lambda: np.array(k.statistics(x, at, weights))
+    if maximum(case) is None:
+        return out
+    best, size = u.coords(maximum(case)), 500.0
+    if case.family != "laplace":
+        asked = {"weights": weights, "count": size}
+        out["covariance"] = lambda: u.matrix(k.covariance(x, best, **asked))
+        out["covariance_expected"] = lambda: u.matrix(k.covariance(x, best, "expected", **asked))
+        out["covariance_sandwich"] = lambda: u.matrix(k.covariance(x, best, "sandwich", **asked))
+        out["errors"] = lambda: (
+            k.standard_errors(x, best, of="parameters", **asked) * u.unit(-u.theta_power)
+        )
+        out["intervals"] = lambda: (
+            k.confidence_intervals(x, best, of="parameters", **asked)
+            * u.unit(-u.theta_power)[:, None]
+        )
+        out["ecm_rates"] = lambda: np.array([k.ecm_rates(x, best, weights=weights).em])
+    out["criteria"] = lambda: (
+        np.array(k.criteria(x, best, weights=weights, count=size)[:2]) - 2 * size * shift
+    )
+    return out
+
+
+@cache
+def base(case: Case, name: str):
+    """A kernel's result at e = 0."""
+    return np.asarray(kernels(case, 0)[name](), dtype=float)

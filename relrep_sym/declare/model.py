@@ -57,6 +57,9 @@ class Mixture:
     weights: Pattern
     patterns: tuple[Pattern, ...]
 
+    def __repr__(self) -> str:
+        return f"<M{self.describe()[1:]}>"
+
     def _repr_latex_(self) -> str:
         return mixture_latex(self)
 

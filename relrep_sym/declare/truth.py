@@ -16,6 +16,7 @@ import sympy as sp
 
 from relrep_sym.declare.family import Family, arguments_of, family_named
 from relrep_sym.declare.moments import MOST, component_moments
+from relrep_sym.declare.notebook import listed, truth_latex
 from relrep_sym.declare.parser import AnyName, expression, number
 from relrep_sym.declare.symbols import Constant
 from relrep_sym.errors import DeclarationError, problem
@@ -33,6 +34,14 @@ class Truth:
     family: Family
     weights: tuple[sp.Expr, ...]
     parameters: tuple[tuple[sp.Expr, ...], ...]
+
+    def __repr__(self) -> str:
+        rows = zip(self.weights, *self.parameters, strict=True)
+        terms = (f"{w} {self.family.name}({', '.join(map(str, row))})" for w, *row in rows)
+        return f"<Truth: {listed(terms, mark=' + ')}>"
+
+    def _repr_latex_(self) -> str:
+        return truth_latex(self)
 
     @cached_property
     def symbols(self) -> tuple[Constant, ...]:

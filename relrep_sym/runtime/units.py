@@ -73,12 +73,24 @@ def insist_units(form: Form, found: Components) -> None:
             return
 
 
-def _exponents(form: Form, found: Components) -> Exponents:
-    """For each member the power of two that is its unit, (B,): a multiple of 64."""
+def _exponents(form: Form, found: Components, truth: Any = None) -> Exponents:
+    """For each member the power of two that is its unit, (B,): a multiple of 64.
+
+    It is in the middle of the member's scales, and of the truth's where there is one.
+    """
     each = [np.log2(found.parameters[i]) / d for i, d in _lengths(form)]
     if not each:
         return np.zeros(found.weights.shape[1], dtype=np.int32)
     logs = np.concatenate(each)
+    if hasattr(truth, "arrays"):
+        truth = tuple(truth.arrays())
+    mixture = isinstance(truth, tuple | list) and not hasattr(truth, "nodes")
+    if mixture and len(truth) == 1 + len(form.names):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for i, d in _lengths(form):
+                more = np.log2(np.asarray(truth[1 + i], dtype=float).reshape(-1, 1)) / d
+                more = np.broadcast_to(more, (len(more), logs.shape[1]))
+                logs = np.concatenate([logs, more[np.isfinite(more).all(axis=1)]])
     middle = 0.5 * (logs.min(axis=0) + logs.max(axis=0))
     return _rounded(middle)
 
@@ -300,7 +312,7 @@ def _again(solver: Mapped, method: Any, kind: str, given: dict[str, Any], length
     points = solver._coords(given[name])
     count = len(solver.chart.coordinates)
     flat = points.rows[:count].T
-    each = _exponents(solver.form, solver._components(points.rows))
+    each = _exponents(solver.form, solver._components(points.rows), given.get("truth"))
     if length or len(np.unique(each)) == 1 or kind not in _ARRAYS or solver.chart.constants:
         if not length:
             length = int(_rounded(np.array([np.median(each)]))[0])
