@@ -121,7 +121,7 @@ def test_draws_have_the_models_distribution(name: str) -> None:
     k = compiled(name, 1)
     at = {"gamma": [2.5, 0.4], "normal": [1.0, 2.0], "laplace": [1.0, 2.0], "geometric": [0.2],
           "binomial": [0.4], "exponential": [4.0], "poisson": [6.0]}[name]  # fmt: skip
-    x = k.sample(np.random.default_rng(3), 20_000, at)
+    x = k.sample(at, 20_000, rng=3)
     edges = np.unique(np.quantile(x, np.linspace(0.1, 0.9, 9)))
     with np.errstate(all="ignore"):
         grid = {
@@ -185,7 +185,7 @@ def test_a_shape_without_a_closed_form_solves_its_digamma_equation(
     d = rs.derive(rs.mixture("gamma", components=3, **patterns))
     k, start = d.compile(), np.array(_ordinary(d))
     start[2:] += 1.0
-    x = k.sample(np.random.default_rng(0), 50, start)
+    x = k.sample(start, 50, rng=0)
     r = k.responsibilities(x, start)
     _, shape, scale = k.components(k.em_step(x, start))
     left = r.sum(axis=0) * (digamma(shape) + np.log(scale))

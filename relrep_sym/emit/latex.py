@@ -273,6 +273,7 @@ def _head(record: Record, notation: Notation) -> list[str]:
         r"density $@q$ that the data come from; for a sample $@x_1, \dots, @x_@n$ with weights "
         r"$@\omega_@i$ that sum to one it is $\sum_@i @\omega_@i @g(@x_@i)$. "
         rf"{assumptions.truth(record)} Derivatives then pass under these means. "
+        rf"{_at_kinks(record)}"
         r"$@E_@p$ is the mean under the model. $@\eta > 0$ is the rate of learning.",
         "",
         " ".join(
@@ -284,6 +285,11 @@ def _head(record: Record, notation: Notation) -> list[str]:
         ),
         "",
     ]
+
+
+def _at_kinks(record: Record) -> str:
+    """Which side a derivative takes, where the density has kinks."""
+    return "" if record.model.family.kink is None else f"{assumptions.AT_KINKS} "
 
 
 def _meanings(record: Record) -> str:
@@ -369,7 +375,7 @@ def _paragraph(record: Record, equation: Equation, notation: Notation) -> tuple[
         prose.append(
             r"$@J_@b$ is in the coordinates, $@J_@b @J_@b^{\top}$ in the view's functions."
         )
-    said_before = [assumptions.truth(record), assumptions.ONE_SIDED]
+    said_before = [assumptions.truth(record), assumptions.ONE_SIDED, assumptions.AT_KINKS]
     if equation.name != "view":
         said_before.append(assumptions.SMOOTH)
     prose += [s for s in assumptions.needed(record, equation) if s not in said_before]

@@ -9,10 +9,12 @@ not a quotient of infinities.
 
 from __future__ import annotations
 
+from functools import partial
+
 import sympy as sp
 from sympy.codegen.cfunctions import log1p
 
-from relrep_sym.declare.functions import Logistic, Softplus
+from relrep_sym.declare.functions import Erfc, Logistic, Softplus
 from relrep_sym.errors import DeclarationError, problem
 
 __all__ = [
@@ -81,10 +83,6 @@ class _Erf(sp.Function):
     kernel_name = "erf"
 
 
-class _Erfc(sp.Function):
-    kernel_name = "erfc"
-
-
 class _Sign(sp.Function):
     kernel_name = "sign"
 
@@ -100,7 +98,7 @@ _KNOWN = (*_PLAIN, sp.asinh, sp.atan, Softplus, Logistic)
 
 
 def stable(expression: sp.Expr) -> sp.Expr:
-    """Logarithms of 1 + eᵃ, and of cosh, as :class:`Softplus`; to be differentiated afterwards.
+    """Logarithms of 1 + eᵃ, 1 + uᵃ and cosh as :class:`Softplus`; to be differentiated afterwards.
 
     >>> a = sp.Symbol("a", real=True)
     >>> stable(-a - 2 * sp.log(1 + sp.exp(-a)))
@@ -117,6 +115,8 @@ def stable(expression: sp.Expr) -> sp.Expr:
             (other,) = (t for t in inner.args if t != 1)
             if isinstance(other, sp.exp):
                 return Softplus(other.args[0])
+            if other.is_Pow and not other.exp.is_number:  # real only where the base is not negative
+                return Softplus(other.exp * sp.log(other.base))
         if inner.is_Pow and inner.exp.is_Rational and inner.base.is_positive:
             return inner.exp * softened(inner.base)
         return sp.log(inner)
@@ -126,7 +126,8 @@ def stable(expression: sp.Expr) -> sp.Expr:
 
 
 def with_kernels(expression: sp.Expr) -> sp.Expr:
-    """The expression in functions with kernels, log(1 + a) as log1p(a), 1 + erf(a) as erfc(−a).
+    """The expression in functions with kernels, log(1 + a) as log1p(a), 1 + erf(a) and 2 − erfc(a)
+    as erfc(−a).
 
     Raises DeclarationError for a function without a kernel, and names it.
 
@@ -141,6 +142,8 @@ def with_kernels(expression: sp.Expr) -> sp.Expr:
         return sp.log(inner)
 
     def polygamma(order: sp.Expr, inner: sp.Expr) -> sp.Expr:
+        if inner.is_number:
+            return sp.polygamma(order, inner)
         if order == 0:
             return _Digamma(inner)
         return _Trigamma(inner) if order == 1 else sp.polygamma(order, inner)
@@ -148,24 +151,37 @@ def with_kernels(expression: sp.Expr) -> sp.Expr:
     def complement(whole: sp.Expr) -> sp.Expr:
         number, part = whole.as_coeff_Add()
         factor, inner = part.as_coeff_Mul()
+        if isinstance(inner, Erfc):  # n − n erfc a = n erf a, 2n − n erfc a = n erfc(−a)
+            return (
+                number * sp.erf(inner.args[0])
+                if factor == -number
+                else -factor * Erfc(-inner.args[0])
+            )
         sign = -1 if factor == number else 1
-        return number * _Erfc(sign * inner.args[0])
+        return number * Erfc(sign * inner.args[0])
 
     out = expression.replace(_is_complement, complement)
     out = out.replace(sp.polygamma, polygamma)
     for known, kernel in _KERNELS.items():
-        out = out.replace(known, kernel)
+        out = out.replace(partial(_varies, known), lambda e, kernel=kernel: kernel(*e.args))
     out = out.replace(sp.log, logarithm)
     insist_kernels(out, "an expression")
     return out
 
 
+def _varies(kind: type[sp.Function], e: sp.Expr) -> bool:
+    """Whether it is such a function of something else than numbers, whose value SymPy knows."""
+    return isinstance(e, kind) and bool(e.free_symbols)
+
+
 def _is_complement(e: sp.Expr) -> bool:
-    """Whether it is a number times 1 + erf a or 1 − erf a, which cancel far out."""
+    """Whether it is a number times 1 ± erf a, 1 − erfc a or 2 − erfc a, which cancel far out."""
     if not e.is_Add:
         return False
     number, part = e.as_coeff_Add()
     factor, inner = part.as_coeff_Mul()
+    if isinstance(inner, Erfc):
+        return number != 0 and factor in (-number, -number / 2)
     return isinstance(inner, sp.erf) and number != 0 and abs(factor) == abs(number)
 
 
@@ -176,8 +192,8 @@ def insist_kernels(expression: sp.Expr, what: str) -> None:
         known = kind in _KERNELS or kind in _KNOWN or hasattr(kind, "kernel_name")
         if not known and not (kind is sp.polygamma and call.args[0] in (0, 1)):
             right = (
-                "exp log sqrt sin cos tan sinh cosh tanh asinh atan abs sign erf gamma loggamma "
-                "digamma trigamma"
+                "exp log sqrt sin cos tan sinh cosh tanh asinh atan abs sign erf erfc gamma "
+                "loggamma digamma trigamma"
             )
             raise DeclarationError(
                 problem(f"{what} needs {kind.__name__}, which has no kernel", str(call), right)

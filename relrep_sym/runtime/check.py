@@ -6,7 +6,7 @@ names what was wrong. NumPy only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,11 +17,15 @@ from relrep_sym.errors import DataError, DomainError, problem
 __all__ = [
     "Array",
     "Coords",
+    "Entries",
     "Support",
     "below",
     "constant",
     "coordinates",
+    "filled",
+    "generator",
     "interval",
+    "named",
     "numbers",
     "per_coordinate",
     "sample",
@@ -30,6 +34,8 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
+Entries = ArrayLike | Mapping[str, ArrayLike]
+"""Coordinates or θ: an array, the entries in its last axis, or a mapping by their names."""
 Support = str | tuple[Any, ...]
 """``"line"``, ``"half-line"``, ``"integers"``, ``("interval", a, b)``, ``("integers", a, b)`` or
 ``("finite", (x_1, …))``."""
@@ -65,6 +71,8 @@ def numbers(value: ArrayLike, what: str) -> Array:
         raise DataError(problem(f"{what} has masked entries", _kind(value), "none masked"))
     try:
         array = np.asarray(value)
+        if array.dtype.kind == "O" and hasattr(value, "to_numpy"):  # a data frame's own numbers
+            array = value.to_numpy(dtype=np.float64)
         if array.dtype.kind not in "fiub":
             raise TypeError
         with np.errstate(
@@ -88,12 +96,74 @@ def _kind(value: object) -> str:
     return f"{type(value).__name__}" + (f" of {dtype}" if dtype is not None else "")
 
 
-def sample(x: ArrayLike, support: Support) -> Array:
-    """A sample as an (N,) array, N ≥ 1, within the support; a scalar is a sample of one."""
-    array = numbers(x, "x")
+def named(value: Entries, names: Sequence[str], what: str) -> ArrayLike:
+    """Numbers by name as an array (…, P) in the order of ``names``; all else is handed through.
+
+    ``value`` may be a mapping, or a labelled row such as a pandas Series whose labels are text: it
+    has an entry for each name and no other. Entries are numbers, or arrays that broadcast against
+    each other.
+
+    >>> named({"mu": 2, "pi": [0.25, 0.5]}, ("pi", "mu"), "coords")
+    array([[0.25, 2.  ],
+           [0.5 , 2.  ]])
+    """
+    labelled: Any = value
+    if isinstance(value, np.ndarray | list | tuple) or not hasattr(value, "keys"):
+        return labelled
+    keys = list(labelled.keys())
+    if not isinstance(value, Mapping) and not all(isinstance(k, str) for k in keys):
+        return labelled
+    missing = [n for n in names if n not in keys]
+    strange = [k for k in keys if k not in names]
+    if missing or strange or len(keys) != len(names):
+        wrong = (
+            f"{what} has no entry {missing[0]}"
+            if missing
+            else f"{what} has an entry that is no name here: {strange[0]}"
+            if strange
+            else f"{what} has an entry twice"
+        )
+        given = ", ".join(map(str, keys)) or "nothing"
+        raise DataError(problem(wrong, given, f"an entry for each of {', '.join(names)}"))
+    entries = [numbers(labelled[n], f"{what}[{n!r}]") for n in names]
+    try:
+        return np.stack(np.broadcast_arrays(*entries), axis=-1)
+    except ValueError:
+        shapes = ", ".join(f"{n} {e.shape}" for n, e in zip(names, entries, strict=True))
+        wrong = f"the entries of {what} differ in shape"
+        raise DataError(problem(wrong, shapes, "numbers, or arrays of one shape")) from None
+
+
+def generator(rng: object) -> np.random.Generator:
+    """A source of random numbers: a generator as it is, or a new one from a seed.
+
+    >>> float(generator(0).random()) == float(generator(0).random())
+    True
+    """
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if isinstance(rng, bool) or not isinstance(rng, int | np.integer) or rng < 0:
+        right = "a seed (an integer >= 0), or a numpy.random.Generator"
+        raise DataError(problem("rng is no source of random numbers", rng, right))
+    return np.random.default_rng(int(rng))
+
+
+def _one_column(array: Array, what: str) -> Array:
+    """A single column (N, 1), as a data frame gives it, as (N,); other shapes as they are."""
+    if array.ndim == 2 and array.shape[1] == 1:
+        return array[:, 0]
     if array.ndim > 1:
-        raise DataError(problem("x has too many dimensions", f"shape {array.shape}", "shape (N,)"))
-    array = np.atleast_1d(array)
+        right = "shape (N,) or (N, 1): models are of one-dimensional observations"
+        raise DataError(problem(f"{what} has too many dimensions", f"shape {array.shape}", right))
+    return array
+
+
+def sample(x: ArrayLike, support: Support) -> Array:
+    """A sample as an (N,) array, N ≥ 1, within the support; a scalar is a sample of one.
+
+    A single column (N, 1), such as ``frame[["y"]]``, is a sample too.
+    """
+    array = np.atleast_1d(_one_column(numbers(x, "x"), "x"))
     if array.size == 0:
         raise DataError(problem("the sample x is empty", "shape (0,)", "at least one point"))
     if support == "integers" and ((array < 0) | (array != np.floor(array))).any():
@@ -137,7 +207,7 @@ def sample_weights(weights: ArrayLike | None, count: int) -> Array | None:
     """Sample weights normalised to sum one, or None for equal ones."""
     if weights is None:
         return None
-    array = numbers(weights, "weights")
+    array = _one_column(numbers(weights, "weights"), "weights")
     if array.shape != (count,):
         raise DataError(
             problem("weights and x differ in shape", f"weights {array.shape}", f"shape ({count},)")
@@ -175,17 +245,17 @@ def constant(
 
 
 def coordinates(
-    coords: ArrayLike,
+    coords: Entries,
     names: Sequence[str],
     lower: Sequence[float],
     upper: Sequence[float],
     positive: Sequence[bool],
 ) -> Coords:
-    """Coordinates (…, P) as rows (P, B), each inside its domain.
+    """Coordinates (…, P), or by name, as rows (P, B), each inside its domain.
 
     ``lower`` and ``upper`` are the ends, which belong to the domain but where ``positive``.
     """
-    array = numbers(coords, "coords")
+    array = numbers(named(coords, names, "coords"), "coords")
     if array.ndim == 0 or array.shape[-1] != len(names):
         raise DataError(
             problem(
@@ -229,3 +299,20 @@ def per_coordinate(value: ArrayLike, count: int, what: str, *, positive: bool) -
         right = f"{what} > 0" if positive else f"{what} >= 0"
         raise DataError(problem(f"{what} is too small", f"{array.min()}", right))
     return np.broadcast_to(array, (count,)).astype(float)
+
+
+def filled(found: Array, out: Array | None) -> Array:
+    """What was found, in ``out`` where that is given."""
+    if out is None:
+        return found
+    fits = isinstance(out, np.ndarray) and out.shape == found.shape and out.dtype == np.float64
+    if not fits or not out.flags.writeable:
+        raise DataError(
+            problem(
+                "out does not fit",
+                f"{getattr(out, 'dtype', type(out).__name__)} {np.shape(out)}",
+                f"writeable float64 {found.shape}",
+            )
+        )
+    np.copyto(out, found)
+    return out

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from relrep_sym.errors import DataError, NoInverseError, problem
 from relrep_sym.runtime import check, kernel
 from relrep_sym.runtime.block import insist_finite, log_density, score_rows
-from relrep_sym.runtime.check import Array, Coords
+from relrep_sym.runtime.check import Array, Coords, Entries
 from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_nodes
 from relrep_sym.runtime.gradient_em import responsibility_gram
 from relrep_sym.runtime.kinks import bend_of_kinks, insist_density
@@ -26,7 +26,8 @@ from relrep_sym.runtime.second import hessian
 if TYPE_CHECKING:
     from relrep_sym.runtime.members import Stop
 
-from relrep_sym.runtime.mapped import Mapped, columns, filled, scalars
+from relrep_sym.runtime.mapped import Mapped, columns, scalars
+from relrep_sym.runtime.units import in_units
 
 __all__ = ["Evaluated"]
 
@@ -37,13 +38,14 @@ class Evaluated(Mapped):
     # -------------------------------------------------------------------------- point by point
 
     def _samplewise(
-        self, x: ArrayLike, coords: ArrayLike, *, derived: bool = False
+        self, x: ArrayLike, coords: Entries, *, derived: bool = False
     ) -> tuple[Array, Coords, Point, tuple[int, ...]]:
         points = check.sample(x, self.form.support)
         given, point = self._point(coords) if derived else self.point(coords)
         return points, given, point, (*given.shape, *np.shape(x))
 
-    def log_density(self, x: ArrayLike, coords: ArrayLike, out: Array | None = None) -> Array:
+    @in_units("density")
+    def log_density(self, x: ArrayLike, coords: Entries, out: Array | None = None) -> Array:
         """log p(x | c(λ)), (…, N)."""
         points, given, point, shape = self._samplewise(x, coords)
         found = np.empty((given.rows.shape[1], points.size))
@@ -55,9 +57,10 @@ class Evaluated(Mapped):
         if self.form.common is not None:
             found += self.form.common(points)
         insist_finite(found, "a log-density")
-        return filled(found.reshape(shape), out)
+        return check.filled(found.reshape(shape), out)
 
-    def responsibilities(self, x: ArrayLike, coords: ArrayLike, out: Array | None = None) -> Array:
+    @in_units("same")
+    def responsibilities(self, x: ArrayLike, coords: Entries, out: Array | None = None) -> Array:
         """r_k(x), (…, N, K)."""
         points, given, point, shape = self._samplewise(x, coords)
         found = np.empty((self.form.components, given.rows.shape[1], points.size))
@@ -70,9 +73,10 @@ class Evaluated(Mapped):
         kernel.over_blocks(point, points, None, use)
         if not point.tame(points):
             insist_finite(found, "a responsibility")
-        return filled(np.moveaxis(found, 0, -1).reshape(*shape, self.form.components), out)
+        return check.filled(np.moveaxis(found, 0, -1).reshape(*shape, self.form.components), out)
 
-    def score_samples(self, x: ArrayLike, coords: ArrayLike, out: Array | None = None) -> Array:
+    @in_units("gradient")
+    def score_samples(self, x: ArrayLike, coords: Entries, out: Array | None = None) -> Array:
         """∂ log p(x | c(λ))/∂λ, (…, N, P)."""
         points, given, point, shape = self._samplewise(x, coords, derived=True)
         names = self.chart.coordinates
@@ -86,16 +90,17 @@ class Evaluated(Mapped):
         kernel.over_blocks(point, points, None, use)
         if not point.tame(points):
             insist_finite(found, "a score")
-        return filled(np.moveaxis(found, 0, -1).reshape(*shape, len(names)), out)
+        return check.filled(np.moveaxis(found, 0, -1).reshape(*shape, len(names)), out)
 
     # -------------------------------------------------------------------------- means
 
     def statistics(
-        self, x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None
+        self, x: ArrayLike, coords: Entries, weights: ArrayLike | None = None
     ) -> tuple[Array, ...]:
         """(N_k, then Σ_n w_n r_k(x_n) b_j(x_n) for each basis function), (…, K) each."""
         points = check.sample(x, self.form.support)
-        given, point = self.point(coords)
+        given = self._coords(coords)
+        point = self.point_at(given.rows)  # in the model's own units, which they may have
         found = kernel.statistics(point, points, check.sample_weights(weights, points.size))
         share = point.components.weights
         with np.errstate(over="ignore", invalid="ignore"):
@@ -104,8 +109,9 @@ class Evaluated(Mapped):
             insist_finite(row, "a statistic")
         return tuple(row.T.reshape(*given.shape, self.form.components) for row in rows)
 
+    @in_units("density")
     def log_likelihood(
-        self, x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None
+        self, x: ArrayLike, coords: Entries, weights: ArrayLike | None = None
     ) -> Array:
         """The mean of log p over the sample, (…,)."""
         points = check.sample(x, self.form.support)
@@ -114,7 +120,8 @@ class Evaluated(Mapped):
         found = kernel.statistics(point, points, share, want_log=True)
         return scalars(found.log_likelihood, given)
 
-    def score(self, x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None) -> Array:
+    @in_units("gradient")
+    def score(self, x: ArrayLike, coords: Entries, weights: ArrayLike | None = None) -> Array:
         """∇_λ of the mean log-likelihood, (…, P)."""
         points = check.sample(x, self.form.support)
         given, point = self._point(coords)
@@ -133,7 +140,8 @@ class Evaluated(Mapped):
             by_weight = np.concatenate([by_weight, np.zeros_like(by_family[0][:1])])
         return self.chart.pull_back(rows, by_weight, *by_family)
 
-    def hessian(self, x: ArrayLike, coords: ArrayLike, weights: ArrayLike | None = None) -> Array:
+    @in_units("second")
+    def hessian(self, x: ArrayLike, coords: Entries, weights: ArrayLike | None = None) -> Array:
         """∂²/∂λ∂λ of the mean log-likelihood, exactly symmetric, (…, P, P)."""
         points = check.sample(x, self.form.support)
         given, point = self._point(coords)
@@ -146,12 +154,13 @@ class Evaluated(Mapped):
     def _truth(self, truth: object) -> Truth | Nodes:
         return Truth.of(truth, self.form)
 
-    def nodes(self, truth: object, coords: ArrayLike) -> Nodes:
+    @in_units("nodes")
+    def nodes(self, truth: object, coords: Entries) -> Nodes:
         """One weighted sample that stands for the truth at one point of the chart."""
         given, point = self.point(coords)
         if given.shape:
             right = "one point, shape (P,)"
-            raise DataError(problem("coords has leading axes", f"shape {np.shape(coords)}", right))
+            raise DataError(problem("coords has leading axes", f"{given.shape} of them", right))
         density = self._truth(truth)
         if isinstance(density, Nodes):
             return density
@@ -159,7 +168,8 @@ class Evaluated(Mapped):
         nodes, weights = zip(*parts, strict=True)
         return Nodes(np.concatenate(nodes), np.concatenate(weights))
 
-    def averaged_field(self, coords: ArrayLike, truth: object) -> Array:
+    @in_units("gradient")
+    def averaged_field(self, coords: Entries, truth: object) -> Array:
         """∇_λ E_q[log p(X | c(λ))], (…, P)."""
         given, point = self._point(coords)
         return columns(self._field(given.rows, point, self._truth(truth)), given)
@@ -178,7 +188,8 @@ class Evaluated(Mapped):
                 target[members] += row
         return out
 
-    def averaged_hessian(self, coords: ArrayLike, truth: object) -> Array:
+    @in_units("second")
+    def averaged_hessian(self, coords: Entries, truth: object) -> Array:
         """∂²/∂λ∂λ of E_q[log p(X | c(λ))], exactly symmetric, (…, P, P)."""
         given, point = self._point(coords)
         density = self._truth(truth)
@@ -195,7 +206,8 @@ class Evaluated(Mapped):
                 found += bend_of_kinks(self.chart, given.rows, point, density)
         return found.reshape(*given.shape, *found.shape[1:])
 
-    def kl(self, coords: ArrayLike, truth: object) -> Array:
+    @in_units("same")
+    def kl(self, coords: Entries, truth: object) -> Array:
         """KL(truth ‖ model), (…,)."""
         given, point = self.point(coords)
         density = self._truth(truth)
@@ -209,7 +221,8 @@ class Evaluated(Mapped):
             )
         return scalars(divergence(point, density), given)
 
-    def fisher(self, coords: ArrayLike) -> Array:
+    @in_units("second")
+    def fisher(self, coords: Entries) -> Array:
         """E_p[∂ log p ∂ log pᵀ] in the chart, exactly symmetric, (…, P, P)."""
         given, point = self._point(coords)
         whole = self.information(given.rows, point)
@@ -227,7 +240,8 @@ class Evaluated(Mapped):
         lower = np.tril(out)
         return lower + np.tril(lower, -1).swapaxes(1, 2)
 
-    def responsibility_gram(self, coords: ArrayLike, truth: object) -> Array:
+    @in_units("same")
+    def responsibility_gram(self, coords: Entries, truth: object) -> Array:
         """C = E_q[ψψᵀ], ψ the responsibilities, exactly symmetric, (…, K, K)."""
         given, point = self.point(coords)
         density = self._truth(truth)
@@ -240,9 +254,10 @@ class Evaluated(Mapped):
                 found[members] += responsibility_gram(point.take(members), nodes, weights)
         return found.reshape(*given.shape, *found.shape[1:])
 
+    @in_units("coords")
     def natural_field(
         self,
-        coords: ArrayLike,
+        coords: Entries,
         truth: object,
         *,
         rcond: float | None = None,
@@ -258,9 +273,10 @@ class Evaluated(Mapped):
         warn_of_rank(found, self.chart.coordinates, rcond)
         return found.field
 
+    @in_units("flow")
     def flow(
         self,
-        start: ArrayLike,
+        start: Entries,
         truth: object,
         times: ArrayLike,
         field: str = "gradient",
@@ -310,7 +326,7 @@ class Evaluated(Mapped):
 
     # -------------------------------------------------------------------------- views
 
-    def to_view(self, coords: ArrayLike) -> Array:
+    def to_view(self, coords: Entries) -> Array:
         """b(λ), (…, Pb)."""
         given = self._coords(coords)
         self._components(given.rows)
@@ -318,7 +334,8 @@ class Evaluated(Mapped):
             raise NoInverseError(self.chart.why["view"])
         return columns(self.chart.view(given.rows), given)
 
-    def view_field(self, coords: ArrayLike, truth: object, rates: ArrayLike | None = None) -> Array:
+    @in_units("same")
+    def view_field(self, coords: Entries, truth: object, rates: ArrayLike | None = None) -> Array:
         """db/dt = J diag(η) ∇_λ E_q[log p], (…, Pb)."""
         given, point = self._point(coords)
         if self.chart.push_view is None:

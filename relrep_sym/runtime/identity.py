@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from relrep_sym.errors import DataError, problem
 from relrep_sym.runtime import check, kernel
 from relrep_sym.runtime.block import log_density
-from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.check import Array, Entries
 from relrep_sym.runtime.expectation import Nodes, Truth, nodes_of_both
 from relrep_sym.runtime.solver import Solver
 
@@ -40,7 +40,7 @@ def expression(
     solver: Solver,
     means: Sequence[Mean],
     combine: Integrand,
-    coords: ArrayLike,
+    coords: Entries,
     truth: object = None,
     *,
     symbols: Sequence[float] = (),
@@ -50,7 +50,9 @@ def expression(
     given, _ = solver.point(coords)
     points = None if x is None else check.sample(x, solver.form.support)
     rows = [_one(solver, means, combine, row, truth, symbols, points) for row in given.rows.T]
-    shape = given.shape if x is None else (*given.shape, *np.shape(x))
+    shape = given.shape
+    if points is not None and x is not None and np.ndim(x):
+        shape = (*shape, points.size)
     return np.array(rows, dtype=float).reshape(shape)[()]
 
 

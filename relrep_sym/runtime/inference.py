@@ -35,7 +35,7 @@ from relrep_sym.errors import (
 from relrep_sym.runtime import check, kernel
 from relrep_sym.runtime.block import insist_finite, score_rows
 from relrep_sym.runtime.chart import Chart
-from relrep_sym.runtime.check import Array, Coords
+from relrep_sym.runtime.check import Array, Coords, Entries
 from relrep_sym.runtime.criteria import Criteria, information_criteria
 from relrep_sym.runtime.point import Point
 from relrep_sym.runtime.regularity import (
@@ -104,12 +104,12 @@ class Estimate(NamedTuple):
 def estimate(
     solver: Solver,
     x: ArrayLike | None,
-    coords: ArrayLike,
+    coords: Entries,
     kind: str,
     weights: ArrayLike | None,
     count: float | None,
     *,
-    level: int = 6,
+    level: int = 7,
 ) -> Estimate:
     """A root of the covariance in the chart's coordinates, with all warnings given."""
     if kind not in _KINDS:
@@ -320,7 +320,7 @@ def pushed(solver: Solver, found: Estimate, of: str) -> Array:
 def covariance(
     solver: Solver,
     x: ArrayLike | None,
-    coords: ArrayLike,
+    coords: Entries,
     kind: str = "observed",
     of: str = "coordinates",
     weights: ArrayLike | None = None,
@@ -336,7 +336,7 @@ def covariance(
 def standard_errors(
     solver: Solver,
     x: ArrayLike | None,
-    coords: ArrayLike,
+    coords: Entries,
     kind: str = "observed",
     of: str = "coordinates",
     weights: ArrayLike | None = None,
@@ -350,7 +350,7 @@ def standard_errors(
 def criteria(
     solver: Solver,
     x: ArrayLike,
-    coords: ArrayLike,
+    coords: Entries,
     weights: ArrayLike | None = None,
     count: float | None = None,
 ) -> Criteria:
@@ -371,10 +371,10 @@ def criteria(
             f"{spectrum.along(b, names)}",
             "a point where the model is regular, or a model with fewer components",
         )
-        warnings.warn(text, ConditionWarning, stacklevel=4)
+        warnings.warn(text, ConditionWarning, stacklevel=5)
     if not bad.all():
         root = spectrum.take(~bad).inverse_root() / np.sqrt(size)
         near = nearest(solver.chart, solver.form, rows[:, ~bad], root)
-        warn_of_overlap(near, shape if not bad.any() else root.shape[:1], "AIC and BIC", 5)
+        warn_of_overlap(near, shape if not bad.any() else root.shape[:1], "AIC and BIC", 6)
     learned = min(len(names), len(solver.chart.parameters))
     return information_criteria(mean, learned, size)

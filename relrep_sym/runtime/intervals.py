@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from relrep_sym.errors import DataError, problem
-from relrep_sym.runtime.check import Array, Coords
+from relrep_sym.runtime.check import Array, Coords, Entries
 from relrep_sym.runtime.inference import Estimate, estimate, pushed
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _ALONG = 65
 def confidence_intervals(
     solver: Solver,
     x: ArrayLike | None,
-    coords: ArrayLike,
+    coords: Entries,
     level: float = 0.95,
     kind: str = "observed",
     of: str = "coordinates",

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from relrep_sym.errors import DataError, problem
 from relrep_sym.runtime import check
-from relrep_sym.runtime.check import Array, Coords
+from relrep_sym.runtime.check import Array, Coords, Entries
 from relrep_sym.runtime.ecm import Order, ecm_step
 from relrep_sym.runtime.em import Taken, em_step
 from relrep_sym.runtime.fit import Options, StepFunction, fit
@@ -36,7 +36,7 @@ _METHODS = ("em", "ecm", "gradient_em")
 def learn(
     solver: Learning,
     x: ArrayLike,
-    start: ArrayLike | str,
+    start: Entries | str,
     method: str = "em",
     *,
     order: object = None,
@@ -64,7 +64,7 @@ def learn(
         bound.insist(point, given.shape)
         solver = copy(solver)
         solver.chart = bound.chart(given.rows)
-    warn_of_few(solver, points, share, stacklevel=5)
+    warn_of_few(solver, points, share, stacklevel=6)
     step = _step(solver, method, order, sweeps, rate)
     held: StepFunction = step if bound is None else partial(bound.held, step)
     return fit(
@@ -123,7 +123,7 @@ def _insist_method(method: object, order: object, sweeps: object, rate: object) 
 
 def _starts(
     solver: Learning,
-    start: ArrayLike | str,
+    start: Entries | str,
     starts: object,
     rng: object,
     x: Array,
@@ -140,15 +140,5 @@ def _starts(
     if starts is not None and (not whole or starts < 1):  # type: ignore[operator]
         raise DataError(problem("starts is not a count", starts, "an integer >= 1, or None"))
     count = 1 if starts is None else int(starts)  # type: ignore[call-overload]
-    rows = named_starts(solver, start, count, _generator(rng), x, weights, floor)
+    rows = named_starts(solver, start, count, check.generator(rng), x, weights, floor)
     return starting(solver, rows[:, 0] if starts is None else rows.T)
-
-
-def _generator(rng: object) -> np.random.Generator:
-    if isinstance(rng, np.random.Generator):
-        return rng
-    whole = isinstance(rng, int | np.integer) and not isinstance(rng, bool)
-    if not whole or rng < 0:  # type: ignore[operator]
-        right = "a seed (an integer >= 0), or a numpy.random.Generator"
-        raise DataError(problem("rng is no source of random numbers", rng, right))
-    return np.random.default_rng(int(rng))  # type: ignore[call-overload]

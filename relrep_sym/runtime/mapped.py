@@ -18,18 +18,22 @@ from numpy.typing import ArrayLike, NDArray
 from relrep_sym.errors import DataError, DomainError, NoInverseError, problem
 from relrep_sym.runtime import check
 from relrep_sym.runtime.chart import Chart
-from relrep_sym.runtime.check import Array, Coords
+from relrep_sym.runtime.check import Array, Coords, Entries
 from relrep_sym.runtime.guard import entries_behind, guarded
 from relrep_sym.runtime.labels import relabelled
 from relrep_sym.runtime.point import Components, Form, Parts, Point
+from relrep_sym.runtime.unit_chart import Units
+from relrep_sym.runtime.units import insist_units
 
-__all__ = ["Mapped", "columns", "filled", "scalars"]
+__all__ = ["Mapped", "columns", "scalars"]
 
 
 class Mapped:
     """A model in a chart: its map, and its mixtures made ready."""
 
     constants: Sequence[ArrayLike] = ()
+    units: Units | None = None
+    """Those of the coordinates and of x, where they are not the caller's."""
 
     def __init__(self, chart: Chart, form: Form) -> None:
         self.chart = guarded(chart)
@@ -49,7 +53,7 @@ class Mapped:
 
     # -------------------------------------------------------------------------- the chart's map
 
-    def _coords(self, coords: ArrayLike) -> Coords:
+    def _coords(self, coords: Entries) -> Coords:
         c, count = self.chart, len(self.chart.coordinates)
         given = check.coordinates(
             coords, c.coordinates, c.lower[:count], c.upper[:count], c.open_lower[:count]
@@ -113,15 +117,21 @@ class Mapped:
         check.below(self.form.names, self.form.upper, found.parameters, "")
         return found, order
 
-    def point(self, coords: ArrayLike) -> tuple[Coords, Point]:
+    def point(self, coords: Entries) -> tuple[Coords, Point]:
         """Checked coordinates, and their mixtures made ready for the data pass."""
         given = self._coords(coords)
-        return given, Point(self.form, self._components(given.rows))
+        found = self._components(given.rows)
+        if self.units is None and self.form.units:
+            insist_units(self.form, found)
+        return given, Point(self.form, found)
 
-    def _point(self, coords: ArrayLike) -> tuple[Coords, Point]:
+    def _point(self, coords: Entries) -> tuple[Coords, Point]:
         """The same for derivatives: relative to the component that the chart refers them to."""
         given = self._coords(coords)
-        return given, Point(self.form, *self._referred(given.rows, None, self.chart.reference))
+        found, order = self._referred(given.rows, None, self.chart.reference)
+        if self.units is None and self.form.units:
+            insist_units(self.form, found)
+        return given, Point(self.form, found, order)
 
     def point_at(self, rows: Array) -> Point:
         """The mixtures at rows (P + C, B) of coordinates and constants, ready for the data pass."""
@@ -137,15 +147,15 @@ class Mapped:
         theta = np.broadcast_arrays(*self.chart.to_model(rows), rows[0])
         return dict(zip(self.chart.parameters, theta, strict=False))
 
-    def to_model(self, coords: ArrayLike) -> Array:
+    def to_model(self, coords: Entries) -> Array:
         """θ = c(λ), (…, Pθ)."""
         given = self._coords(coords)
         self._components(given.rows)
         return columns(self.chart.to_model(given.rows), given)
 
-    def from_model(self, theta: ArrayLike) -> Array:
-        """λ with c(λ) = θ, (…, P)."""
-        array = check.numbers(theta, "theta")
+    def from_model(self, theta: Entries) -> Array:
+        """λ with c(λ) = θ, (…, P); θ is (…, Pθ), or by name as in ``Fit.parameters``."""
+        array = check.numbers(check.named(theta, self.chart.parameters, "theta"), "theta")
         rows = self._theta_rows(array)
         self._components(rows, self.chart.model_components)
         return self._inverted(rows, array.shape[:-1])
@@ -157,9 +167,9 @@ class Mapped:
             raise DataError(problem("theta has the wrong shape", f"shape {array.shape}", right))
         return np.ascontiguousarray(array.reshape(-1, len(names)).T)
 
-    def relabel(self, theta: ArrayLike) -> Array:
+    def relabel(self, theta: Entries) -> Array:
         """θ with its components in an order that the chart can take, (…, Pθ)."""
-        array = check.numbers(theta, "theta")
+        array = check.numbers(check.named(theta, self.chart.parameters, "theta"), "theta")
         rows = self._theta_rows(array)
         self._components(rows, self.chart.model_components)
         out = np.array(
@@ -203,8 +213,11 @@ class Mapped:
         """Which entries of θ the coordinates give back, and what they give, (Pθ, B)."""
         whole = np.concatenate([rows, known]) if len(known) else rows
         back = check.stacked(self.chart.to_model(whole), rows.shape[1])
-        size = np.abs(theta)
-        slack = 1e-9 * (size + np.abs(back)) + 1e-15 * size.max(axis=0)
+        size, form = np.abs(theta), self.form
+        largest = np.empty_like(size)  # of the entries that have one unit
+        for which in _alike(self.chart.parameters, form.names, form.location, form.scale):
+            largest[which] = size[which].max(axis=0)
+        slack = 1e-9 * (size + np.abs(back)) + 1e-15 * largest
         return np.abs(back - theta) <= slack, back
 
     def _inverted(self, theta: Array, shape: tuple[int, ...]) -> Array:
@@ -240,7 +253,7 @@ class Mapped:
             )
         return rows.T.reshape(*shape, len(rows))
 
-    def jacobian(self, coords: ArrayLike) -> Array:
+    def jacobian(self, coords: Entries) -> Array:
         """∂θ/∂λ, (…, Pθ, P)."""
         given = self._coords(coords)
         self._components(given.rows)
@@ -250,12 +263,31 @@ class Mapped:
         out = np.array([np.broadcast_to(r, (count, batch)) for r in rows])
         return np.moveaxis(out, (2, 1, 0), (0, 1, 2)).reshape(*given.shape, count, len(rows))
 
-    def components(self, coords: ArrayLike) -> tuple[Array, ...]:
+    def components(self, coords: Entries) -> tuple[Array, ...]:
         """(weights, then the family's parameters), (…, K) each: usable as a truth."""
         given = self._coords(coords)
         found = self._components(given.rows)
         shape = (*given.shape, self.form.components)
         return tuple(a.T.reshape(shape).copy() for a in (found.weights, *found.parameters))
+
+
+@lru_cache(maxsize=64)
+def _alike(
+    parameters: tuple[str, ...], roles: tuple[str, ...], location: int | None, scale: int | None
+) -> tuple[list[int], ...]:
+    """The entries of θ that have one unit: by family parameter, those of a location and its scale
+    together, and the weights.
+
+    >>> _alike(("pi_1", "mu_1", "mu_2", "sigma"), ("mu", "sigma"), 0, 1)
+    ([0], [1, 2, 3])
+    """
+    groups: dict[object, list[int]] = {}
+    for i, name in enumerate(parameters):
+        stem = name if name in roles else name.rpartition("_")[0]
+        role = roles.index(stem) if stem in roles else None
+        both = role is not None and role in (location, scale)
+        groups.setdefault("place" if both else role, []).append(i)
+    return tuple(groups.values())
 
 
 def _columns_of_ends(chart: Chart, count: int) -> tuple[Array, Array, NDArray[np.bool_]]:
@@ -283,20 +315,3 @@ def columns(rows: Sequence[Array] | Array, given: Coords) -> Array:
 def scalars(values: Array, given: Coords) -> Array:
     """Values (B,) as (…,), a number for one point."""
     return values.reshape(given.shape)[()]
-
-
-def filled(found: Array, out: Array | None) -> Array:
-    """What was found, in ``out`` where that is given."""
-    if out is None:
-        return found
-    fits = isinstance(out, np.ndarray) and out.shape == found.shape and out.dtype == np.float64
-    if not fits or not out.flags.writeable:
-        raise DataError(
-            problem(
-                "out does not fit",
-                f"{getattr(out, 'dtype', type(out).__name__)} {np.shape(out)}",
-                f"writeable float64 {found.shape}",
-            )
-        )
-    np.copyto(out, found)
-    return out

@@ -10,11 +10,10 @@ import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from relrep_sym.errors import DataError, DomainError, FitWarning, problem
 from relrep_sym.runtime import check
-from relrep_sym.runtime.check import Array, Coords
+from relrep_sym.runtime.check import Array, Coords, Entries
 from relrep_sym.runtime.point import Point
 
 if TYPE_CHECKING:
@@ -73,12 +72,13 @@ def warn_of_few(solver: Learning, x: Array, weights: Array | None, stacklevel: i
         warnings.warn(problem(what, given, right), FitWarning, stacklevel=stacklevel)
 
 
-def starting(solver: Learning, start: ArrayLike) -> tuple[Coords, Point]:
+def starting(solver: Learning, start: Entries) -> tuple[Coords, Point]:
     """Checked starts and their mixtures; DomainError names the coordinate, and which start."""
     try:
         return solver.point(start)
     except DomainError as why:
-        array = check.numbers(start, "start")
+        named = check.named(start, solver.chart.coordinates, "start")
+        array = check.numbers(named, "start")
         for place in np.ndindex(array.shape[:-1]):
             member = int(np.ravel_multi_index(place, array.shape[:-1])) if place else 0
             try:

@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from relrep_sym.errors import DataError, DomainError, problem
-from relrep_sym.runtime.check import Array
+from relrep_sym.runtime import check
+from relrep_sym.runtime.check import Array, Entries
 from relrep_sym.runtime.criteria import Criteria
 from relrep_sym.runtime.inference import covariance, criteria, standard_errors
 from relrep_sym.runtime.intervals import confidence_intervals
 from relrep_sym.runtime.learning import Learning
+from relrep_sym.runtime.units import in_units
 
 __all__ = ["Solver"]
 
@@ -27,10 +29,11 @@ class Solver(Learning):
 
     # -------------------------------------------------------------------------- inference
 
+    @in_units("covariance")
     def covariance(
         self,
         x: ArrayLike | None,
-        coords: ArrayLike,
+        coords: Entries,
         kind: str = "observed",
         *,
         of: str = "coordinates",
@@ -40,10 +43,11 @@ class Solver(Learning):
         """The estimated covariance of the maximum likelihood estimator, (…, Q, Q)."""
         return covariance(self, x, coords, kind, of, weights, count)
 
+    @in_units("errors")
     def standard_errors(
         self,
         x: ArrayLike | None,
-        coords: ArrayLike,
+        coords: Entries,
         kind: str = "observed",
         *,
         of: str = "coordinates",
@@ -53,10 +57,11 @@ class Solver(Learning):
         """The square roots of its diagonal, (…, Q)."""
         return standard_errors(self, x, coords, kind, of, weights, count)
 
+    @in_units("intervals")
     def confidence_intervals(
         self,
         x: ArrayLike | None,
-        coords: ArrayLike,
+        coords: Entries,
         level: float = 0.95,
         kind: str = "observed",
         *,
@@ -67,10 +72,11 @@ class Solver(Learning):
         """Wald's intervals, (…, Q, 2)."""
         return confidence_intervals(self, x, coords, level, kind, of, weights, count)
 
+    @in_units("same")
     def criteria(
         self,
         x: ArrayLike,
-        coords: ArrayLike,
+        coords: Entries,
         weights: ArrayLike | None = None,
         *,
         count: float | None = None,
@@ -78,24 +84,22 @@ class Solver(Learning):
         """AIC and BIC."""
         return criteria(self, x, coords, weights, count)
 
-    def sample(self, rng: np.random.Generator, n: int, coords: ArrayLike) -> Array:
+    def sample(self, coords: Entries, n: int, *, rng: int | np.random.Generator = 0) -> Array:
         """n draws from the model, (…, n)."""
         given = self._coords(coords)
         found = self._components(given.rows)
         if self.chart.sampler is None:
             raise DomainError(self.chart.why["sample"])
-        if not isinstance(rng, np.random.Generator):
-            right = "a numpy.random.Generator, such as numpy.random.default_rng(0)"
-            raise DataError(problem("rng is not a generator", type(rng).__name__, right))
+        source = check.generator(rng)
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
             raise DataError(problem("n is not a number of draws", n, "an integer >= 1"))
         draw = self.chart.sampler
         out = np.empty((given.rows.shape[1], int(n)))
         for b, row in enumerate(out):
             edges = np.cumsum(found.weights[:, b])
-            which = np.searchsorted(edges[:-1], rng.random(int(n)) * edges[-1], side="right")
+            which = np.searchsorted(edges[:-1], source.random(int(n)) * edges[-1], side="right")
             try:
-                row[:] = draw(rng, *(p[which, b] for p in found.parameters))
+                row[:] = draw(source, *(p[which, b] for p in found.parameters))
             except ValueError as why:
                 shown = ", ".join(
                     f"{n} = {p[:, b]}"

@@ -10,14 +10,14 @@ from relrep_sym.runtime.check import Array
 
 __all__ = [
     "digamma",
-    "erf",
-    "erfc",
+    "digamma_difference",
     "gamma",
     "log_gamma",
     "log_gamma_ratio",
     "log_ratio",
     "stirling_remainder",
     "trigamma",
+    "trigamma_difference",
 ]
 
 _TABLE = 1 << 20
@@ -171,21 +171,69 @@ def gamma(x: Array) -> Array:
     return np.array(flat).reshape(array.shape)
 
 
-def erf(x: Array) -> Array:
-    """The error function, elementwise.
+def digamma_difference(difference: Array, base: Array, whole: Array) -> Array:
+    """ψ(whole) − ψ(base) for positive numbers with whole = base + difference, all three as known.
 
-    >>> erf(np.array([0.0, 1.0])).round(12)
-    array([0.        , 0.84270079])
+    Term by term of the recurrence and of the asymptotic series, each a multiple of the difference.
+
+    >>> digamma_difference(np.array([1e-20]), np.array([1.0]), np.array([1.0])).round(24)
+    array([1.6449e-20])
     """
-    array = np.asarray(x, dtype=float)
-    return np.array([math.erf(v) for v in array.ravel().tolist()]).reshape(array.shape)
+    low, high, step, below = _both_raised(difference, base, whole, 1)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        square, other = 1.0 / (low * low), 1.0 / (high * high)
+        series = _divided(_DIGAMMA, square, other) * _step_of_squares(step, low, high)
+        return log_ratio(step, low, high) + (0.5 * step / low / high - series) + below
 
 
-def erfc(x: Array) -> Array:
-    """1 − erf(x), elementwise, to its digits until it underflows at 26.5.
+def trigamma_difference(difference: Array, base: Array, whole: Array) -> Array:
+    """ψ′(whole) − ψ′(base) as :func:`digamma_difference` has it.
 
-    >>> float(erfc(np.array([5.0]))[0])
-    1.53745979442e-12
+    >>> trigamma_difference(np.array([1e-20]), np.array([1.0]), np.array([1.0])).round(24)
+    array([-2.4041e-20])
     """
-    array = np.asarray(x, dtype=float)
-    return np.array([math.erfc(v) for v in array.ravel().tolist()]).reshape(array.shape)
+    low, high, step, below = _both_raised(difference, base, whole, 2)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        one, two = 1.0 / low, 1.0 / high
+        square, other = one * one, two * two
+        moved = -step * one * two  # of 1/z
+        half = 0.5 * _step_of_squares(step, low, high)
+        # z⁻¹ s(z⁻²): (a − b) s(a²) + b (s(a²) − s(b²))
+        series = np.zeros_like(other)
+        for coefficient in _TRIGAMMA:
+            series = (series + coefficient) * other
+        spread = _divided(_TRIGAMMA, square, other) * _step_of_squares(step, low, high)
+        return below + moved + half + moved * series + one * spread
+
+
+def _both_raised(
+    difference: Array, base: Array, whole: Array, power: int
+) -> tuple[Array, Array, Array, Array]:
+    """Base and whole, both moved beyond 10 by one number of steps, and what the steps leave."""
+    step, low, high = np.broadcast_arrays(
+        *(np.asarray(a, dtype=float) for a in (difference, base, whole))
+    )
+    count = np.clip(np.ceil(10.0 - np.minimum(low, high)), 0.0, 10.0)
+    below = np.zeros(step.shape)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        for i in range(int(count.max(initial=0.0)) - 1, -1, -1):
+            a, b = low + i, high + i
+            term = step / a / b  # 1/a − 1/b
+            if power == 2:
+                term = -term * (1.0 / a + 1.0 / b)
+            below += np.where(i < count, term, 0.0)
+    return low + count, high + count, step, below
+
+
+def _step_of_squares(step: Array, low: Array, high: Array) -> Array:
+    """1/high² − 1/low²."""
+    return -(step / low / high) * (1.0 / low + 1.0 / high)
+
+
+def _divided(coefficients: tuple[float, ...], square: Array, other: Array) -> Array:
+    """(s(other) − s(square))/(other − square) for s(u) = Σ c_n uⁿ, n from 1, the last first."""
+    value, slope = np.zeros_like(square), np.zeros_like(square)
+    for c in coefficients:
+        total = value + c
+        value, slope = total * square, slope * other + total
+    return slope

@@ -69,14 +69,22 @@ class Op:
 
 Node = Num | Var | Item | Op
 
-SPECIAL = frozenset(
-    "log_ratio log_gamma_ratio log_gamma digamma trigamma gamma erf erfc stirling_remainder".split()
-)
-"""Elementwise functions that an array library lacks: the runtime's own."""
+SPECIAL: Mapping[str, str] = {
+    **dict.fromkeys(
+        "log_ratio log_gamma_ratio log_gamma digamma digamma_difference trigamma "
+        "trigamma_difference gamma stirling_remainder".split(),
+        "special",
+    ),
+    **dict.fromkeys(
+        "erf erfc erfcx log_erfc log_erfcx erfc_hazard erfc_excess erfc_bend".split(),
+        "error_function",
+    ),
+}
+"""Elementwise functions that an array library lacks, each with the runtime's module it is in."""
 
-FUNCTIONS = SPECIAL | frozenset(
+FUNCTIONS = frozenset(SPECIAL) | frozenset(
     "exp log expm1 log1p sqrt abs sign sin cos tan sinh cosh tanh arcsinh arctan power "
-    "logaddexp".split()
+    "logaddexp where greater".split()
 )
 """Elementwise functions that an :class:`Op` may name beside the arithmetic."""
 

@@ -116,7 +116,7 @@ def values(
         "fisher": lambda: k.fisher(coords),
         "em_step": lambda: k.em_step(x, coords),
         "fit": lambda: k.fit(x, coords, max_iter=5).coords,
-        "sample": lambda: k.sample(np.random.default_rng(1), 9, coords),
+        "sample": lambda: k.sample(coords, 9, rng=1),
         "bad data": lambda: k.score([np.nan], coords),
         "bad shape": lambda: k.score(x, coords[:-1]),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import numpy as np
 import pytest
 
@@ -87,7 +89,13 @@ def test_a_strided_sample_is_made_contiguous():
     ("x", "support", "text"),
     [
         ([], "line", "the sample x is empty"),
-        ([[1.0, 2.0]], "line", r"x has too many dimensions; given: shape \(1, 2\)"),
+        (
+            [[1.0, 2.0]],
+            "line",
+            r"x has too many dimensions; given: shape \(1, 2\).*one-dimensional",
+        ),
+        (np.zeros((4, 2)), "line", r"x has too many dimensions; given: shape \(4, 2\)"),
+        (np.zeros((4, 1, 1)), "line", "x has too many dimensions"),
         ([0, 1, 2.5], "integers", "x is not a count; given: 2.5"),
         ([0, -3], "integers", "x is not a count; given: -3.0"),
         ([1.0, -0.5], "half-line", "x is negative; given: -0.5"),
@@ -96,6 +104,35 @@ def test_a_strided_sample_is_made_contiguous():
 def test_a_sample_that_cannot_be_is_refused(x, support, text):
     with pytest.raises(DataError, match=text):
         check.sample(x, support)
+
+
+class Frame:
+    """A column of a data frame, as pandas and polars hand their numbers out."""
+
+    def __init__(self, values, *, nullable=False):
+        self.values, self.nullable = np.asarray(values, dtype=float), nullable
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.values, dtype=object if self.nullable else dtype)
+
+    def to_numpy(self, dtype=None):
+        return self.values.astype(dtype)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.array([[1.0], [2.0], [4.0]]),
+        [[1.0], [2.0], [4.0]],
+        Frame([1, 2, 4]),
+        Frame([[1], [2], [4]]),
+        Frame([[1], [2], [4]], nullable=True),
+    ],
+    ids=["array", "lists", "series", "frame", "nullable"],
+)
+def test_a_single_column_is_a_sample_and_weights(x):
+    np.testing.assert_array_equal(check.sample(x, "integers"), [1.0, 2.0, 4.0])
+    np.testing.assert_array_equal(check.sample_weights(x, 3), np.array([1.0, 2.0, 4.0]) / 7)
 
 
 # ------------------------------------------------------------------------------ weights
@@ -117,7 +154,8 @@ def test_tiny_and_huge_weights_normalise_too(top):
         ([1.0, -1e-9], "a weight is negative; given: -1e-09"),
         ([0.0, 0.0], "the weights are all zero"),
         ([1.0], r"weights and x differ in shape; given: weights \(1,\)"),
-        ([[1.0, 1.0]], "weights and x differ in shape"),
+        ([[1.0, 1.0]], "weights has too many dimensions"),
+        ([[1.0]], "weights and x differ in shape"),
         (2.0, "weights and x differ in shape"),
         ([np.nan, 1.0], r"weights\[0\] is not finite"),
         (["a", "b"], "weights is not numeric"),
@@ -129,6 +167,49 @@ def test_weights_that_cannot_be_are_refused(weights, text):
 
 
 # ------------------------------------------------------------------------------ coordinates
+
+
+class Labelled:
+    """A row with labels, such as a pandas Series."""
+
+    def __init__(self, labels, values):
+        self.entries = dict(zip(labels, values, strict=True))
+
+    def keys(self):
+        return self.entries.keys()
+
+    def __getitem__(self, key):
+        return self.entries[key]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(list(self.entries.values()), dtype=dtype)
+
+
+@pytest.mark.parametrize("kind", [dict, MappingProxyType, lambda d: Labelled(d.keys(), d.values())])
+def test_coordinates_by_name_are_put_in_order(kind):
+    found = rows(kind({"m": 2.0, "v": 0.5, "s": [1.0, 3.0]}))
+    np.testing.assert_array_equal(found.rows, [[0.5, 0.5], [1.0, 3.0], [2.0, 2.0]])
+    assert found.shape == (2,)
+
+
+def test_a_row_labelled_by_place_is_an_array():
+    assert rows(Labelled(range(3), [0.5, 1.0, 2.0])).rows.ravel().tolist() == [0.5, 1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("coords", "text"),
+    [
+        ({"v": 0.5, "m": 2.0}, "coords has no entry s; given: v, m; expected: an entry for each"),
+        ({"v": 0.5, "m": 2.0, "s": 1.0, "w": 0}, "coords has an entry that is no name here: w"),
+        ({}, "coords has no entry v; given: nothing"),
+        ({"v": 0.5, "m": "2.0", "s": 1.0}, r"coords\['m'\] is not numeric"),
+        ({"v": 0.5, "m": np.nan, "s": 1.0}, r"coords\['m'\] is not finite"),
+        ({"v": [0.5, 0.5], "m": [1.0, 2.0, 3.0], "s": 1.0}, "entries of coords differ in shape"),
+    ],
+)
+def test_coordinates_by_name_that_cannot_be_are_refused(coords, text):
+    with pytest.raises(DataError, match=text):
+        rows(coords)
 
 
 def test_coordinates_become_rows_with_the_leading_shape():

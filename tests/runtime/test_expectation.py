@@ -79,7 +79,7 @@ def test_fisher_pulls_back(family, components, chart):
 @pytest.mark.parametrize("components", [1, 3])
 def test_fisher_is_the_mean_square_of_the_score(components):
     module, coords = point("normal", components, "identity")
-    x = module.sample(np.random.default_rng(0), 200_000, coords)
+    x = module.sample(coords, 200_000, rng=0)
     scores = module.score_samples(x, coords)
     products = scores[:, :, None] * scores[:, None]
     error = products.std(axis=0) / np.sqrt(len(x))
@@ -197,7 +197,7 @@ def test_what_lies_too_many_scales_away_is_refused_and_the_rest_is_exact(mean):
         np.testing.assert_allclose(found, [mean, mean * mean], rtol=1e-13)
 
 
-@pytest.mark.parametrize("scale", [1e-100, 1e-300])
+@pytest.mark.parametrize("scale", [1e-200, 1e-300])
 def test_scales_too_extreme_for_quadrature_are_refused(scale):
     module, coords = compiled("normal", 2), [0.5, 0.0, 0.0, 1.0, scale]
     with pytest.raises(DomainError, match="too extreme for quadrature"):
@@ -249,7 +249,7 @@ def test_the_averaged_field_is_the_mean_score_of_many_draws(family, components, 
     module, coords = point(family, components, chart)
     truth = truths(family)[count]
     source = compiled(family, count)
-    x = source.sample(np.random.default_rng(0), 40_000, theta(source, truth))
+    x = source.sample(theta(source, truth), 40_000, rng=0)
     scores = module.score_samples(x, coords)
     error = scores.std(axis=0) / np.sqrt(len(x))
     assert (

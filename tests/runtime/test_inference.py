@@ -788,7 +788,7 @@ def test_errors_are_the_spread_of_estimates():
     rng = np.random.default_rng(11)
     estimates, found = [], {kind: [] for kind in KINDS}
     for _ in range(400):
-        x = module.sample(rng, 600, coords)
+        x = module.sample(coords, 600, rng=rng)
         estimate = module.fit(x, coords, tol=1e-12).coords
         estimates.append(estimate)
         for kind in KINDS:

@@ -74,7 +74,7 @@ def test_every_function_broadcasts_over_leading_axes(module, leading):
     assert module.averaged_field(many, truth).shape == (*leading, p)
     assert np.shape(module.kl(many, truth)) == leading
     assert module.fisher(many).shape == (*leading, p, p)
-    assert module.sample(np.random.default_rng(0), 6, many).shape == (*leading, 6)
+    assert module.sample(many, 6, rng=0).shape == (*leading, 6)
     if hasattr(module, "VIEW"):
         assert module.to_view(many).shape == (*leading, 2)
         assert module.view_field(many, truth).shape == (*leading, 2)
@@ -119,7 +119,7 @@ def test_every_result_is_float64(module):
         module.score_samples(single, coords), module.log_likelihood(single, coords),
         module.score(single, coords), *module.statistics(single, coords),
         module.averaged_field(coords, truth), module.kl(coords, truth), module.fisher(coords),
-        module.sample(np.random.default_rng(0), 2, coords),
+        module.sample(coords, 2, rng=0),
     ]  # fmt: skip
     assert {np.asarray(a).dtype for a in found} == {np.dtype(np.float64)}
 
@@ -220,7 +220,7 @@ def functions_of_coords(module):
         for n in ("to_model", "jacobian", "components", "fisher")
     ]
     out += [(n, lambda c, n=n: getattr(module, n)(c, truth)) for n in ("averaged_field", "kl")]
-    out.append(("sample", lambda c: module.sample(rng, 3, c)))
+    out.append(("sample", lambda c: module.sample(c, 3, rng=rng)))
     if hasattr(module, "VIEW"):
         out.append(("to_view", module.to_view))
         out.append(("view_field", lambda c: module.view_field(c, truth)))
@@ -315,7 +315,7 @@ def test_absurd_but_finite_locations_are_no_warning():
             np.ones(3),
             r"weights and x differ in shape; given: weights \(3,\); expected: shape \(4,\)",
         ),
-        (np.ones((4, 1)), "weights and x differ in shape"),
+        (np.ones((4, 2)), "weights has too many dimensions"),
         ([1, 1, np.nan, 1], r"weights\[2\] is not finite"),
         ("equal", "weights is not numeric"),
     ],
@@ -496,7 +496,7 @@ def test_draws_have_the_models_distribution(family):
     module = compiled(family, 2)
     coords, _, _ = start(module)
     weights, *parameters = module.components(coords)
-    draws = module.sample(np.random.default_rng(0), 20_000, coords)
+    draws = module.sample(coords, 20_000, rng=0)
     if family == "normal":
         law = lambda x: weights @ stats.norm.cdf(x, *(p[:, None] for p in parameters))  # noqa: E731
         assert stats.kstest(draws, law).pvalue > 1e-3
@@ -509,30 +509,49 @@ def test_draws_have_the_models_distribution(family):
 def test_draws_of_a_batch_and_of_a_component_without_weight():
     module = compiled("normal", 2)
     coords = np.array([[0.0, -50.0, 1.0, 1.0, 1.0], [1.0, -50.0, 1.0, 1.0, 1.0]])
-    draws = module.sample(np.random.default_rng(0), 1000, coords)
+    draws = module.sample(coords, 1000, rng=0)
     assert (draws[0] > -10).all()
     assert (draws[1] < -10).all()
-    again = module.sample(np.random.default_rng(0), 1000, coords)
+    again = module.sample(coords, 1000, rng=0)
     np.testing.assert_array_equal(draws, again)
 
 
-@pytest.mark.parametrize("rng", [0, None, np.random.RandomState(0), np.random], ids=repr)
-def test_an_rng_that_is_no_generator_is_refused(module, rng):
+@pytest.mark.parametrize(
+    "rng",
+    [-1, 1.5, True, None, np.random.RandomState(0), np.random],
+    ids=lambda r: type(r).__name__,
+)
+def test_an_rng_that_is_neither_seed_nor_generator_is_refused(module, rng):
     coords, _, _ = start(module)
-    with pytest.raises(DataError, match="rng is not a generator"):
-        module.sample(rng, 3, coords)
+    with pytest.raises(DataError, match="rng is no source of random numbers"):
+        module.sample(coords, 3, rng=rng)
+
+
+def test_a_seed_is_its_generator_in_draws_and_in_starts(module):
+    coords, _, _ = start(module)
+    draws = module.sample(coords, 200)
+    for rng in (0, np.int64(0), np.random.default_rng(0)):
+        np.testing.assert_array_equal(module.sample(coords, 200, rng=rng), draws)
+    first, second = (
+        module.fit(draws, "random", rng=rng, max_iter=3).coords
+        for rng in (5, np.random.default_rng(5))
+    )
+    np.testing.assert_array_equal(first, second)
+    generator = np.random.default_rng(0)
+    assert (module.sample(coords, 200, rng=generator) == draws).all()
+    assert (module.sample(coords, 200, rng=generator) != draws).any(), "a generator goes on"
 
 
 @pytest.mark.parametrize("n", [0, -1, 2.0, "3", None, True, [3]], ids=repr)
 def test_a_number_of_draws_that_is_none_is_refused(module, n):
     coords, _, _ = start(module)
     with pytest.raises(DataError, match="n is not a number of draws"):
-        module.sample(np.random.default_rng(0), n, coords)
+        module.sample(coords, n, rng=0)
 
 
 def test_a_rate_that_numpy_cannot_draw_from_is_refused():
     with pytest.raises(DomainError, match="no draw: lam value too large"):
-        compiled("poisson", 2).sample(np.random.default_rng(0), 3, [0.5, 1e20, 2.0])
+        compiled("poisson", 2).sample([0.5, 1e20, 2.0], 3, rng=0)
 
 
 # ------------------------------------------------------------------------------ what it is

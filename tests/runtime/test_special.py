@@ -11,7 +11,7 @@ from relrep_sym.declare.functions import Logistic, Softplus
 from relrep_sym.emit.lowering import lower
 from relrep_sym.emit.numpy.layout import bare
 from relrep_sym.emit.numpy.printer import infix
-from relrep_sym.runtime import special
+from relrep_sym.runtime import error_function, special
 from relrep_sym.runtime.special import log_gamma
 
 UNIT = 2.0**-53
@@ -89,6 +89,22 @@ def test_the_ratio_of_gammas_keeps_the_digits_of_the_difference(base, relative):
         assert abs(got - want) <= 16 * UNIT * (abs(want) + size + condition)
 
 
+@pytest.mark.parametrize(
+    ("ours", "order"), [(special.digamma_difference, 0), (special.trigamma_difference, 1)]
+)
+@pytest.mark.parametrize("base", [1e-9, 1e-3, 0.7, 1.4616, 3.0, 9.5, 41.5, 1e6, 1e15])
+def test_differences_of_polygammas_keep_the_digits_of_the_difference(ours, order, base):
+    relative = np.array([1e-25, 1e-15, -1e-9, 1e-3, -0.4, 0.49, 0.51, -0.6, -0.999, 30.0, 1e7])
+    difference = base * relative
+    got = ours(difference, np.array([base]), base + difference)
+    for d, value in zip(difference.tolist(), got.tolist(), strict=True):
+        with mpmath.workdps(80):
+            b, w = mpmath.mpf(base), mpmath.mpf(base) + mpmath.mpf(d)
+            want = mpmath.psi(order, w) - mpmath.psi(order, b)
+            condition = 3 * abs(w - float(w)) * abs(mpmath.psi(order + 1, w))  # of the whole
+            assert abs(value - want) <= 16 * UNIT * abs(want) + condition, d
+
+
 def printed(function):
     """What stands in a generated module for a function that NumPy lacks."""
     text = infix(lower(function(sp.Symbol("v")), bare))
@@ -98,8 +114,8 @@ def printed(function):
 @pytest.mark.parametrize(
     ("ours", "exactly"),
     [
-        (special.erf, mpmath.erf),
-        (special.erfc, mpmath.erfc),
+        (error_function.erf, mpmath.erf),
+        (error_function.erfc, mpmath.erfc),
         (printed(Softplus), lambda v: mpmath.log1p(mpmath.exp(v))),
         (printed(Logistic), lambda v: 1 / (1 + mpmath.exp(-v))),
     ],

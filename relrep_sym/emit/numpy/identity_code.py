@@ -40,7 +40,7 @@ def with_function(
     whole = writer.take(plain)
     lines = [*writer.lines, *writer.function(f"_{name}", whole)]
     keywords = [writer.names[s] for s in writer.symbols]
-    arguments = [*(["x: ArrayLike"] if free_x else []), "coords: ArrayLike", "truth: object = None"]
+    arguments = [*(["x: ArrayLike"] if free_x else []), "coords: Entries", "truth: object = None"]
     arguments += ["*", *(f"{k}: float" for k in keywords)] if keywords else []
     means = [
         f'        Mean("{density}", {function}{", both=True" if both else ""}),'
@@ -62,6 +62,7 @@ def with_function(
         "",
     ]
     title = "\n\n# ---------------------------------------------------------------- an identity\n"
+    source = source.replace("__all__ = (\n", f'__all__ = (\n    "{name}",\n', 1)
     appended = source.rstrip("\n") + "\n" + title + "\n".join([*lines, *body])
     fresh = re.sub(r"(Text sha256: )[0-9a-f]{32}", rf"\g<1>{UNSIGNED}", appended, count=1)
     return signed(fresh)

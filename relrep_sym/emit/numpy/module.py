@@ -40,7 +40,9 @@ from relrep_sym.equations.median import median_step
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.equations.record import Record
 from relrep_sym.equations.second import SecondForm
+from relrep_sym.equations.units import unit_powers
 from relrep_sym.errors import DeclarationError, NoInverseError, problem
+from relrep_sym.statements.language import SPECIAL
 
 __all__ = ["render", "specification"]
 
@@ -152,7 +154,11 @@ def _special(body: Sequence[str] | str | None) -> str:
     names = special_names("\n".join([body] if isinstance(body, str) else body or []))
     if not names:
         return ""
-    return f"    from relrep_sym.runtime.special import {', '.join(names)}\n\n"
+    lines = []
+    for home in sorted({SPECIAL[n] for n in names}):
+        own = ", ".join(n for n in names if SPECIAL[n] == home)
+        lines.append(f"    from relrep_sym.runtime.{home} import {own}\n")
+    return "".join(lines) + "\n"
 
 
 def _draw(family: Family) -> str | None:
@@ -235,7 +241,10 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
     }
     domains = [c.domain for c in chart.coordinates] + [c.domain for c in chart.constants]
     positions = {p: i for i, p in enumerate(family.parameters)}
+    functions = public_functions(record)
+    constants = ["CONSTANTS", "COORDINATES", "FIXED", "PARAMETERS", *(["VIEW"] if view else [])]
     return {
+        "public": [*constants, *sorted(str(f["name"]) for f in functions)],
         "title": "\n".join(filled_text(f"{model.describe().capitalize()}.", 94)),
         "source": source,
         "command": command,
@@ -288,6 +297,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "basis": len(form.basis),
         "location": positions.get(family.location) if family.location else None,
         "scale": positions.get(family.scale) if family.scale else None,
+        "units": [repr(d) for d in unit_powers(family) or ()],
         "lower": [_end(d.lower) for d in domains],
         "upper": [_end(d.upper) for d in domains],
         "open_lower": [str(d.open_lower) for d in domains],
@@ -296,7 +306,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "draw": _draw(family),
         "safe_rate": None if isinstance(safe, str) else (repr(safe.rate), repr(safe.sharp_rate)),
         "why": why,
-        "functions": public_functions(record),
+        "functions": functions,
     }
 
 

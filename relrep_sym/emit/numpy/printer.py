@@ -95,7 +95,7 @@ def filled(node: Node, out: str, spare: str) -> list[str]:
             raise DerivationError("a per-sample value needs more than one spare buffer")
     else:
         operands = [_operand(a, out, spare, lines) for a in node.args]
-    if node.op in SPECIAL:  # these take no out
+    if node.op in SPECIAL or node.op == "where":  # these take no out
         return [*lines, f"np.copyto({out}, {ufunc}({', '.join(operands)}))"]
     return [*lines, f"np.{ufunc}({', '.join(operands)}, out={out})"]
 

@@ -40,7 +40,8 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "from_model",
         "theta",
         "theta",
-        "Coordinates of θ (…, {theta}). DomainError where θ is not in the chart's image.",
+        "Coordinates of θ: (…, {theta}), or a mapping by the names of PARAMETERS. DomainError "
+        "where θ is not in the chart's image.",
         None,
         "(…, {p})",
     ),
@@ -172,14 +173,17 @@ _FUNCTIONS: tuple[_Function, ...] = (
     ),
     _Function(
         "flow",
-        'start, truth, times, field="gradient", *, rates=None, method="DOP853", rtol=1e-8, '
-        "atol=1e-10, rcond=None, full_output=False",
+        'start, truth, times, field="gradient", *, rates=None, method="auto", rtol=1e-8, '
+        "atol=1e-10, rcond=None, max_evaluations=20_000, full_output=False",
         "start, truth, times, field, rates=rates, method=method, rtol=rtol, atol=atol, "
-        "rcond=rcond, full_output=full_output",
-        "Learning from `start` (…, {p}), at `times`, the first that of the start. "
+        "rcond=rcond, max_evaluations=max_evaluations, full_output=full_output",
+        "Learning from `start` (…, {p}), at `times`, the first that of the start; times that "
+        "descend go backwards. "
         'dλ/dt is `averaged_field`, or `natural_field` where `field="natural"`, each coordinate '
-        "times its entry of `rates`. Needs SciPy, whose `method` is DOP853, RK45 or RK23; "
-        "tolerances are each member's own. A member that fails, or leaves the chart's domain, is "
+        "times its entry of `rates`. `method` is DOP853, RK45 or RK23, explicit; Radau, implicit; "
+        'or "auto": DOP853, and Radau for a member that proves stiff. Radau needs SciPy. Each '
+        "member has its own step; `atol` is in units of each coordinate's own size. A member that "
+        "fails, leaves the chart's domain or needs more than `max_evaluations` of the field is "
         "stopped there: its later entries are NaN, and a FlowWarning names it. "
         "`full_output=True` gives (array, list of Stop) instead.",
         None,
@@ -253,7 +257,7 @@ _FUNCTIONS: tuple[_Function, ...] = (
         "max_iter=max_iter, floor=floor, starts=starts, rng=rng, callback=callback, "
         "progress=progress",
         "Maximise the mean log-likelihood from `start` until a step gains no more than `tol`. "
-        "`start` is (…, {p}), each member a fit of its own, or one of "
+        "`start` is coordinates (…, {p}), each member a fit of its own, or one of "
         '"quantiles", "k-means++" (needs SciPy) and "random": then `starts` says how many '
         "(None: one, as a single fit), and `rng`, a seed or a numpy.random.Generator, which. "
         '`method` is "em", "ecm" (with `order` and `sweeps`) or "gradient_em" (with '
@@ -307,9 +311,9 @@ _FUNCTIONS: tuple[_Function, ...] = (
     ),
     _Function(
         "sample",
-        "rng, n, coords",
-        "rng, n, coords",
-        "n draws by a numpy.random.Generator.",
+        "coords, n, *, rng=0",
+        "coords, n, rng=rng",
+        "n draws. `rng` is a seed or a numpy.random.Generator.",
         None,
         "(…, n)",
     ),
@@ -395,13 +399,15 @@ _ARGUMENTS = frozenset(
 )
 
 _TYPES = {
+    "coords": "Entries",
+    "theta": "Entries",
     "out": "Array | None",
     "weights": "ArrayLike | None",
     "truth": "object",
     "method": "str",
     "tol": "float",
     "max_iter": "int",
-    "rng": "np.random.Generator",
+    "rng": "int | np.random.Generator",
     "n": "int",
     "order": "object",
     "sweeps": "int",
@@ -423,11 +429,13 @@ _TYPES = {
 
 
 _OWN_TYPES = {
+    "coords": "Entries",
+    "theta": "Entries",
     ("covariance", "x"): "ArrayLike | None",
     ("standard_errors", "x"): "ArrayLike | None",
     ("confidence_intervals", "x"): "ArrayLike | None",
-    ("fit", "start"): "ArrayLike | str",
-    ("fit", "rng"): "int | np.random.Generator",
+    ("flow", "start"): "Entries",
+    ("fit", "start"): "Entries | str",
 }
 
 
