@@ -27,14 +27,14 @@ from relrep_sym.runtime.stationary import (
     free_of,
     held_by,
     judged,
-    near_open_end,
+    near_no_end,
     optimality,
     scaled_curvature,
 )
 
 __all__ = ["Maximum", "maximise"]
 
-_STEPS = 200
+_STEPS = 100
 """Steps of Newton's method after which it is given up, unconverged."""
 _HALVINGS = 60
 _LOOK = 25
@@ -83,7 +83,7 @@ def maximise(
     worse = ~(gain >= base)
     here, gain = np.where(worse, rows, here), np.where(worse, base, gain)
     end = optimality(objective, here, free)
-    near_open_end(objective, rows, here, end)
+    near_no_end(objective, rows, here, end)
     return Maximum(here, gain, end.accepted & np.isfinite(gain), end)
 
 
@@ -145,7 +145,7 @@ def _ascended(
     left = np.flatnonzero(worse | ~done)
     if left.size:
         end.put(left, optimality(objective.take(left), here[:, left], free))
-    near_open_end(objective, rows, here, end)
+    near_no_end(objective, rows, here, end)
     return Maximum(here, value, end.accepted & np.isfinite(value), end)
 
 
