@@ -29,7 +29,6 @@ from relrep_sym.scripts import Folders, find_folders, load, scripts, summary
 
 if TYPE_CHECKING:
     from relrep_sym.api import Derivation
-    from relrep_sym.verify.certificate import Entry
 
 __all__ = ["main"]
 
@@ -276,6 +275,9 @@ def _modules(count: int) -> str:
 @click.option("--digits", type=click.IntRange(16, 100), default=30, show_default=True)
 @click.option("--full", is_flag=True, help="All points, the slow ones too.")
 @click.option("--update", is_flag=True, help="Rewrite docs/certificates.md; needs --all.")
+@click.option(
+    "--processes", type=click.IntRange(1), help="How many at once.  [default: as many as cores]"
+)
 @_only_derivations
 def verify(
     names: tuple[str, ...],
@@ -283,6 +285,7 @@ def verify(
     digits: int,
     full: bool,
     update: bool,
+    processes: int | None,
     derivations: Path | None,
 ) -> None:
     """Certify derivations against mpmath.
@@ -297,25 +300,25 @@ def verify(
         raise click.UsageError("Give names, or --all.")
     if update and not every:
         raise click.UsageError("--update writes the table of all derivations: it needs --all.")
+    from relrep_sym.batch import certified
+
     certificates, failed = [], []
     if every:
         requests = sorted((folder.resolve().parent / "examples").glob("*.toml")) if full else []
         names = (*scripts(folder), *map(str, requests))
-    for given in names:
-        name = Path(given).stem if given.endswith(".toml") else given
-        try:
-            made = _requested(Path(given)) if given.endswith(".toml") else load(name, folder)
-            certificate = made.verify(digits=digits, full=full, progress=_ticker(name))
-        except CertificateError as why:
-            click.echo(f"{name} FAILS: {_one_line(str(why))}\n")
-            failed.append(name)
-            continue
-        finally:
-            if sys.stderr.isatty():
-                click.echo("\r\x1b[K", nl=False, err=True)
-        click.echo(f"{certificate}\n")
-        certificates.append(certificate)
-        if not certificate.ok:
+    judged = certified(
+        names, _named, folder, digits=digits, full=full, processes=processes, progress=_ticker()
+    )
+    for done in judged:
+        name = Path(done.name).stem if done.name.endswith(".toml") else done.name
+        if sys.stderr.isatty():
+            click.echo("\r\x1b[K", nl=False, err=True)
+        if done.certificate is None:
+            click.echo(f"{name} FAILS: {_one_line(done.why)}\n")
+        else:
+            click.echo(f"{done.certificate}\n")
+            certificates.append(done.certificate)
+        if not done.ok:
             failed.append(name)
     if failed:
         right = "errors within the yardstick; nothing was written" if update else "small errors"
@@ -351,12 +354,12 @@ def _named(name: str, derivations: Path | None) -> Derivation:
     return load(name, _scripts_folder(derivations))
 
 
-def _ticker(name: str) -> Callable[[Entry], None] | None:
+def _ticker() -> Callable[[str, str, str], None] | None:
     """On a terminal, one line that says what was measured last."""
     if not sys.stderr.isatty():
         return None
-    return lambda entry: click.echo(
-        f"\r\x1b[K{name}: {entry.function} at {entry.point}\r", nl=False, err=True
+    return lambda name, function, point: click.echo(
+        f"\r\x1b[K{name}: {function} at {point}\r", nl=False, err=True
     )
 
 
@@ -576,7 +579,7 @@ def show(
         raise click.UsageError("Name one equation, in one way.")
     equation = chosen_equation if equation is None else equation
     from relrep_sym.emit.terminal import show as show_one
-    from relrep_sym.emit.terminal import sources
+    from relrep_sym.emit.terminal import sources, takes_unicode
 
     made = _named(name, derivations)
     chosen = [
@@ -588,7 +591,7 @@ def show(
         known = ", ".join(e.equation.name for e in made)
         raise DeclarationError(_problem(f"{name} has no such equation", equation, known))
     width = min(shutil.get_terminal_size((100, 24)).columns, 200)
-    unicode = _can_print("⎡∂θ≤⎤")
+    unicode = takes_unicode()
     if equation is None:
         click.echo(_about(made) + "\n")
     click.echo("\n\n".join(show_one(e, width=width, unicode=unicode) for e in chosen))
@@ -611,14 +614,6 @@ def _about(made: Derivation) -> str:
     return "\n".join(lines)
 
 
-def _can_print(text: str) -> bool:
-    try:
-        text.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 # ----------------------------------------------------------------------------- everything
 
 
@@ -628,7 +623,7 @@ def _can_print(text: str) -> bool:
 def demo(out: Path | None, derivations: Path | None, generated: Path | None) -> None:
     """Run everything once.
 
-    Derive, generate, certify, typeset, and fit real data: about a minute.
+    Derive, generate, fit real data, typeset and certify: less than a minute.
     """
     from relrep_sym.demo import run
 

@@ -82,7 +82,8 @@ class FakeCertificate:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Certificates that measure nothing, and with what they were asked for."""
+    """Certificates that measure nothing, and with what they were asked for; in this process."""
+    monkeypatch.setenv("RELREP_NUM_THREADS", "1")
     calls: list[dict[str, Any]] = []
 
     def fake(derivation: rs.Derivation, **options: Any) -> FakeCertificate:
@@ -490,11 +491,16 @@ def test_the_demonstration(project: Folders, quick: list[dict[str, Any]], tmp_pa
         "272 waiting times",
         "pi_1             0.5     0.36089   share of the short waits",
         "mu_2                    80.09112",
+        "averaged: averaged learning equations",
+        "m_step: joint M-step",
         "log-likelihood  -1034.0017",
         "converged: a step gained",
         "all of it took",
     ):
         assert said in text, said
+    order = [text.index(f"{n}/4 ") for n in (1, 2, 3, 4)]
+    assert order == sorted(order)
+    assert order[1] < text.index("272 waiting") < text.index("m_step:") < order[2]
     names = [
         f"{n}.{e}" for n in ("normal2_relative", "one", "two") for e in ("certificate.txt", "tex")
     ]

@@ -9,6 +9,8 @@ not a quotient of infinities.
 
 from __future__ import annotations
 
+from functools import partial
+
 import sympy as sp
 from sympy.codegen.cfunctions import log1p
 
@@ -96,7 +98,7 @@ _KNOWN = (*_PLAIN, sp.asinh, sp.atan, Softplus, Logistic)
 
 
 def stable(expression: sp.Expr) -> sp.Expr:
-    """Logarithms of 1 + eᵃ, and of cosh, as :class:`Softplus`; to be differentiated afterwards.
+    """Logarithms of 1 + eᵃ, 1 + uᵃ and cosh as :class:`Softplus`; to be differentiated afterwards.
 
     >>> a = sp.Symbol("a", real=True)
     >>> stable(-a - 2 * sp.log(1 + sp.exp(-a)))
@@ -113,6 +115,8 @@ def stable(expression: sp.Expr) -> sp.Expr:
             (other,) = (t for t in inner.args if t != 1)
             if isinstance(other, sp.exp):
                 return Softplus(other.args[0])
+            if other.is_Pow and not other.exp.is_number:  # real only where the base is not negative
+                return Softplus(other.exp * sp.log(other.base))
         if inner.is_Pow and inner.exp.is_Rational and inner.base.is_positive:
             return inner.exp * softened(inner.base)
         return sp.log(inner)
@@ -138,6 +142,8 @@ def with_kernels(expression: sp.Expr) -> sp.Expr:
         return sp.log(inner)
 
     def polygamma(order: sp.Expr, inner: sp.Expr) -> sp.Expr:
+        if inner.is_number:
+            return sp.polygamma(order, inner)
         if order == 0:
             return _Digamma(inner)
         return _Trigamma(inner) if order == 1 else sp.polygamma(order, inner)
@@ -157,10 +163,15 @@ def with_kernels(expression: sp.Expr) -> sp.Expr:
     out = expression.replace(_is_complement, complement)
     out = out.replace(sp.polygamma, polygamma)
     for known, kernel in _KERNELS.items():
-        out = out.replace(known, kernel)
+        out = out.replace(partial(_varies, known), lambda e, kernel=kernel: kernel(*e.args))
     out = out.replace(sp.log, logarithm)
     insist_kernels(out, "an expression")
     return out
+
+
+def _varies(kind: type[sp.Function], e: sp.Expr) -> bool:
+    """Whether it is such a function of something else than numbers, whose value SymPy knows."""
+    return isinstance(e, kind) and bool(e.free_symbols)
 
 
 def _is_complement(e: sp.Expr) -> bool:

@@ -155,6 +155,7 @@ def _newton(gradient: Array, hessian: Array, open_: NDArray[np.bool_]) -> Array:
     scaled, scale = scaled_curvature(hessian, open_)
     values, vectors = np.linalg.eigh(scaled)
     values = np.maximum(np.abs(values), 1e-10 * np.abs(values).max(axis=1, keepdims=True))
+    values = np.where(values > 0.0, values, 1.0)  # no curvature at all: along the slope
     along = np.einsum("bpq,bp->bq", vectors, np.where(mask, gradient.T * scale, 0.0)) / values
     out: Array = np.where(mask, np.einsum("bpq,bq->bp", vectors, along) * scale, 0.0).T
     return out

@@ -130,7 +130,8 @@ def _ends(
     ends, moving = Ends.of(chart), np.ones((count, 1), bool)
     mean = _Mean(point_at, x, weights)
     present = seen.found.log_likelihood
-    held = held_by(ends, rows[:count], slopes)
+    bound = held_by(ends, rows[:count], slopes)
+    held = bound.copy()
     room = np.maximum(_EXPLAINED * tol, _LEAST * (1.0 + np.abs(present)))
     # a coordinate that creeps to its bound, or a weight to zero, is as good as there
     end = np.where(slopes.gradient > 0.0, ends.upper, ends.lower)
@@ -165,7 +166,7 @@ def _ends(
     left, flat = _left(slopes, curved, complete, ~held)
     out = []
     for b in range(batch):
-        endless = _endless(mean, ends, rows, slopes, ~held, b, float(present[b]))
+        endless = _endless(mean, ends, rows, slopes, ~bound, b, float(present[b]))
         if endless is None:
             endless = _level(mean, ends, rows, complete[b], b, float(present[b]))
         if endless is not None:

@@ -79,6 +79,22 @@ class Fit:
     notes: Any = ()
     size: float = field(default=1, repr=False)
 
+    def __repr__(self) -> str:
+        count = np.size(self.converged)
+        if np.ndim(self.converged):
+            done, mean = np.count_nonzero(self.converged), np.asarray(self.log_likelihood)
+            valid = mean[np.asarray(self.valid) & np.isfinite(mean)]
+            best = f"{valid.max():.10g}" if valid.size else "none"
+            said = f"{count} starts, {done} converged; best mean log-likelihood {best}"
+        else:
+            mark = "converged" if self.converged else f"NOT converged ({self.reason})"
+            noted = "" if not self.notes else f", {len(self.notes)} notes"
+            said = (
+                f"{mark}, {self.iterations} iterations{noted}; mean log-likelihood "
+                f"{self.log_likelihood:.10g};\n {_listed(self.parameters)}"
+            )
+        return f"<Fit: {said}>"
+
     @property
     def log_likelihood(self) -> Any:
         """Mean log-likelihood at :attr:`coords`, (…,)."""
@@ -138,6 +154,14 @@ class Fit:
             self.notes[place],
             self.size,
         )
+
+
+def _listed(parameters: dict[str, Any]) -> str:
+    """θ on a line, its middle left out where it is long."""
+    shown = [f"{name} = {float(value):.6g}" for name, value in parameters.items()]
+    if len(shown) > 8:
+        shown = [*shown[:7], "…", shown[-1]]
+    return ", ".join(shown)
 
 
 def shaped(flat: NDArray[Any], shape: tuple[int, ...]) -> Any:

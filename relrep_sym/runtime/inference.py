@@ -94,7 +94,7 @@ def estimate(
     weights: ArrayLike | None,
     count: float | None,
     *,
-    level: int = 6,
+    level: int = 7,
 ) -> Estimate:
     """A root of the covariance in the chart's coordinates, with all warnings given."""
     if kind not in _KINDS:
@@ -356,10 +356,10 @@ def criteria(
             f"{spectrum.along(b, names)}",
             "a point where the model is regular, or a model with fewer components",
         )
-        warnings.warn(text, ConditionWarning, stacklevel=4)
+        warnings.warn(text, ConditionWarning, stacklevel=5)
     if not bad.all():
         root = spectrum.take(~bad).inverse_root() / np.sqrt(size)
         near = nearest(solver.chart, solver.form, rows[:, ~bad], root)
-        warn_of_overlap(near, shape if not bad.any() else root.shape[:1], "AIC and BIC", 5)
+        warn_of_overlap(near, shape if not bad.any() else root.shape[:1], "AIC and BIC", 6)
     learned = min(len(names), len(solver.chart.parameters))
     return information_criteria(mean, learned, size)

@@ -69,7 +69,7 @@ def learn(
         bound.insist(point, given.shape)
         solver = copy(solver)
         solver.chart = bound.chart(given.rows)
-    warn_of_few(solver, points, share, stacklevel=5)
+    warn_of_few(solver, points, share, stacklevel=6)
     step = _step(solver, method, order, sweeps, rate)
     held: StepFunction = step if bound is None else partial(bound.held, step)
     allowed = solver.point_at if bound is None else bound.point_at

@@ -257,7 +257,7 @@ def warn_of_stops(stops: Sequence[Stop], size: int) -> None:
     if len(stops) > _SHOWN:
         shown.append(f"and {len(stops) - _SHOWN} more (full_output=True lists them)")
     head = f"{len(stops)} of {size} members were stopped, later entries are NaN: "
-    warnings.warn(head + "; ".join(shown), FlowWarning, stacklevel=4)
+    warnings.warn(head + "; ".join(shown), FlowWarning, stacklevel=5)
 
 
 def warn_of_cuts(cut: int, size: int, least: float) -> None:
@@ -267,4 +267,4 @@ def warn_of_cuts(cut: int, size: int, least: float) -> None:
         text += "pseudo-inverse in these coordinates was taken"
         right = f"eigenvalues of the scaled matrix above {least:.1e} of the largest"
         given = f"{cut} of {size} members"
-        warnings.warn(problem(text, given, right), ConditionWarning, stacklevel=4)
+        warnings.warn(problem(text, given, right), ConditionWarning, stacklevel=5)
