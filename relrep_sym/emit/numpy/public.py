@@ -173,14 +173,17 @@ _FUNCTIONS: tuple[_Function, ...] = (
     ),
     _Function(
         "flow",
-        'start, truth, times, field="gradient", *, rates=None, method="DOP853", rtol=1e-8, '
-        "atol=1e-10, rcond=None, full_output=False",
+        'start, truth, times, field="gradient", *, rates=None, method="auto", rtol=1e-8, '
+        "atol=1e-10, rcond=None, max_evaluations=20_000, full_output=False",
         "start, truth, times, field, rates=rates, method=method, rtol=rtol, atol=atol, "
-        "rcond=rcond, full_output=full_output",
-        "Learning from `start` (…, {p}), at `times`, the first that of the start. "
+        "rcond=rcond, max_evaluations=max_evaluations, full_output=full_output",
+        "Learning from `start` (…, {p}), at `times`, the first that of the start; times that "
+        "descend go backwards. "
         'dλ/dt is `averaged_field`, or `natural_field` where `field="natural"`, each coordinate '
-        "times its entry of `rates`. Needs SciPy, whose `method` is DOP853, RK45 or RK23; "
-        "tolerances are each member's own. A member that fails, or leaves the chart's domain, is "
+        "times its entry of `rates`. `method` is DOP853, RK45 or RK23, explicit; Radau, implicit; "
+        'or "auto": DOP853, and Radau for a member that proves stiff. Radau needs SciPy. Each '
+        "member has its own step; `atol` is in units of each coordinate's own size. A member that "
+        "fails, leaves the chart's domain or needs more than `max_evaluations` of the field is "
         "stopped there: its later entries are NaN, and a FlowWarning names it. "
         "`full_output=True` gives (array, list of Stop) instead.",
         None,
