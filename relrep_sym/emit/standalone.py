@@ -369,7 +369,7 @@ def _headed(head: str, uses_scipy: bool) -> str:
     head = re.sub(r"(?<=^Text sha256: )[0-9a-f]{32}$", UNSIGNED, head, count=1, flags=re.MULTILINE)
     head = re.sub(r"\bthose of relrep_sym\.[\w.]+\w", "classes of this file", head)
     head = re.sub(r"\bof relrep_sym\.[\w.]+\w", "of this file", head)
-    needs = "NumPy, and SciPy inside `flow` alone" if uses_scipy else "NumPy alone"
+    needs = "NumPy, and SciPy for stiff flows alone" if uses_scipy else "NumPy alone"
     if UNSIGNED not in head or not head.endswith('\n"""'):
         right = "the docstring of the template module.py.j2"
         raise GenerationError(problem("the header is not as expected", head[:80], right))

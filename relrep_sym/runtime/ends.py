@@ -38,6 +38,13 @@ class Ends(NamedTuple):
         out: NDArray[np.bool_] = (rows <= self.lower) | (rows >= self.upper)
         return out
 
+    def blocked(self, rows: Array, move: Array) -> NDArray[np.bool_]:
+        """Which coordinates are at an end that a move, however short, goes beyond, or stay."""
+        out: NDArray[np.bool_] = ((rows <= self.lower) & (move <= 0.0)) | (
+            (rows >= self.upper) & (move >= 0.0)
+        )
+        return out
+
     def clipped(self, rows: Array, move: Array) -> Array:
         """Rows after a move, projected onto the domain; into an open end nine tenths of the way."""
         with np.errstate(invalid="ignore"):  # no finite end is open but the lower one

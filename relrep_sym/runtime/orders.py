@@ -99,7 +99,8 @@ def in_order(
     for order, found in answers:
         for link, (j, kind) in enumerate(zip(order.gaps, order.kinds, strict=True)):
             exact[j] = rows[j].copy()
-            exact[j][some] = _coordinate(kind, found.gaps[link], rows[j, some])
+            unit = chart.gap_units[j] if chart.gap_units else 1.0
+            exact[j][some] = _coordinate(kind, found.gaps[link] * unit, rows[j, some])
             for i in np.flatnonzero(found.gaps[link] == 0.0):
                 _say(chart, j, kind, found.multipliers[link, i], int(some[i]), failures, notes)
     if len({o.shape[0] for o in chart.orders}) > 1:

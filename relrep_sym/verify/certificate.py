@@ -15,6 +15,7 @@ False
 
 from __future__ import annotations
 
+import html
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -149,6 +150,12 @@ class Certificate:
             f"{self.name} {verdict}: at most {_two(worst.ratio)} of {LIMIT} units of the yardstick "
             f"({worst.function}, {worst.point})"
         )
+
+    def __repr__(self) -> str:
+        return f"<Certificate of {self._summary()}; {len(self.entries)} entries>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
 
     def __str__(self) -> str:
         return self.to_text(seconds=True)
