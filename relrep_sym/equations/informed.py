@@ -51,7 +51,7 @@ class Informed(Averaged):
             "Fisher information and its pull-back",
             partial(show.fisher_lines, self.generic),
             self._information,
-            ("000, section 5.1", "LC98"),
+            ("EN22, section 5.1", "LC98"),
             ("fisher",),
             symmetric=True,
         )
@@ -120,7 +120,7 @@ class Informed(Averaged):
             "natural gradient learning",
             natural_lines,
             self._natural_column,
-            ("A98", "002, section 2"),
+            ("A98", "OMA23, section 2"),
             ("natural_field", "flow"),
         )
 
