@@ -347,7 +347,7 @@ class Derivation:
         >>> import relrep_sym as rs
         >>> d = rs.derive(rs.mixture("poisson", components=1))
         >>> d.q.value.diff(d.symbols["rate_1"])
-        Expectation((-1 + x/rate_1)*r_1(x), x, q)
+        Expectation(-1 + x/rate_1, x, q)
 
         Source: Dempster, Laird and Rubin 1977; Esser and Nielsen 2022, section 4.1.
         """

@@ -11,7 +11,7 @@ from functools import cached_property, partial
 import sympy as sp
 
 from relrep_sym.equations import lines as show
-from relrep_sym.equations import values
+from relrep_sym.equations import single, values
 from relrep_sym.equations.averaged import Averaged
 from relrep_sym.equations.curvature import Curvature, curvature
 from relrep_sym.equations.equation import Equation
@@ -57,6 +57,10 @@ class Informed(Averaged):
         )
 
     def _information(self) -> sp.ImmutableMatrix:
+        if self.model.components == 1:
+            slopes = self.jacobian
+            whole = single.learned(self.model, single.information(self.model.family))
+            return sp.ImmutableMatrix(slopes.T * whole * slopes)
         return values.information(self.chart_score, self.x)
 
     @cached_property

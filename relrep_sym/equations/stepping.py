@@ -149,8 +149,10 @@ class Stepping(Informed):
         return joint_words(self.generic, self.joint, self.profile)
 
     def _slopes_of_q(self) -> sp.ImmutableMatrix:
-        q = self._expected_complete()
-        return sp.ImmutableMatrix([sp.diff(q, s) for s in self.chart.symbols])
+        real = {s: sp.Dummy(s.name, real=True) for s in self.chart.symbols}
+        back = {d: s for s, d in real.items()}
+        q = self._expected_complete().xreplace(real)
+        return sp.ImmutableMatrix([sp.diff(q, d).xreplace(back) for d in real.values()])
 
     @cached_property
     def constrained_m_step(self) -> tuple[Equation, ...]:
