@@ -196,6 +196,24 @@ except ImportError as why:
     assert alone(script, tmp_path).startswith("not on this machine: scipy")
 
 
+def test_a_start_that_needs_scipy_says_so(tmp_path: Path) -> None:
+    """The package's own error, which names what would be right; the other starts need NumPy."""
+    (tmp_path / "mine.py").write_text(text_of("relative3"), encoding="utf-8")
+    script = """
+import mine
+x = [0.1, 0.2, 1.1, 1.3, 4.0, 4.4, 5.0, -2.0, -2.2]
+try:
+    mine.fit(x, "k-means++", max_iter=2)
+except mine.NotInstalledError as why:
+    print(isinstance(why, ImportError), why)
+print(mine.fit(x, "quantiles", max_iter=2).iterations)
+"""
+    said = alone(script, tmp_path).splitlines()
+    assert said[0].startswith('True the start "k-means++" needs SciPy; given: it is not installed')
+    assert "pip install scipy" in said[0]
+    assert said[1] == "2"
+
+
 @pytest.mark.slow
 def test_a_standalone_module_of_three_components_is_certified() -> None:
     model = rs.mixture("normal", 3)
