@@ -61,6 +61,7 @@ class Climb(NamedTuple):
     gradient: Array
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
 def gradient_em_step(
     chart: Chart,
     pulled: Pull,
@@ -102,6 +103,7 @@ def gradient_em_step(
     return Climb(Taken(out, seen, {}, notes), gradient)
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
 def step_of(
     chart: Chart,
     point_at: Callable[[Array], Point],

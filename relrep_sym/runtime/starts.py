@@ -67,6 +67,7 @@ class _Sample(NamedTuple):
         return _Sample(x, share, mean, float(np.sqrt((share * (x - mean) ** 2).sum())))
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
 def named_starts(
     solver: Learning,
     kind: str,
