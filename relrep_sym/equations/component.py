@@ -134,6 +134,8 @@ def _separated(family: Family) -> ComponentForm | None:
     basis = tuple(sorted(found, key=lambda b: (sp.count_ops(b), sp.default_sort_key(b))))
     if any(b.free_symbols != {z} for b in basis):
         return None
+    if not _curves_separate(family, observed, z, basis):
+        return None
     ordered = (sp.Integer(1), *basis)
     coefficients = tuple(_without_cancellation(odds.get(b, sp.Integer(0))) for b in ordered)
     if not all(map(_vanishes_openly, coefficients)):
@@ -157,6 +159,19 @@ def _separated(family: Family) -> ComponentForm | None:
         score=tuple(tuple(sp.factor(s.get(b, sp.Integer(0))) for b in ordered) for s in scores),
         odds=coefficients,
     )
+
+
+def _curves_separate(
+    family: Family, observed: sp.Expr, z: sp.Symbol, basis: tuple[sp.Expr, ...]
+) -> bool:
+    """Whether the second derivatives are over the same basis, without which no step is."""
+    for i, s in enumerate(family.symbols):
+        slope = sp.diff(family.log_density, s)
+        for t in family.symbols[i:]:
+            found = _separate(_in_z(family, observed, sp.diff(slope, t)), z)
+            if set(found) - {sp.Integer(1), *basis}:
+                return False
+    return True
 
 
 def _general(family: Family) -> ComponentForm:
