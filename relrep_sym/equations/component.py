@@ -17,7 +17,8 @@ from functools import cache
 import sympy as sp
 
 from relrep_sym.declare.family import Family
-from relrep_sym.equations.kernels import LogGammaRatio, LogRatio, StirlingRemainder, stable
+from relrep_sym.equations.kernels import StirlingRemainder, stable
+from relrep_sym.equations.special_nodes import LogGammaRatio, LogRatio
 
 __all__ = [
     "ComponentForm",
@@ -180,9 +181,9 @@ def _general(family: Family) -> ComponentForm:
 
 
 def _vanishes_openly(coefficient: sp.Expr) -> bool:
-    """Whether differences are in it as rational functions and logarithmic ratios alone."""
+    """Whether differences are in it as rational functions and logarithmic ratios of such alone."""
     plain = coefficient.replace(
-        lambda e: isinstance(e, LogRatio | LogGammaRatio), lambda e: sp.Dummy()
+        lambda e: isinstance(e, LogRatio | LogGammaRatio), lambda e: sp.Dummy() * e.args[0]
     )
     varying = [
         e

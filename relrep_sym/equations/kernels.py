@@ -10,44 +10,18 @@ not a quotient of infinities.
 from __future__ import annotations
 
 import sympy as sp
-from sympy.codegen.cfunctions import log1p
+from sympy.codegen.cfunctions import expm1, log1p
 
-from relrep_sym.declare.functions import Logistic, Softplus
+from relrep_sym.declare.functions import Logistic, Softplus, SoftplusInverse
+from relrep_sym.equations.special_nodes import Choice, Erfc, LogErfc, LogErfcx, LogGammaRatio
 from relrep_sym.errors import DeclarationError, problem
 
 __all__ = [
-    "LogGammaRatio",
-    "LogRatio",
     "StirlingRemainder",
     "insist_kernels",
     "stable",
     "with_kernels",
 ]
-
-
-class LogRatio(sp.Function):
-    """log(whole/base) with whole = base + difference, to its digits whichever of them is small.
-
-    Its arguments are the difference, the base and the whole.
-    """
-
-    kernel_name = "log_ratio"
-
-    def _eval_rewrite_as_log(
-        self, difference: sp.Expr, base: sp.Expr, whole: sp.Expr, **_: object
-    ) -> sp.Expr:
-        return sp.log(whole) - sp.log(base)
-
-
-class LogGammaRatio(sp.Function):
-    """log Γ(whole) − log Γ(base), to its digits; arguments as in :class:`LogRatio`."""
-
-    kernel_name = "log_gamma_ratio"
-
-    def _eval_rewrite_as_loggamma(
-        self, difference: sp.Expr, base: sp.Expr, whole: sp.Expr, **_: object
-    ) -> sp.Expr:
-        return sp.loggamma(whole) - sp.loggamma(base)
 
 
 class StirlingRemainder(sp.Function):
@@ -81,10 +55,6 @@ class _Erf(sp.Function):
     kernel_name = "erf"
 
 
-class _Erfc(sp.Function):
-    kernel_name = "erfc"
-
-
 class _Sign(sp.Function):
     kernel_name = "sign"
 
@@ -93,20 +63,24 @@ _KERNELS: dict[type, type[sp.Function]] = {
     sp.loggamma: _LogGamma,
     sp.gamma: _Gamma,
     sp.erf: _Erf,
+    sp.erfc: Erfc,
     sp.sign: _Sign,
 }
 _PLAIN = (sp.exp, sp.log, log1p, sp.Abs, sp.sin, sp.cos, sp.tan, sp.sinh, sp.cosh, sp.tanh)
-_KNOWN = (*_PLAIN, sp.asinh, sp.atan, Softplus, Logistic)
+_KNOWN = (*_PLAIN, expm1, sp.asinh, sp.atan, Softplus, Logistic, SoftplusInverse, Choice)
 
 
 def stable(expression: sp.Expr) -> sp.Expr:
-    """Logarithms of 1 + eᵃ, and of cosh, as :class:`Softplus`; to be differentiated afterwards.
+    """A log-density in functions that keep its digits; to be differentiated afterwards.
+
+    Logarithms of 1 + eᵃ, and of cosh, become :class:`Softplus`, those of 1 ± erf a
+    :class:`LogErfc`, differences of two log Γ a :class:`LogGammaRatio`.
 
     >>> a = sp.Symbol("a", real=True)
     >>> stable(-a - 2 * sp.log(1 + sp.exp(-a)))
     -a - 2*Softplus(-a)
-    >>> stable(sp.log(1 / (1 + sp.exp(-a))))
-    -Softplus(-a)
+    >>> stable(sp.log(1 / (1 + sp.exp(-a)))), stable(sp.log(1 + sp.erf(a)))
+    (-Softplus(-a), LogErfc(-a))
     """
 
     def softened(inner: sp.Expr) -> sp.Expr:
@@ -119,10 +93,69 @@ def stable(expression: sp.Expr) -> sp.Expr:
                 return Softplus(other.args[0])
         if inner.is_Pow and inner.exp.is_Rational and inner.base.is_positive:
             return inner.exp * softened(inner.base)
+        factor, rest = _complement_of(inner)
+        if rest is not None:
+            return (sp.log(factor) if factor != 1 else 0) + LogErfc(rest)
         return sp.log(inner)
 
     out: sp.Expr = expression.replace(sp.log, softened)
-    return out
+    return _scaled(_gamma_ratios(out))
+
+
+def _complement_of(inner: sp.Expr) -> tuple[sp.Expr, sp.Expr | None]:
+    """(c, a) with inner = c (1 − erf a), c > 0 of known sign; (inner, None) where it is not so."""
+    factors = sp.Mul.make_args(inner)
+    for f in factors:
+        if _is_complement(f):
+            number, a = _complement(f)
+        elif isinstance(f, sp.erfc):
+            number, a = sp.Integer(1), f.args[0]
+        else:
+            continue
+        rest = number * sp.Mul(*(g for g in factors if g is not f))
+        if rest.is_positive:
+            return rest, a
+    return inner, None
+
+
+def _gamma_ratios(expression: sp.Expr) -> sp.Expr:
+    """The expression with log Γ(b + d) − log Γ(b) as one ratio wherever d is simpler than b + d."""
+
+    def paired(total: sp.Add) -> sp.Expr:
+        terms = list(total.args)
+        logs = [t for t in terms if isinstance(t.as_coeff_Mul()[1], sp.loggamma)]
+        for up in logs:
+            for down in logs:
+                (c, one), (k, other) = up.as_coeff_Mul(), down.as_coeff_Mul()
+                difference = sp.expand(one.args[0] - other.args[0])
+                simple = difference.is_Symbol or difference.is_Rational
+                if c == -k and simple and difference.is_nonnegative and other.args[0].is_positive:
+                    rest = sp.Add(*(t for t in terms if t not in (up, down)))
+                    ratio = LogGammaRatio(difference, other.args[0], one.args[0])
+                    return _gamma_ratios(rest) + c * ratio
+        return total
+
+    return expression.replace(lambda e: e.is_Add, paired) if expression.has(sp.loggamma) else (
+        expression
+    )
+
+
+def _scaled(expression: sp.Expr) -> sp.Expr:
+    """The expression with exp(−a²) taken out of 1 − erf a, where a > 0 and where it cancels.
+
+    log(1 − erf a) = −a² + log erfcx(a): where the square is a part of the rest, as in a truncated
+    normal density, what is left of it holds no large terms.
+    """
+    for term in sp.Add.make_args(expression):
+        c, log = term.as_coeff_Mul()
+        if not isinstance(log, LogErfc):
+            continue
+        a = log.args[0]
+        rest = sp.expand(expression - term)
+        moved = sp.expand(rest - c * a**2)
+        if len(sp.Add.make_args(moved)) < len(sp.Add.make_args(rest)):
+            return Choice(a, moved + c * LogErfcx(a), expression)
+    return expression
 
 
 def with_kernels(expression: sp.Expr) -> sp.Expr:
@@ -146,10 +179,8 @@ def with_kernels(expression: sp.Expr) -> sp.Expr:
         return _Trigamma(inner) if order == 1 else sp.polygamma(order, inner)
 
     def complement(whole: sp.Expr) -> sp.Expr:
-        number, part = whole.as_coeff_Add()
-        factor, inner = part.as_coeff_Mul()
-        sign = -1 if factor == number else 1
-        return number * _Erfc(sign * inner.args[0])
+        number, a = _complement(whole)
+        return number * Erfc(a)
 
     out = expression.replace(_is_complement, complement)
     out = out.replace(sp.polygamma, polygamma)
@@ -158,6 +189,13 @@ def with_kernels(expression: sp.Expr) -> sp.Expr:
     out = out.replace(sp.log, logarithm)
     insist_kernels(out, "an expression")
     return out
+
+
+def _complement(whole: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """(c, a) of a number c times 1 − erf a."""
+    number, part = whole.as_coeff_Add()
+    factor, inner = part.as_coeff_Mul()
+    return number, (-1 if factor == number else 1) * inner.args[0]
 
 
 def _is_complement(e: sp.Expr) -> bool:
@@ -176,7 +214,7 @@ def insist_kernels(expression: sp.Expr, what: str) -> None:
         known = kind in _KERNELS or kind in _KNOWN or hasattr(kind, "kernel_name")
         if not known and not (kind is sp.polygamma and call.args[0] in (0, 1)):
             right = (
-                "exp log sqrt sin cos tan sinh cosh tanh asinh atan abs sign erf gamma loggamma "
+                "exp log sqrt sin cos tan sinh cosh tanh asinh atan abs sign erf erfc gamma loggamma "
                 "digamma trigamma"
             )
             raise DeclarationError(
