@@ -5,10 +5,16 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+# Tests run in as many processes as there are cores; WORKERS=0 runs them in one, for a debugger.
+WORKERS ?= auto
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
+# Neighbours share derivations, so each worker starts with one stretch and takes from the other's
+# end when it is done; BLAS gets one thread in each.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+    $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -28,7 +34,7 @@ lint: $(VENV)/.installed-dev ## ruff, mypy and the import rules
 	$(BIN)/lint-imports --no-logo
 
 test: lint ## lint, then the tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 certify: $(VENV)/.installed-dev ## every function of generated/ against the oracle, hard points in
 	$(BIN)/relrep verify --full $(basename $(notdir $(wildcard derivations/*.py)))
@@ -37,7 +43,7 @@ examples: $(VENV)/.installed-dev ## the same for the requests of examples/; take
 	$(BIN)/relrep verify --full $(wildcard examples/*.toml)
 
 slow: $(VENV)/.installed-dev ## the slow tests: the matrix of charts, K = 8, killed writers
-	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+	$(PYTEST) -m slow $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed-bench ## ratios of speed, measured side by side
 	$(BIN)/python -m pytest -s benchmarks -o python_files="bench_*.py" $(PYTEST_ARGS)

@@ -35,6 +35,9 @@ def oracle_of(chart: Chart) -> Oracle:
 
 def callable_of(arguments: Sequence[sp.Symbol], expression: sp.Expr) -> Callable[..., Any]:
     """An expression as a function of its symbols, in mpmath."""
+    if isinstance(expression, sp.NumberSymbol):  # mpmath's own takes the precision of its use
+        constant = sp.lambdify([], expression, modules="mpmath")
+        return lambda *_: +mpmath.mpmathify(constant())
     return sp.lambdify(list(arguments), expression, modules=[_STABLE, "mpmath"], dummify=True)
 
 
@@ -52,21 +55,24 @@ _STABLE: dict[str, Callable[..., Any]] = {
 """Declared functions in mpmath, by their definitions."""
 
 
-@lru_cache(maxsize=4096)
-def _log_gamma_at(precision: int, value: Any) -> Any:
-    return mpmath.loggamma(value)
+def _remembered(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The function at the present precision: a component's parameters are the same at every x."""
+
+    @lru_cache(maxsize=4096, typed=True)
+    def at(precision: int, value: Any) -> Any:
+        return function(value)
+
+    return lambda value: at(mpmath.mp.prec, value)
 
 
-def _log_gamma(value: Any) -> Any:
-    """log Γ, remembered: that of a component's shape is asked for at every node."""
-    return _log_gamma_at(mpmath.mp.prec, value)
+_REMEMBERED = {"log": _remembered(mpmath.log), "loggamma": _remembered(mpmath.loggamma)}
 
 
 def density_of(family: Family) -> Density:
     """A family's log-density, with where it is not smooth."""
     inputs = (family.x, *family.symbols)
     log_density = sp.lambdify(
-        inputs, family.log_density, modules=[{"loggamma": _log_gamma}, "mpmath"], dummify=True
+        inputs, family.log_density, modules=[_REMEMBERED, "mpmath"], dummify=True
     )
     kinks = None
     if family.kink is not None:

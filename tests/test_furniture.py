@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 import tomllib
 from importlib.resources import files
 from pathlib import Path
+
+import pytest
 
 import relrep_sym
 from relrep_sym import data
@@ -87,3 +90,20 @@ print(sorted({"sympy", "mpmath", "jinja2", "scipy"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+@pytest.mark.slow
+def test_the_tests_have_the_same_names_in_every_process() -> None:
+    """Several processes share the tests by name: no name may hold an address or a set's order."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "slow or not slow"]
+    found = []
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [*command, "-p", "no:cacheprovider", "-p", "no:xdist"],
+            cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-2000:]
+        found.append([line for line in done.stdout.splitlines() if "::" in line])
+    assert found[0] == found[1]
+    assert len(set(found[0])) == len(found[0]) > 0
+    assert not [name for name in found[0] if re.search(r"0x[0-9a-fA-F]{6}| object at ", name)]

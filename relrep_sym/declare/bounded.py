@@ -25,11 +25,12 @@ from typing import Any, NamedTuple, Protocol
 import sympy
 from sympy import Add, Expr, Mul, Pow, Rational, S, Symbol
 
-from relrep_sym.declare.functions import Logistic, Softplus
+from relrep_sym.declare.functions import Erfc, Logistic, Softplus
 from relrep_sym.declare.patience import Patience, TooLong
 from relrep_sym.errors import DeclarationError, problem
 
 __all__ = [
+    "CONSTANTS",
     "FUNCTIONS",
     "MAX_BITS",
     "MAX_DEPTH",
@@ -69,14 +70,18 @@ FUNCTIONS: Mapping[str, Callable[[Expr], Expr]] = {
     "asinh": sympy.asinh,
     "atan": sympy.atan,
     "erf": sympy.erf,
+    "erfc": Erfc,
     "gamma": sympy.gamma,
     "loggamma": sympy.loggamma,
     "softplus": Softplus,
     "logistic": Logistic,
     "abs": sympy.Abs,
 }
+#: The constants of the language, by name. Euler's number is exp(1).
+CONSTANTS: Mapping[str, Expr] = {"pi": S.Pi}
 _NAME_OF_CLASS = {kind: name for name, kind in FUNCTIONS.items() if isinstance(kind, type)}
-_CONSTANTS = (S.Pi, S.Exp1)  # not written by name, but SymPy makes them of exp(1) and atan(1)
+_NAME_OF_CLASS[sympy.erfc] = "erfc"
+_CONSTANTS = (S.Pi, S.Exp1)
 _ALLOWED = (Symbol, Rational, Add, Mul, Pow, *map(type, _CONSTANTS))
 
 
@@ -121,6 +126,9 @@ class Formula:
         if isinstance(node, Symbol) and not isinstance(node, sympy.Dummy | sympy.Wild):
             if node.name in self.names:
                 return Step("leaf", value=self.names[node.name])
+            if node.name in CONSTANTS:
+                wrong = f"a symbol named {node.name!r}, which is a number of the language"
+                raise self.error(wrong, f"sympy.{node.name} for the number, or another name")
             known = ", ".join(sorted(self.names)[:40]) or "no names, only a number"
             raise self.error(f"unknown symbol {node.name[:64]!r}", f"symbols named {known}")
         if node.is_Float:
@@ -320,7 +328,7 @@ def _foreign(source: Source, node: Any) -> DeclarationError:
         return source.error("an expression that is not real", "real expressions only")
     if node in (S.NaN, S.Infinity, S.NegativeInfinity, S.ComplexInfinity):
         return source.error(f"{node} is not a finite number", "finite numbers only")
-    right = f"+ - * / ** and {' '.join(FUNCTIONS)} of symbols and numbers"
+    right = f"+ - * / **, {' '.join(CONSTANTS)} and {' '.join(FUNCTIONS)} of symbols and numbers"
     return source.error(f"{type(node).__name__!r} is not in the language", right)
 
 

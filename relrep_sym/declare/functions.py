@@ -2,7 +2,7 @@ r"""Functions that maps are made of and that need a stable kernel of their own.
 
 In: expressions. Out: opaque SymPy functions with their own derivatives, which no rule of SymPy
 expands; :func:`spelled_out` writes them in exp and log. Used by the named charts, and by name in
-what a user writes (``softplus``, ``logistic``).
+what a user writes (``softplus``, ``logistic``, ``erfc``).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import mpmath
 import sympy as sp
 from sympy.core.function import ArgumentIndexError
 
-__all__ = ["LogTotal", "Logistic", "Softplus", "SoftplusInverse", "spelled_out"]
+__all__ = ["Erfc", "LogTotal", "Logistic", "Softplus", "SoftplusInverse", "spelled_out"]
 
 
 class Softplus(sp.Function):
@@ -141,6 +141,51 @@ class LogTotal(sp.Function):
         return rf"\log{power}\left(1 + {inner}\right)"
 
 
+class Erfc(sp.Function):
+    """1 − erf(x), to its digits in the right tail.
+
+    SymPy's own writes erfc(−x) as 2 − erfc(x), which is all rounding where erfc(−x) is small; this
+    one stays as it is written.
+
+    >>> x = sp.Symbol("x")
+    >>> sp.diff(Erfc(-x), x), Erfc(0)
+    (2*exp(-x**2)/sqrt(pi), 1)
+    """
+
+    kernel_name = "erfc"
+
+    @classmethod
+    def eval(cls, x: sp.Expr) -> sp.Expr | None:
+        """At zero only."""
+        return sp.Integer(1) if x == 0 else None
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        """The slope, a Gaussian."""
+        return -2 * sp.exp(-(self.args[0] ** 2)) / sp.sqrt(sp.pi)
+
+    def _eval_rewrite_as_erf(self, x: sp.Expr, **_: object) -> sp.Expr:
+        return 1 - sp.erf(x)
+
+    def _eval_evalf(self, prec: int) -> sp.Expr:
+        return _evaluated(self, prec)
+
+    def _eval_is_extended_positive(self) -> bool | None:
+        return True if self.args[0].is_extended_real else None
+
+    def _eval_is_real(self) -> bool | None:
+        return True if self.args[0].is_real else None
+
+    def _sympystr(self, printer) -> str:  # type: ignore[no-untyped-def]
+        return f"erfc({printer._print(self.args[0])})"
+
+    def _mpmathcode(self, printer) -> str:  # type: ignore[no-untyped-def]
+        return f"{printer._module_format('mpmath.erfc')}({printer._print(self.args[0])})"
+
+    def _latex(self, printer, exp: str | None = None) -> str:  # type: ignore[no-untyped-def]
+        power = f"^{{{exp}}}" if exp else ""
+        return rf"\operatorname{{erfc}}{power}\left({printer._print(self.args[0])}\right)"
+
+
 def spelled_out(expression: sp.Expr) -> sp.Expr:
     """The expression in exp and log alone.
 
@@ -162,6 +207,7 @@ _NUMBERS: dict[str, Callable[..., mpmath.mpf]] = {
     "Softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
     "Logistic": lambda x: 1 / (1 + mpmath.exp(-x)),
     "SoftplusInverse": lambda y: mpmath.log(mpmath.expm1(y)),
+    "Erfc": mpmath.erfc,
     "LogTotal": lambda *a: mpmath.log1p(mpmath.fsum(mpmath.exp(v) for v in a)),
 }
 

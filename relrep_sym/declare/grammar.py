@@ -23,7 +23,14 @@ from typing import NamedTuple
 
 from sympy import Expr, Symbol
 
-from relrep_sym.declare.bounded import FUNCTIONS, MAX_BITS, MAX_DEPTH, Step, decimal
+from relrep_sym.declare.bounded import (
+    CONSTANTS,
+    FUNCTIONS,
+    MAX_BITS,
+    MAX_DEPTH,
+    Step,
+    decimal,
+)
 from relrep_sym.errors import ParseError, problem
 
 __all__ = ["IS_NAME", "RESERVED", "Text"]
@@ -31,7 +38,7 @@ __all__ = ["IS_NAME", "RESERVED", "Text"]
 MAX_LENGTH = 10_000  # characters
 MAX_CHAIN = 1000  # operators around one operand: Python's tree of a + b + c + ... is that deep
 
-#: Names that mean a number elsewhere, and what to write instead.
+#: Names that mean elsewhere what the language has not, and what to write instead.
 RESERVED = {
     "nan": "finite numbers only",
     "inf": "finite numbers only",
@@ -39,12 +46,23 @@ RESERVED = {
     "zoo": "finite numbers only",
     "E": "exp(1) for Euler's number",
     "I": "real expressions only",
-    "pi": "4*atan(1) for the number pi",
 }
 #: A name: at most 64 ASCII letters, digits and single underscores, the first a letter.
 IS_NAME = re.compile(r"(?!.*__)[A-Za-z][A-Za-z0-9_]{0,63}")
 
-_INSTEAD = {"e": "exp(1)", "ln": "log", "arctan": "atan", "arcsinh": "asinh", "lgamma": "loggamma"}
+_INSTEAD = {
+    "e": "exp(1)",
+    "ln": "log",
+    "arctan": "atan",
+    "arcsinh": "asinh",
+    "Abs": "abs",
+    **dict.fromkeys(("lgamma", "gammaln", "lngamma"), "loggamma"),
+}
+_INSTEAD_CALLED = {
+    **dict.fromkeys(("Phi", "cdf", "normcdf", "norm_cdf", "ncdf"), "erfc(-z/sqrt(2))/2"),
+    **dict.fromkeys(("logcdf", "log_cdf", "log_ndtr"), "log(erfc(-z/sqrt(2))/2)"),
+    "ndtr": "erfc(-z/sqrt(2))/2",
+}
 _CALLED = re.compile(r"[ \t]*\(")
 _TOKEN = re.compile(
     r"[ \t]*(?:(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
@@ -176,6 +194,10 @@ class Text:
             if not called:
                 raise self.error(f"the function {token!r} without argument", f"{token}(...)", at)
             return _Token(token, at, None)
+        if token in CONSTANTS:
+            if called:
+                raise self.error(f"the number {token} is not a function", f"{token}*(...)", at)
+            return _Token(token, at, CONSTANTS[token])
         if token in RESERVED:
             raise self.error(f"the name {token!r} is reserved", RESERVED[token], at)
         if called or not IS_NAME.fullmatch(token) or token not in self.names:
@@ -187,7 +209,8 @@ class Text:
         known = list(FUNCTIONS) if called else sorted(self.names)
         right = f"one of {', '.join(known[:40])}{', …' * (len(known) > 40)}"
         if called:
-            wrong, right = f"{shown} is not a function, yet called", f"a*(b), or {right}"
+            wrong = f"{shown} is not a function of the language, yet called"
+            right = f"a*(b) for a product, or {right}"
         elif not IS_NAME.fullmatch(token):
             wrong, right = (
                 f"{shown} is not a name",
@@ -196,7 +219,9 @@ class Text:
         else:
             wrong = f"unknown name {shown}{' (a keyword of Python)' * keyword.iskeyword(token)}"
             right = right if known else "a number: no names are known here"
-        close = _INSTEAD.get(token) or next(iter(get_close_matches(token[:64], known, n=1)), None)
+        close = _INSTEAD_CALLED.get(token) if called else None
+        close = close or _INSTEAD.get(token)
+        close = close or next(iter(get_close_matches(token[:64], known, n=1)), None)
         return self.error(wrong, right + f" (did you mean {close}?)" * (close is not None), at)
 
     def _first(self, node: ast.expr) -> _Token:

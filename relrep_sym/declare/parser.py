@@ -12,8 +12,8 @@ The text may come from anybody; nothing in it is ever executed.
 2. :mod:`relrep_sym.declare.bounded` makes SymPy of the tree, without recursion, and bounded
    wherever SymPy would compute a huge number. SymPy expressions pass through there too.
 
-The language is ``+ - * / **``, brackets, names, decimal numbers (exact: ``0.1`` is 1/10), and
-the functions of :data:`FUNCTIONS` with one argument each.
+The language is ``+ - * / **``, brackets, names, decimal numbers (exact: ``0.1`` is 1/10), the
+number ``pi``, and the functions of :data:`FUNCTIONS` with one argument each.
 """
 
 from __future__ import annotations
@@ -27,7 +27,15 @@ from numbers import Rational as AnyRational
 
 from sympy import Expr, Integer, Rational, Symbol
 
-from relrep_sym.declare.bounded import FUNCTIONS, MAX_BITS, Formula, Substitution, build, decimal
+from relrep_sym.declare.bounded import (
+    CONSTANTS,
+    FUNCTIONS,
+    MAX_BITS,
+    Formula,
+    Substitution,
+    build,
+    decimal,
+)
 from relrep_sym.declare.grammar import IS_NAME, RESERVED, Text
 from relrep_sym.errors import DeclarationError, ParseError, problem
 
@@ -153,8 +161,9 @@ def check_name(name: str, *, kind: str) -> str:
     """The name, if it may be the name of a ``kind`` ("coordinate", "constant", ...).
 
     A name is an ASCII identifier of at most 64 characters that starts with a letter, has no
-    double underscore, and is neither reserved (``nan inf oo zoo E I pi``) nor a function of the
-    language. Python's keywords are allowed. Raises :class:`~relrep_sym.errors.DeclarationError`.
+    double underscore, and is neither reserved (``nan inf oo zoo E I``) nor the number ``pi`` nor a
+    function of the language. Python's keywords are allowed. Raises
+    :class:`~relrep_sym.errors.DeclarationError`.
 
     >>> check_name("lambda", kind="coordinate")
     'lambda'
@@ -163,6 +172,9 @@ def check_name(name: str, *, kind: str) -> str:
     if not isinstance(name, str) or not IS_NAME.fullmatch(name):
         wrong = "is not a name"
         right = "at most 64 ASCII letters, digits and single underscores, the first a letter"
+    elif name in CONSTANTS:
+        wrong = f"is taken by the language, where {name} is the number {float(CONSTANTS[name]):.6g}"
+        right = f"another name, such as '{name}_1'"
     elif name in RESERVED:
         wrong, right = "is reserved", f"a name other than {' '.join(RESERVED)}"
     elif name in FUNCTIONS and kind != "family":  # whose name stands in no expression

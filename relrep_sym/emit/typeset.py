@@ -17,7 +17,7 @@ from functools import lru_cache
 import sympy as sp
 from sympy.printing.latex import LatexPrinter
 
-from relrep_sym.declare.functions import Logistic, LogTotal, Softplus, SoftplusInverse
+from relrep_sym.declare.functions import Erfc, Logistic, LogTotal, Softplus, SoftplusInverse
 from relrep_sym.declare.symbols import latex_name, script, split_index
 from relrep_sym.emit.measure import width
 from relrep_sym.emit.order import (
@@ -479,6 +479,7 @@ _WRITERS: dict[type, Callable[..., Shown]] = {
     sp.Abs: _absolute,
     sp.sign: _applied(r"\operatorname{sign}"),
     sp.erf: _applied(r"\operatorname{erf}"),
+    Erfc: _applied(r"\operatorname{erfc}"),
     sp.gamma: _applied(r"\Gamma"),
     sp.loggamma: _applied(r"\log\Gamma"),
     sp.polygamma: _polygamma,

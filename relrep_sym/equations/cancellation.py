@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import sympy as sp
 from sympy.codegen.cfunctions import expm1, log1p
 
-from relrep_sym.declare.functions import Logistic, Softplus, SoftplusInverse
-from relrep_sym.equations.special_nodes import Erfc, LogErfc, LogRatio
+from relrep_sym.declare.functions import Erfc, Logistic, Softplus, SoftplusInverse
+from relrep_sym.equations.special_nodes import LogErfc, LogRatio
 
 __all__ = ["candidates"]
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 import sympy as sp
 from sympy.codegen.cfunctions import expm1, log1p
 
-from relrep_sym.declare.functions import Logistic, Softplus, SoftplusInverse
-from relrep_sym.equations.special_nodes import Choice, Erfc, LogErfc, LogErfcx, LogGammaRatio
+from relrep_sym.declare.functions import Erfc, Logistic, Softplus, SoftplusInverse
+from relrep_sym.equations.special_nodes import Choice, LogErfc, LogErfcx, LogGammaRatio
 from relrep_sym.errors import DeclarationError, problem
 
 __all__ = [
@@ -106,15 +106,12 @@ def _complement_of(inner: sp.Expr) -> tuple[sp.Expr, sp.Expr | None]:
     """(c, a) with inner = c (1 − erf a), c > 0 of known sign; (inner, None) where it is not so."""
     factors = sp.Mul.make_args(inner)
     for f in factors:
-        if _is_complement(f):
-            number, a = _complement(f)
-        elif isinstance(f, sp.erfc):
-            number, a = sp.Integer(1), f.args[0]
-        else:
+        number, form = _complement(f) if _is_complement(f) else (sp.Integer(1), f)
+        if not isinstance(form, Erfc | sp.erfc):
             continue
         rest = number * sp.Mul(*(g for g in factors if g is not f))
         if rest.is_positive:
-            return rest, a
+            return rest, form.args[0]
     return inner, None
 
 
@@ -159,7 +156,8 @@ def _scaled(expression: sp.Expr) -> sp.Expr:
 
 
 def with_kernels(expression: sp.Expr) -> sp.Expr:
-    """The expression in functions with kernels, log(1 + a) as log1p(a), 1 + erf(a) as erfc(−a).
+    """The expression in functions with kernels, log(1 + a) as log1p(a), 1 + erf(a) and 2 − erfc(a)
+    as erfc(−a).
 
     Raises DeclarationError for a function without a kernel, and names it.
 
@@ -179,8 +177,8 @@ def with_kernels(expression: sp.Expr) -> sp.Expr:
         return _Trigamma(inner) if order == 1 else sp.polygamma(order, inner)
 
     def complement(whole: sp.Expr) -> sp.Expr:
-        number, a = _complement(whole)
-        return number * Erfc(a)
+        number, form = _complement(whole)
+        return number * form
 
     out = expression.replace(_is_complement, complement)
     out = out.replace(sp.polygamma, polygamma)
@@ -192,18 +190,23 @@ def with_kernels(expression: sp.Expr) -> sp.Expr:
 
 
 def _complement(whole: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
-    """(c, a) of a number c times 1 − erf a."""
+    """(c, f) with c f for n ± n erf a, n − n erfc a and 2n − n erfc a: f an erf or an erfc."""
     number, part = whole.as_coeff_Add()
     factor, inner = part.as_coeff_Mul()
-    return number, (-1 if factor == number else 1) * inner.args[0]
+    a = inner.args[0]
+    if isinstance(inner, Erfc):
+        return (number, sp.erf(a)) if factor == -number else (-factor, Erfc(-a))
+    return number, Erfc(-a if factor == number else a)
 
 
 def _is_complement(e: sp.Expr) -> bool:
-    """Whether it is a number times 1 + erf a or 1 − erf a, which cancel far out."""
+    """Whether it is a number times 1 ± erf a, 1 − erfc a or 2 − erfc a, which cancel far out."""
     if not e.is_Add:
         return False
     number, part = e.as_coeff_Add()
     factor, inner = part.as_coeff_Mul()
+    if isinstance(inner, Erfc):
+        return number != 0 and factor in (-number, -number / 2)
     return isinstance(inner, sp.erf) and number != 0 and abs(factor) == abs(number)
 
 
@@ -214,8 +217,8 @@ def insist_kernels(expression: sp.Expr, what: str) -> None:
         known = kind in _KERNELS or kind in _KNOWN or hasattr(kind, "kernel_name")
         if not known and not (kind is sp.polygamma and call.args[0] in (0, 1)):
             right = (
-                "exp log sqrt sin cos tan sinh cosh tanh asinh atan abs sign erf erfc gamma loggamma "
-                "digamma trigamma"
+                "exp log sqrt sin cos tan sinh cosh tanh asinh atan abs sign erf erfc gamma "
+                "loggamma digamma trigamma"
             )
             raise DeclarationError(
                 problem(f"{what} needs {kind.__name__}, which has no kernel", str(call), right)

@@ -28,7 +28,7 @@ from sympy.polys.constructor import construct_domain
 from sympy.polys.domains import QQ
 from sympy.polys.matrices import DomainMatrix
 
-from relrep_sym.declare.functions import Logistic, LogTotal, Softplus, SoftplusInverse
+from relrep_sym.declare.functions import Erfc, Logistic, LogTotal, Softplus, SoftplusInverse
 from relrep_sym.declare.identity import Scope
 from relrep_sym.declare.nodes import Atom
 from relrep_sym.equations.expect import Calculus, Linear, Mean
@@ -180,7 +180,7 @@ def _may_test(rest: sp.Expr, x: sp.Symbol) -> bool:
         base, power = piece.as_base_exp()
         if piece == 1 or (isinstance(base, Atom) and base.name.startswith("log") and power > 0):
             continue
-        if isinstance(base, sp.sin | sp.cos | sp.tanh | sp.atan | sp.erf | sp.asinh):
+        if isinstance(base, sp.sin | sp.cos | sp.tanh | sp.atan | sp.erf | Erfc | sp.asinh):
             if power.is_Integer and power > 0 and not base.has(Atom):
                 continue
         return False
@@ -211,6 +211,7 @@ def is_zero(e: sp.Expr) -> bool:
         return True
     if e.atoms(*_STABLE):  # only here, where nothing is evaluated, may they be opened
         e = e.rewrite(_STABLE, sp.log).rewrite(_STABLE, sp.exp)
+    e = e.rewrite(Erfc, sp.erf) if e.has(Erfc) else e
     opened = _logs_opened(sp.powsimp(sp.expand_power_exp(e)))
     numerator = sp.fraction(sp.together(opened))[0]
     if sp.expand(numerator) == 0:

@@ -13,7 +13,6 @@ from sympy.core.function import ArgumentIndexError
 __all__ = [
     "Choice",
     "DigammaDifference",
-    "Erfc",
     "ErfcBend",
     "ErfcExcess",
     "ErfcHazard",
@@ -40,24 +39,6 @@ class Choice(sp.Function):
 
     def _eval_is_real(self) -> bool | None:
         return True if all(a.is_real for a in self.args) else None
-
-
-class Erfc(sp.Function):
-    """1 − erf a, which SymPy's own would write as 2 − erfc(−a) where a is a negative.
-
-    >>> a = sp.Symbol("a")
-    >>> Erfc(-a)
-    Erfc(-a)
-    """
-
-    kernel_name = "erfc"
-
-    def fdiff(self, argindex: int = 1) -> sp.Expr:
-        """A Gaussian."""
-        return -2 * sp.exp(-(self.args[0] ** 2)) / sp.sqrt(sp.pi)
-
-    def _eval_rewrite_as_erf(self, a: sp.Expr, **_: object) -> sp.Expr:
-        return 1 - sp.erf(a)
 
 
 class LogErfc(sp.Function):

@@ -24,6 +24,8 @@ Columns = dict[tuple[int, int], Number]
 
 STEP = mpmath.mpf("1e-25")
 """Relative step of the Hessian's differences: 25 digits, far more than Newton's method needs."""
+MOST_TABLES = 4096
+"""Tables of jets that are remembered: the faces of a domain share most components."""
 
 
 def responsibilities(
@@ -126,7 +128,8 @@ class EMObjective:
         self, coords: list[Number], columns: Sequence[int]
     ) -> tuple[list[Number], Columns]:
         """∇Q, and columns of the Hessian by differences of it."""
-        self._memo.clear()
+        if len(self._memo) > MOST_TABLES:
+            self._memo.clear()
         gradient = self.slope(self.at(coords), self.mass)
         hessian = {}
         for j in columns:

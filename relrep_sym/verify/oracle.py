@@ -38,6 +38,7 @@ from relrep_sym.verify.yardstick import Measured
 
 __all__ = ["Density", "Oracle", "OracleAt", "Truth"]
 
+Sample = tuple[tuple[float, ...], tuple[float, ...] | None]
 Values = tuple[Measured, ...]
 
 NUDGE = mpmath.mpf("-1e-20")
@@ -86,6 +87,7 @@ class OracleAt:
     located: Located
     _near: dict[int, Located] = field(default_factory=dict, repr=False)
     _checked: list[bool] = field(default_factory=list, repr=False)
+    _objectives: dict[Sample, EMObjective] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
         pairs = zip(self.oracle.names, self.located.coords, strict=True)
@@ -157,13 +159,18 @@ class OracleAt:
             return hessian(self.located, xs, weights, self._budget("hessian"))
 
     def em_objective(self, x: Sequence[float], w: Sequence[float] | None = None) -> EMObjective:
-        """Q(· | λ): what an EM step from this point maximises over the sample."""
-        with mp.workdps(WORKING):
-            xs = [exact(v) for v in x]
-            self._jets(xs[:1])
-            near = [self._neighbour(j) for j in range(len(self.located.coords))]
-            weights = normalised(w, len(x))
-            return EMObjective(self.located, near, NUDGE, xs, weights, self.oracle.names)
+        """Q(· | λ): what an EM step from this point maximises over the sample; remembered."""
+        sample = tuple(map(float, x)), None if w is None else tuple(map(float, w))
+        if sample not in self._objectives:
+            with mp.workdps(WORKING):
+                xs = [exact(v) for v in x]
+                self._jets(xs[:1])
+                near = [self._neighbour(j) for j in range(len(self.located.coords))]
+                weights = normalised(w, len(x))
+                self._objectives[sample] = EMObjective(
+                    self.located, near, NUDGE, xs, weights, self.oracle.names
+                )
+        return self._objectives[sample]
 
     # ---- a density ---------------------------------------------------------------------------
 

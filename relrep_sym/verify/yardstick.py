@@ -5,7 +5,7 @@ For a value v that is a mean of summands s and a function of the coordinates λ,
     |error| ≤ 64 u (|v| + E|s| + Σ_j |λ_j ∂_j v|),    u = 2⁻⁵³ :
 
 the value, the mean absolute summand (what any summation loses), and the sensitivity to inputs that
-are themselves only known to u. Not one loose tolerance (design.md, "Trust").
+are themselves only known to u. The three are computed, at every point anew.
 
 >>> v = Measured(mpmath.mpf(2), mpmath.mpf(2), mpmath.mpf(0))
 >>> float(ratio(2.0, v)), float(ratio(2.0 * (1 + 2.0**-50), v))

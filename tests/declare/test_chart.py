@@ -249,7 +249,7 @@ def test_a_map_is_a_mapping(wrong: object) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    ["pi", "I", "2*E", "w +", "w ^ 2", "exp", "w__u", "_w", True, None, float("nan"), ["w"], 1j,
+    ["E", "I", "2*E", "w +", "w ^ 2", "exp", "w__u", "_w", True, None, float("nan"), ["w"], 1j,
      sp.Symbol("pi"), sp.Symbol("a b"), sp.Symbol("w") * sp.I, sp.oo, sp.Function("f")(1)],
 )  # fmt: skip
 def test_a_rule_is_an_expression_in_names_that_may_be_coordinates(wrong: object) -> None:
@@ -298,7 +298,8 @@ def test_coordinates_is_a_list_of_names_each_once() -> None:
     assert "is no list of names" in refused(chart, UNIT, VUW, coordinates=5)
     assert "names v twice" in refused(chart, UNIT, VUW, coordinates=["v", "u", "v", "w"])
     assert "is not a name" in refused(chart, UNIT, VUW, coordinates=["v", "u", 5])
-    assert "is reserved" in refused(chart, UNIT, VUW, coordinates=["v", "u", "pi"])
+    assert "is reserved" in refused(chart, UNIT, VUW, coordinates=["v", "u", "E"])
+    assert "pi is the number 3.14159" in refused(chart, UNIT, VUW, coordinates=["v", "u", "pi"])
 
 
 def test_domains_are_known_and_of_coordinates() -> None:

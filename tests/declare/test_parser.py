@@ -165,7 +165,7 @@ def test_names_may_be_open_ended() -> None:
         "b_1",
         "lambda",
     }
-    for text in ("pi", "__import__", "exp", "f(a)", "_a", "a__b", "a" * 65):
+    for text in ("E", "__import__", "exp", "f(a)", "_a", "a__b", "a" * 65):
         assert "column 1" in refusal(text, _AnyName())
 
 
@@ -181,9 +181,14 @@ def test_names_may_be_open_ended() -> None:
         ("if", "unknown name 'if' (a keyword of Python)", "one of"),
         ("ln(w)", "'ln' is not a function", "did you mean log?"),
         ("logg(w)", "'logg' is not a function", "did you mean log?"),
-        ("w (v)", "'w' is not a function, yet called at column 1", "a*(b)"),
+        ("w (v)", "'w' is not a function of the language, yet called at column 1", "a*(b)"),
         ("exp", "the function 'exp' without argument", "exp(...)"),
-        ("2*pi", "the name 'pi' is reserved at column 3", "4*atan(1)"),
+        ("2*pi(3)", "the number pi is not a function at column 3", "pi*(...)"),
+        ("besseli(w)", "'besseli' is not a function of the language", "exp, log, sqrt"),
+        ("min(w, v)", "'min' is not a function of the language", "exp, log, sqrt"),
+        ("max(w, v)", "'max' is not a function of the language", "exp, log, sqrt"),
+        ("Piecewise((w, v))", "'Piecewise' is not a function of the language", "erf, erfc"),
+        ("2*logcdf(w)", "'logcdf' is not a function of the language", "log(erfc(-z/sqrt(2))/2)"),
         ("E", "reserved", "exp(1)"),
         ("I", "reserved", "real"),
         ("oo", "reserved", "finite"),
@@ -588,6 +593,9 @@ def test_parse_expression_takes_texts_only() -> None:
         ("1/3", sp.Rational(1, 3)),
         ("sqrt(2)", sp.sqrt(2)),
         ("4*atan(1)", sp.pi),
+        ("pi", sp.pi),
+        ("pi**2/6 - 2*pi", sp.pi**2 / 6 - 2 * sp.pi),
+        ("erfc(0)", 1),
         ("exp(1)", sp.E),
         (sp.pi, sp.pi),
         (sp.E, sp.E),
