@@ -20,6 +20,7 @@ import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import mpmath
@@ -57,6 +58,8 @@ _ROUNDS = 4
 _MOST_FORMS = 24
 _MOST_OPERATIONS = 400
 _HUGE, _TINY = 1e290, 1e-290
+_FAR = 1e6
+"""Coordinates beyond which a loss is mended where that can be, but is no news."""
 
 
 @dataclass(frozen=True)
@@ -120,9 +123,9 @@ def _kept(e: sp.Expr, marks: tuple[sp.Symbol, ...], kinds: tuple[str, ...]) -> K
         if not search.left:
             return Kept(best)
         tried = search.judge(e)
-        if tried is None:
+        if tried is None or not tried.points.size:
             return Kept(best)
-        losses = tried.losses(best)
+        losses = np.where(np.abs(tried.points).max(axis=0) <= _FAR, tried.losses(best), 0.0)
         worst = int(losses.argmax())
         if losses[worst] <= LOST:
             return Kept(best)
@@ -179,7 +182,12 @@ class _Search:
             here = best
             if rank.perfect:
                 break
-            for form in itertools.islice(candidates(here), _MOST_FORMS):
+            tries = (
+                [candidates(here)]
+                if here is not whole or e == whole
+                else [candidates(here), candidates(e)]
+            )
+            for form in itertools.chain(*(itertools.islice(c, _MOST_FORMS) for c in tries)):
                 forms.append(form)
                 found = judge.rank(form)
                 if found.beats(rank):
@@ -187,8 +195,10 @@ class _Search:
             if best == here:
                 break
         if rank.bad:
-            for turn in (judge.joined, judge.joined, lambda _: judge.with_series(best)):
-                form = turn([best, *forms]) if rank.bad else None
+            for turn in range(3):
+                if not rank.bad:
+                    break
+                form = judge.joined([best, *forms]) if turn < 2 else judge.with_series(best)
                 if form is not None and judge.rank(form).beats(rank):
                     best, rank = form, judge.rank(form)
         self.left |= rank.bad > 0
@@ -333,18 +343,50 @@ class _Judge:
         return _with_polynomial(self.e, s, form) or form
 
 
-_TERMS = 14
+_TERMS = 16
+_STEP = mpmath.mpf("1e-20")
 
 
 def _with_polynomial(e: sp.Expr, s: sp.Symbol, form: sp.Expr) -> sp.Expr | None:
     """``form``, and for |s| < 1/4 the Taylor polynomial of an expression in s about 0."""
-    try:
-        polynomial = sp.series(e, s, 0, _TERMS).removeO()
-    except Exception:  # SymPy's series fails in many ways
+    coefficients = _taylor(e, s)
+    if coefficients is None:
         return None
-    if not polynomial.is_polynomial(s):
-        return None
+    polynomial = sp.Add(*(c * s**n for n, c in enumerate(coefficients)))
     return Choice(sp.Rational(1, 16) - s**2, sp.horner(polynomial), form)
+
+
+def _taylor(e: sp.Expr, s: sp.Symbol) -> list[sp.Expr] | None:
+    """Taylor coefficients about 0, by divided differences of a step of 1e-20 in many digits."""
+    half = _TERMS // 2
+    nodes = [_STEP * n for n in (*range(-half, 0), *range(1, half + 1))]
+    f = sp.lambdify([s], e, modules=[_EXACT, "mpmath"])
+    with mp.workprec(2 * _BITS):
+        try:
+            table = [mpmath.mpmathify(f(x)) for x in nodes]
+        except (ValueError, ZeroDivisionError, OverflowError, TypeError):
+            return None
+        if any(isinstance(v, mpmath.mpc) or not mpmath.isfinite(v) for v in table):
+            return None
+        for k in range(1, _TERMS):
+            for i in range(_TERMS - 1, k - 1, -1):
+                table[i] = (table[i] - table[i - 1]) / (nodes[i] - nodes[i - k])
+        power = [mp.zero] * _TERMS  # Newton's form multiplied out
+        for c, x in zip(reversed(table), reversed(nodes), strict=True):
+            power = [c - x * power[0], *(a - x * b for a, b in itertools.pairwise(power))]
+        top = max(map(abs, power))
+        if not 0 < top < 1e6:
+            return None  # another singularity is near
+        return [_rational(c) if abs(c) > top * 1e-15 * _STEP**0.25 else sp.Integer(0)
+                for c in power[: _TERMS - 1]]  # fmt: skip
+
+
+def _rational(value: Any) -> sp.Expr:
+    """A simple fraction to sixteen digits of it, or the number to twenty."""
+    exact = Fraction(int(value * 2**200), 2**200)
+    simple = exact.limit_denominator(10**13)
+    close = abs(simple - exact) <= abs(exact) * Fraction(1, 10**17)
+    return sp.Rational(simple.numerator, simple.denominator) if close else sp.Float(value, 20)
 
 
 # ------------------------------------------------------------------------------ evaluation
@@ -401,15 +443,13 @@ def _double(e: sp.Expr, marks: tuple[sp.Symbol, ...]) -> Callable[[Array], Array
     def value(there: Array) -> Array:
         rows = {f"v{i}": row for i, row in enumerate(there)}
         with np.errstate(all="ignore"):
-            found = eval(code, _NAMES, rows)  # our own printer's text
+            found = eval(code, _NAMES, rows)  # noqa: S307 - only text that our printer wrote
         return np.broadcast_to(np.asarray(found, dtype=float), there.shape[1:])
 
     return value
 
 
-def _exactly(
-    expressions: Sequence[sp.Expr], marks: Sequence[sp.Symbol]
-) -> Callable[..., Any]:
+def _exactly(expressions: Sequence[sp.Expr], marks: Sequence[sp.Symbol]) -> Callable[..., Any]:
     return sp.lambdify(list(marks), list(expressions), modules=[_EXACT, "mpmath"])
 
 

@@ -73,7 +73,7 @@ def points(kinds: Sequence[str]) -> Array:
             if all(v > 0.0 or k == "real" for v, k in zip(at, kinds, strict=True)):
                 columns.append(at)
     if len(kinds) > 1:
-        columns += [[float(rng.choice(p)) for p in pools] for _ in range(_MIXED)]
+        columns += [[float(rng.choice(p[p != 0.0])) for p in pools] for _ in range(_MIXED)]
     out = np.array(columns, dtype=float).T
     unit = [k == "unit" for k in kinds]
     inside = ((out > 0.0) & (out < 1.0))[unit].all(axis=0)
@@ -108,9 +108,7 @@ def beside_zeros(f: Callable[[Array], Array], kinds: Sequence[str], most: int = 
     return np.array(found).T if found else np.empty((len(kinds), 0))
 
 
-def _bisected(
-    f: Callable[[Array], Array], rest: Array, n: int, low: float, high: float
-) -> float:
+def _bisected(f: Callable[[Array], Array], rest: Array, n: int, low: float, high: float) -> float:
     at = rest[:, None].copy()
     at[n] = low
     sign = np.sign(f(at)[0])

@@ -110,9 +110,7 @@ def _pairs(one: sp.Expr, other: sp.Expr) -> Iterator[sp.Expr]:
             yield sp.factor(whole)
 
 
-def _difference(
-    first: sp.Expr, second: sp.Expr
-) -> tuple[sp.Expr, sp.Expr | None, sp.Expr | None]:
+def _difference(first: sp.Expr, second: sp.Expr) -> tuple[sp.Expr, sp.Expr | None, sp.Expr | None]:
     """(c, f, g) with first + second = c (f − g), f and g functions or numbers, one of them no
     number.
     """
@@ -267,11 +265,25 @@ def _whole(e: sp.Add) -> Iterator[sp.Expr]:
         return
     for found in (sp.factor(e), sp.factor(sp.together(e)), sp.expand(e)):
         yield found
+        if found.is_Mul:
+            yield from _factors(found)
     roots = [t for t in e.args if _has_root(t)]
     if len(roots) == 1:  # a − √b = (a² − b)/(a + √b)
         (root,) = roots
         rest = e - root
         yield sp.factor(sp.expand(rest**2 - root**2)) / (rest - root)
+
+
+def _factors(e: sp.Mul) -> Iterator[sp.Expr]:
+    """A product with one of its sums in another form."""
+    for f in e.args:
+        base, power = f.as_base_exp()
+        if base.is_Add and power.is_Integer and len(base.args) <= 3:
+            rest = sp.Mul(*(g for g in e.args if g is not f))
+            for one, other in itertools.combinations(base.args, 2):
+                left = [t for t in base.args if t is not one and t is not other]
+                for pair in _pairs(one, other):
+                    yield rest * sp.Add(*left, pair) ** power
 
 
 def _has_root(term: sp.Expr) -> bool:
@@ -285,7 +297,7 @@ def _logarithms(inner: sp.Expr) -> Iterator[sp.Expr]:
     """log(inner) near inner = 1, and where what is inside leaves double precision."""
     if inner.is_Add:
         terms = inner.args
-        number, rest = inner.as_coeff_Add()
+        number = inner.as_coeff_Add()[0]
         exps = [t for t in terms if _exponent(t) is not None]
         if len(terms) == 2 and exps:
             yield from _log_of_two(terms[0], terms[1])
@@ -346,8 +358,8 @@ def _log_of_two(one: sp.Expr, other: sp.Expr) -> Iterator[sp.Expr]:
         b = sp.log(second) if second.is_positive and second.is_number else _exponent(second)
         if a is not None and b is not None:
             yield b + Softplus(a - b)
-        lower = sp.log(-second) if second.is_number and (-second).is_positive else (
-            _exponent(-second)
+        lower = (
+            sp.log(-second) if second.is_number and (-second).is_positive else (_exponent(-second))
         )
         if a is not None and lower is not None:
             yield lower + SoftplusInverse(a - lower)
@@ -363,7 +375,13 @@ def _products(e: sp.Mul) -> Iterator[sp.Expr]:
     powers = [f for f in e.args if isinstance(f, sp.exp)]
     for f in e.args:
         base, power = f.as_base_exp()
-        if power.is_Integer and power < 0 and base.is_Add and len(base.args) == 2 and 1 in base.args:
+        if (
+            power.is_Integer
+            and power < 0
+            and base.is_Add
+            and len(base.args) == 2
+            and 1 in base.args
+        ):
             (other,) = (t for t in base.args if t != 1)
             if isinstance(other, sp.exp):
                 a = other.args[0]

@@ -132,8 +132,10 @@ def _gamma_ratios(expression: sp.Expr) -> sp.Expr:
                     return _gamma_ratios(rest) + c * ratio
         return total
 
-    return expression.replace(lambda e: e.is_Add, paired) if expression.has(sp.loggamma) else (
-        expression
+    return (
+        expression.replace(lambda e: e.is_Add, paired)
+        if expression.has(sp.loggamma)
+        else (expression)
     )
 
 
