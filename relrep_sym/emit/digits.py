@@ -136,9 +136,14 @@ def _kept(e: sp.Expr, marks: tuple[sp.Symbol, ...], kinds: tuple[str, ...]) -> K
 class _Search:
     """The rewriting of one expression, from inside."""
 
-    def __init__(self, marks: Sequence[sp.Symbol], kinds: Sequence[str]) -> None:
-        self.marks, self.kinds = tuple(marks), tuple(kinds)
-        self.points = points(kinds)
+    def __init__(
+        self,
+        marks: Sequence[sp.Symbol],
+        kinds: Sequence[str],
+        region: tuple[sp.Expr, ...] = (),
+    ) -> None:
+        self.marks, self.kinds, self.region = tuple(marks), tuple(kinds), region
+        self.points = self._inside(points(kinds))
         self.done: dict[sp.Expr, sp.Expr] = {}
         self.left = False  # whether some node could not be mended
 
@@ -146,11 +151,31 @@ class _Search:
         """The expression with what is inside of it mended first."""
         if not e.args or e.is_number:
             return e
+        if isinstance(e, Choice):
+            return self._branches(e)
         if e not in self.done:
             inner = [self.rewritten(a) for a in e.args]
             whole = e.func(*inner) if inner != list(e.args) else e
             self.done[e] = self._mended(e, whole)
         return self.done[e]
+
+    def _inside(self, there: Array) -> Array:
+        """The points at which every sign of the region is positive."""
+        for z in self.region:
+            g = _double(z, self.marks)
+            if g is not None:
+                there = there[:, g(there) > 0.0]
+        return there
+
+    def _branches(self, e: Choice) -> sp.Expr:
+        """A choice with each branch mended where it holds."""
+        z, *both = e.args
+        out = []
+        for sign, branch in zip((z, -z), both, strict=True):
+            inner = _Search(self.marks, self.kinds, (*self.region, sign))
+            out.append(inner.rewritten(branch) if inner.points.size else branch)
+            self.left |= inner.left
+        return Choice(z, *out)
 
     def judge(self, e: sp.Expr) -> _Judge | None:
         """What measures forms of an expression; None where nothing in it looks lost."""
@@ -158,9 +183,13 @@ class _Search:
         if f is None:
             return None
         zeros = beside_zeros(f, self.kinds) if e.is_Add else np.empty((len(self.kinds), 0))
-        there = np.concatenate([self.points, zeros], axis=1)
+        there = np.concatenate([self.points, self._inside(zeros)], axis=1)
         doubt = _doubt(e, self.marks, there)
         if doubt is None:
+            return None
+        sane = _sane(e, self.marks, there)
+        there, doubt = there[:, sane], doubt[sane]
+        if not there.size:
             return None
         order = np.argsort(-doubt, kind="stable")
         return _Judge(e, self.marks, there[:, order], doubt[order])
@@ -245,15 +274,15 @@ class _Judge:
         kept: list[int] = []
         values, units = [], []
         doubtful = int((self._doubt > GOOD / 4).sum())
-        spread = np.linspace(doubtful, self._there.shape[1] - 1, 12).astype(int).tolist()
+        last = self._there.shape[1] - 1
+        spread = np.linspace(min(doubtful, last), last, 12).astype(int).tolist()
         step = max(1, doubtful // _TRIED)
         for i in dict.fromkeys([*range(0, doubtful, step), *spread]):
             at = self._there[:, i].tolist()
-            found = _at(f, at)
+            found = _settled(f, at)
             if found is None:
                 continue
-            value, *by = found
-            size = abs(value) + mp.fsum(abs(v * d) for v, d in zip(at, by, strict=True))
+            value, size = found
             if not (abs(value) < _HUGE and _TINY < size < _HUGE) or 0 < abs(value) < _TINY:
                 continue
             kept.append(i)
@@ -420,6 +449,17 @@ def _doubt(e: sp.Expr, marks: tuple[sp.Symbol, ...], there: Array) -> Array | No
     return np.where(np.isfinite(value) & np.isfinite(doubt), doubt, 1e9)
 
 
+def _sane(e: sp.Expr, marks: tuple[sp.Symbol, ...], there: Array) -> NDArray[np.bool_]:
+    """Points at which no function is asked for what mpmath could not hold, such as exp(exp(99))."""
+    out = np.ones(there.shape[1], bool)
+    for call in e.atoms(sp.Function, sp.exp):
+        for a in call.args:
+            inner = _double(a, marks)
+            if inner is not None:
+                out &= np.abs(inner(there)) < 1e17
+    return out
+
+
 _NAMES: dict[str, Any] = {
     "np": np,
     **{n: getattr({"special": special, "error_function": error_function}[h], n)
@@ -453,9 +493,26 @@ def _exactly(expressions: Sequence[sp.Expr], marks: Sequence[sp.Symbol]) -> Call
     return sp.lambdify(list(marks), list(expressions), modules=[_EXACT, "mpmath"])
 
 
-def _at(f: Callable[..., Any], at: Sequence[float]) -> list[Any] | None:
+def _settled(f: Callable[..., Any], at: Sequence[float]) -> tuple[Any, Any] | None:
+    """The value at a point and the size of its unit over u, to twenty digits of that size."""
+    before: tuple[Any, Any] | None = None
+    for bits in (200, 240, _BITS):
+        found = _at(f, at, bits)
+        if found is None:
+            return None
+        value, *by = found
+        size = abs(value) + mp.fsum(abs(v * d) for v, d in zip(at, by, strict=True))
+        if before is not None:
+            near = abs(value - before[0]) <= 1e-20 * size
+            if near and abs(value) > 1e-30 and abs(size - before[1]) <= 1e-4 * size:
+                return value, size
+        before = value, size
+    return before
+
+
+def _at(f: Callable[..., Any], at: Sequence[float], bits: int = 1100) -> list[Any] | None:
     """Values at a point; None where there are none, or none that are real."""
-    with mp.workprec(_BITS):
+    with mp.workprec(bits):
         try:
             found = [mpmath.mpmathify(v) for v in f(*(mpmath.mpf(v) for v in at))]
         except (ValueError, ZeroDivisionError, OverflowError, TypeError, NotImplementedError):

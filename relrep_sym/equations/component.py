@@ -17,7 +17,7 @@ from functools import cache
 import sympy as sp
 
 from relrep_sym.declare.family import Family
-from relrep_sym.equations.kernels import StirlingRemainder, stable
+from relrep_sym.equations.kernels import StirlingRemainder, stable_density
 from relrep_sym.equations.special_nodes import LogGammaRatio, LogRatio
 
 __all__ = [
@@ -157,7 +157,7 @@ def _separated(family: Family) -> ComponentForm | None:
 
 def _general(family: Family) -> ComponentForm:
     """The form whose basis functions are log f and its slopes."""
-    logarithm = stable(family.log_density)
+    logarithm = stable_density(family)
     slopes = tuple(sp.diff(logarithm, s) for s in family.symbols)
     zero, one = sp.Integer(0), sp.Integer(1)
     return ComponentForm(

@@ -12,7 +12,9 @@ from __future__ import annotations
 import sympy as sp
 from sympy.codegen.cfunctions import expm1, log1p
 
+from relrep_sym.declare.density import Family
 from relrep_sym.declare.functions import Erfc, Logistic, Softplus, SoftplusInverse
+from relrep_sym.declare.support import Support
 from relrep_sym.equations.special_nodes import Choice, LogErfc, LogErfcx, LogGammaRatio
 from relrep_sym.errors import DeclarationError, problem
 
@@ -20,6 +22,7 @@ __all__ = [
     "StirlingRemainder",
     "insist_kernels",
     "stable",
+    "stable_density",
     "with_kernels",
 ]
 
@@ -100,6 +103,26 @@ def stable(expression: sp.Expr) -> sp.Expr:
 
     out: sp.Expr = expression.replace(sp.log, softened)
     return _scaled(_gamma_ratios(out))
+
+
+def stable_density(family: Family) -> sp.Expr:
+    """A family's log-density in functions that keep its digits on its support.
+
+    >>> from relrep_sym.declare.family import family_named
+    >>> stable_density(family_named("poisson"))
+    -rate + x*log(rate) - loggamma(x + 1)
+    """
+    if family.support == "line":
+        return stable(family.log_density)
+    above = family.support in ("half-line", "integers") or _starts(family.support) >= 0
+    x = sp.Symbol("x", nonnegative=True) if above else family.x
+    return stable(family.log_density.xreplace({family.x: x})).xreplace({x: family.x})
+
+
+def _starts(support: Support) -> float:
+    """The lower end of an interval or a finite set."""
+    values = support[1] if support[0] == "finite" else support[1:]
+    return float(min(values))
 
 
 def _complement_of(inner: sp.Expr) -> tuple[sp.Expr, sp.Expr | None]:

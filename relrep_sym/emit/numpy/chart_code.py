@@ -20,6 +20,7 @@ from relrep_sym.declare.view import View
 from relrep_sym.emit.lowering import lower
 from relrep_sym.emit.numpy.layout import (
     WIDTH,
+    Leaf,
     assignments,
     bracketed,
     returned,
@@ -30,6 +31,7 @@ from relrep_sym.emit.numpy.naming import LONGEST, identifiers
 from relrep_sym.emit.numpy.own_code import chart_forms
 from relrep_sym.emit.numpy.printer import infix
 from relrep_sym.equations.curvature import Curvature, curvature
+from relrep_sym.equations.kernels import with_kernels
 from relrep_sym.equations.program import pull_back, steps
 from relrep_sym.statements.language import Assign, Item, Node, Num, Op, Var, names
 from relrep_sym.statements.passes import prune, share
@@ -63,6 +65,10 @@ class ChartFragments:
         if isinstance(symbol, Parameter):
             return Var(self.of_parameter[symbol])
         return Var(self.of_coordinate.get(symbol, symbol.name))
+
+    def lowered(self, expression: sp.Expr, leaf: Leaf) -> Node:
+        """The expression in the statement language; a user's own may need kernels."""
+        return lower(with_kernels(expression) if self.forms.own else expression, leaf)
 
     def _unpack(self, assigns: Sequence[Assign], extra: Iterable[Node] = ()) -> list[str]:
         """``name = rows[j]`` for each coordinate that is read."""
@@ -100,7 +106,7 @@ class ChartFragments:
 
     def _program(self) -> list[Assign]:
         return [
-            Assign(self.of_parameter[t], lower(r.xreplace(self.given), self.leaf))
+            Assign(self.of_parameter[t], self.lowered(r.xreplace(self.given), self.leaf))
             for t, r in self.chart.program
             if not _plain(r) and t not in self.given
         ]
@@ -109,7 +115,7 @@ class ChartFragments:
         """Body of ``_components(rows)``."""
 
         def leaf(expression: sp.Expr) -> Node:
-            return lower(_sympify(expression).xreplace(self.given), self.leaf)
+            return self.lowered(_sympify(expression).xreplace(self.given), self.leaf)
 
         return self._component_body(
             self._program(),
@@ -136,7 +142,9 @@ class ChartFragments:
         for role in self.roles:
             found = self.forms.steps(self.chart, role) or steps(self.chart, role)
             if found:
-                out[role] = [lower(_sympify(e).xreplace(self.given), self.leaf) for e in found]
+                out[role] = [
+                    self.lowered(_sympify(e).xreplace(self.given), self.leaf) for e in found
+                ]
         return out
 
     def _component_body(
@@ -253,7 +261,7 @@ class ChartFragments:
         program: list[Assign] = []
         out: list[str] = []
         for target, rule in backwards:
-            value = lower(rule.xreplace(self._entries), leaf)
+            value = self.lowered(rule.xreplace(self._entries), leaf)
             if target in coordinates:
                 out.append(f"g_{self.of_coordinate[target]}")
                 program.append(Assign(out[-1], value))
@@ -295,7 +303,7 @@ class ChartFragments:
             [
                 Assign(
                     self.of_parameter[s] if isinstance(s, Parameter) else self.of_coordinate[s],
-                    lower(self.forms(e), leaf),
+                    self.lowered(self.forms(e), leaf),
                 )
                 for s, e in inverse
             ]
@@ -308,7 +316,7 @@ class ChartFragments:
         targets = _view_targets(view)
         program = share(
             [
-                Assign(n, lower(e, self.leaf))
+                Assign(n, lower(with_kernels(e), self.leaf))
                 for n, e in zip(targets, self._viewed(view), strict=True)
             ]
         )
@@ -337,7 +345,7 @@ class ChartFragments:
         targets = _view_targets(view)
         for n, e in zip(targets, self._viewed(view), strict=True):
             terms = [forms(sp.diff(e, s)) * rates[s] for s in self.chart.symbols if e.has(s)]
-            program.append(Assign(n, lower(sp.Add(*terms), leaf)))
+            program.append(Assign(n, lower(with_kernels(sp.Add(*terms)), leaf)))
         program = share(program)
         lines = self._unpack(program) + assignments(program)
         return lines + bracketed("return [", targets, "]")
