@@ -1,6 +1,7 @@
 """What `relrep regenerate` wrote: one module for each script in derivations/.
 
 Do not edit: `relrep regenerate` writes it anew. Importing this package loads no module.
+Text sha256: d5376634a34fe0d4e10851d330bfae97
 
 normal2: Two normal components, everything free, in the model's own parameters.
 normal2_means_relative: Two normal components of equal weight and unit scale, the second mean

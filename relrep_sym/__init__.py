@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         RelrepWarning,
     )
     from relrep_sym.identities import E, Verdict, check
+    from relrep_sym.kernel import Kernel
 
 __version__ = "0.1.0"
 
@@ -67,6 +68,7 @@ _HOME = {
     "FlowWarning": "errors",
     "GenerationError": "errors",
     "InferenceWarning": "errors",
+    "Kernel": "kernel",
     "Mixture": "declare.model",
     "NoInverseError": "errors",
     "NotInstalledError": "errors",
@@ -110,6 +112,7 @@ __all__ = [
     "FlowWarning",
     "GenerationError",
     "InferenceWarning",
+    "Kernel",
     "Mixture",
     "NoInverseError",
     "NotInstalledError",
@@ -139,10 +142,17 @@ __all__ = [
 ]
 
 
+_NOT_YET = ("cholesky", "embedding", "exponential_family", "log_cholesky", "network", "product")
+"""Names of other kinds of model, and of their charts, which people look for."""
+
+
 def __getattr__(name: str) -> Any:
     home = _HOME.get(name)
     if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        wrong = f"module {__name__!r} has no attribute {name!r}"
+        if name in _NOT_YET:
+            wrong += ": models are mixtures in one dimension, rs.mixture(…), and nothing else yet"
+        raise AttributeError(wrong)
     value = importlib.import_module(f"{__name__}.{home}")
     if home != name:  # else the module itself is the public name
         value = getattr(value, name)
@@ -151,4 +161,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted([*__all__, "__version__"])

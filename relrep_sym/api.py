@@ -13,11 +13,8 @@ from __future__ import annotations
 
 import keyword
 import re
-import sys
-import types
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +24,7 @@ import sympy as sp
 
 from relrep_sym.declare.chart import Chart, held, identity
 from relrep_sym.declare.model import Mixture
+from relrep_sym.declare.notebook import listed
 from relrep_sym.declare.parser import check_name
 from relrep_sym.declare.truth import Truth
 from relrep_sym.declare.view import View
@@ -43,6 +41,7 @@ from relrep_sym.equations.series import expand_in
 from relrep_sym.equations.sweep import Sweep, sweep
 from relrep_sym.errors import ChartWarning, DeclarationError, DerivationError, problem
 from relrep_sym.expansion import Expansion
+from relrep_sym.kernel import Kernel
 
 __all__ = ["Derivation", "Expansion", "Seen", "Shown", "derive", "nodes"]
 
@@ -454,6 +453,13 @@ class Derivation:
     def __iter__(self) -> Iterator[Shown]:
         return (self._shown(e) for e in self.record)
 
+    def __repr__(self) -> str:
+        seen = f", seen in {listed(self.record.view.names)}" if self.record.view else ""
+        return (
+            f"<Derivation {self.name}: {self.model.describe()};\n"
+            f" {self.chart.title}, coordinates {listed(self.chart.names)}{seen}>"
+        )
+
     def _shown(self, equation: Equation) -> Shown:
         return Shown(equation, self.notation)
 
@@ -554,32 +560,30 @@ class Derivation:
         )
         return bundled(text) if standalone else text
 
-    def compile(self, *, standalone: bool = False) -> types.ModuleType:
-        """The generated module, in memory.
+    def compile(self, *, standalone: bool = False) -> Kernel:
+        """The generated module, in memory: its functions and constants are attributes.
 
         >>> import relrep_sym as rs
         >>> k = rs.derive(rs.mixture("poisson", components=2)).compile()
         >>> k.score([0, 1, 4], [0.5, 1.0, 3.0]).round(6)
         array([ 0.234172, -0.210002, -0.002082])
         """
-        module = types.ModuleType(self.name, "Generated in memory.")
-        code = compile(self.source(standalone=standalone), f"<{self.name}>", "exec")
-        with _findable(module):
-            exec(code, module.__dict__)  # noqa: S102 - only source that this package rendered
-        return module
+        return Kernel(self.name, self.source(standalone=standalone))
 
-    def write(self, path: str | Path, *, standalone: bool = False) -> bool:
+    def write(self, path: str | Path, *, standalone: bool = False, overwrite: bool = False) -> bool:
         """Write the generated module, atomically; True if the file changed.
 
         With ``standalone`` the file holds the runtime too: NumPy is all that it needs, and errors
-        are classes of its own.
+        are classes of its own. Raises GenerationError, unless ``overwrite``, where there is a file
+        that was not written so, or was edited since.
         """
         # the header goes into Python source: a file's name enters it only where that is harmless
         plain = re.fullmatch(r"[A-Za-z0-9_][\w.-]{0,99}", Path(path).name, re.ASCII)
         name = Path(path).name if plain else f"{self.name}.py"
         option = ", standalone=True" if standalone else ""
         command = f"derivation.write({name!r}{option})"
-        return files.write(Path(path), self.source(command=command, standalone=standalone))
+        text = self.source(command=command, standalone=standalone)
+        return files.put(Path(path), text, overwrite=overwrite)
 
     def verify(self, digits: int = 30, **options: Any) -> Any:
         """Certify the compiled functions against the mpmath oracle, at 16 to 100 digits.
@@ -601,18 +605,6 @@ class Derivation:
             raise DeclarationError(
                 problem("the view is of another chart", view.chart.title, self.chart.title)
             )
-
-
-@contextmanager
-def _findable(module: types.ModuleType) -> Iterator[None]:
-    """Where ``dataclass`` looks for a class's module while it is made, unless the name is taken."""
-    if module.__name__ in sys.modules:
-        module.__name__ = f"{module.__name__} in memory, {id(module):x}"
-    sys.modules[module.__name__] = module
-    try:
-        yield
-    finally:
-        del sys.modules[module.__name__]
 
 
 def derive(

@@ -16,13 +16,16 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import mpmath
+import numpy as np
 import sympy as sp
 
 from relrep_sym.declare.chart import Chart, Given, identity, with_constants
 from relrep_sym.declare.family import Family, FamilyParameter
 from relrep_sym.declare.model import Mixture
+from relrep_sym.declare.support import Support
 from relrep_sym.declare.symbols import Constant
 from relrep_sym.declare.view import View
+from relrep_sym.emit import files
 from relrep_sym.emit.numpy.public import given_keywords
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.errors import CertificateError, DomainError, NoInverseError, problem
@@ -39,13 +42,15 @@ from relrep_sym.verify.yardstick import Measured
 if TYPE_CHECKING:
     from relrep_sym.api import Derivation
 
-__all__ = ["certify_derivation", "oracle_of", "table"]
+__all__ = ["certify_derivation", "oracle_of", "point_names", "table"]
 
 WELL = 1e10
 """The largest condition number at which the natural field is certified: beyond, it is cut off."""
 
 QUICK = ("ordinary", "merging 1e-6")
 """The points of a quick certificate; a full one takes all."""
+NODES = 60
+"""Points of a sample that is as the model."""
 MANY = 5
 """From so many components on, the faces of a domain are searched at few points only."""
 FEW = ("ordinary", "merging 1e-6", "last weight 1e-12", "scale ratio 1e6", "far tails")
@@ -60,23 +65,28 @@ def certify_derivation(
     seconds: float = 300.0,
     module: types.ModuleType | None = None,
     progress: Callable[[Entry], None] | None = None,
+    at: str | None = None,
 ) -> Certificate:
     """The measured errors of a derivation's functions, at hard points when ``full``.
 
     ``module`` is the module to judge, by default the derivation compiled in memory. ``seconds``
-    bounds each call of the oracle. Points that the chart cannot reach are left out. Raises
+    bounds each call of the oracle. Points that the chart cannot reach are left out; with ``at``,
+    one of :func:`point_names`, so are all others. Without ``full`` every function is still judged,
+    conditional steps at the first point and in their usual order only. Raises
     CertificateError where no point is left, or the oracle cannot keep its digits or its time; a
     miss is in the certificate, whose ``check()`` raises.
     """
     judged = module if module is not None else derivation.compile()
     oracle = replace(oracle_of(derivation.chart), digits=digits, seconds=seconds)
-    return certify(derivation.name, _cases(derivation, judged, oracle, full), progress)
+    return certify(derivation.name, _cases(derivation, judged, oracle, full, at), progress)
 
 
 def table(certificates: Iterable[Certificate]) -> str:
     """The committed table: worst ratio of every function over its points, in Markdown."""
     lines = [
         "# Certificates",
+        "",
+        f"<!-- Text sha256: {files.UNSIGNED} -->",
         "",
         "Measured by `relrep verify --all --full --update`, over derivations/ and examples/. Each",
         "row is the worst of a function's values over all points, in units of the yardstick",
@@ -97,7 +107,7 @@ def table(certificates: Iterable[Certificate]) -> str:
             shown = f"{worst.ratio:.2g} | {worst.relative:.1e}"
             lines.append(f"| {function} | {len(own)} | {worst.point} | {shown} |")
         lines.append("")
-    return "\n".join(lines)
+    return files.signed("\n".join(lines))
 
 
 # ----------------------------------------------------------------------------- points and cases
@@ -153,10 +163,8 @@ def _theta(model: Mixture, point: Point) -> list[float]:
     return out
 
 
-def _located(
-    derivation: Derivation, module: types.ModuleType, full: bool
-) -> Iterator[tuple[Point, list[float], dict[str, float]]]:
-    """The points that the chart reaches, with their coordinates and constants."""
+def _points(derivation: Derivation, full: bool) -> list[Point]:
+    """The points of a certificate, whether the chart reaches them or not."""
     model = derivation.model
     roles, held = _roles(model.family), _held(model)
     found = points(
@@ -166,11 +174,22 @@ def _located(
         held,
         kinked=model.family.kink is not None,
     )
+    return [point for point in found if full or point.name in QUICK]
+
+
+def point_names(derivation: Derivation, *, full: bool) -> list[str]:
+    """The names of a certificate's points, in order."""
+    return [point.name for point in _points(derivation, full)]
+
+
+def _located(
+    derivation: Derivation, module: types.ModuleType, full: bool
+) -> Iterator[tuple[Point, list[float], dict[str, float]]]:
+    """The points that the chart reaches, with their coordinates and constants."""
+    model = derivation.model
     refused = errors_of(module, DomainError, NoInverseError)
     reached = 0
-    for point in found:
-        if not full and point.name not in QUICK:
-            continue
+    for point in _points(derivation, full):
         theta = _theta(model, point)
         for constants in _constants(derivation.chart, theta):
             try:
@@ -191,10 +210,16 @@ def _located(
 
 
 def _cases(
-    derivation: Derivation, module: types.ModuleType, oracle: Oracle, full: bool
+    derivation: Derivation,
+    module: types.ModuleType,
+    oracle: Oracle,
+    full: bool,
+    only: str | None,
 ) -> Iterator[Case]:
     declared, view = derivation.chart, derivation.record.view
-    for point, coords, constants in _located(derivation, module, full):
+    for number, (point, coords, constants) in enumerate(_located(derivation, module, full)):
+        if only not in (None, point.name):
+            continue
         exact = {n: sp.Rational(v) for n, v in constants.items()}
         chart = with_constants(declared, exact) if constants else declared
         seen = None if view is None else _with_constants(view, chart, exact)
@@ -206,9 +231,17 @@ def _cases(
             replace(here, components=components_of(with_constants(declared, moved))).at(coords)
             for moved in _moved_constants(exact)
         )
-        functions = _functions(derivation, bound, at, point, coords, seen, beside)
+        orders = _orders(point, full, first=number == 0)
+        functions = _functions(derivation, bound, at, point, coords, seen, beside, orders)
         for name, kernel, reference in functions:
             yield Case(name, point.name, kernel, reference, shown, oracle.digits)
+
+
+def _orders(point: Point, full: bool, first: bool) -> int:
+    """How many orders of conditional steps are judged at a point: none, the usual one, or two."""
+    if full:
+        return 2 if first or point.name in FEW else 0
+    return 1 if first else 0
 
 
 def _moved_constants(exact: Mapping[str, sp.Expr]) -> Iterator[dict[str, sp.Expr]]:
@@ -360,6 +393,7 @@ def _functions(
     coords: list[float],
     view: View | None,
     beside: Sequence[OracleAt] = (),
+    orders: int = 2,
 ) -> Iterator[Pair]:
     """(function, what it gives, what the oracle says) at one point."""
     x, w, some = point.sample, point.sample_weights, point.sample[::6]
@@ -393,9 +427,17 @@ def _functions(
                 lambda: _covariance(module, x, coords, "observed", w),
                 lambda: inverse(negative(bent())),
             )
+        elif orders:  # far from the sample's maximum: of the model itself it is here
+            xs, likely = _as_the_model(module, x, coords, derivation.model.family.support)
+            there = cache(lambda: at.hessian(xs, likely))
+            if condition(negative(there())) < WELL:
+                yield (
+                    "covariance (observed)",
+                    lambda: _covariance(module, xs, coords, "observed", likely),
+                    lambda: inverse(negative(there())),
+                )
     if derivation.chart.model.components < MANY or point.name in FEW:
-        turns = point.name in FEW
-        yield from step_cases(module, at, at.chart, x, w, coords, beside, conditional=turns)
+        yield from step_cases(module, at, at.chart, x, w, coords, beside, orders=orders)
     if point.truth is None:
         return
     truth = point.truth
@@ -420,6 +462,21 @@ def _functions(
             lambda: _covariance(module, None, coords, "expected", None),
             lambda: inverse(fisher()),
         )
+
+
+def _as_the_model(
+    module: Any, x: Sequence[float], coords: list[float], support: Support
+) -> tuple[list[float], list[float]]:
+    """Evenly spaced points over a sample's range, weighted by the density: its likelihood is
+    highest near the model itself.
+    """
+    xs = np.linspace(min(x), max(x), NODES)
+    if support == "integers" or support[0] == "integers":
+        xs = np.unique(np.rint(xs))
+    elif support[0] == "finite":
+        xs = np.unique(x)
+    likely = np.exp(module.log_density(xs, coords))
+    return [float(v) for v in xs[likely > 0]], [float(v) for v in likely[likely > 0]]
 
 
 def _covariance(module: Any, x: Any, coords: Any, kind: str, w: Any) -> Any:

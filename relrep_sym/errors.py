@@ -6,6 +6,11 @@ be right; :func:`problem` puts the three in that order, so that no floor words t
 
 from __future__ import annotations
 
+import os
+from dataclasses import is_dataclass
+from enum import Enum
+from typing import Any
+
 __all__ = [
     "CertificateError",
     "ChartWarning",
@@ -105,9 +110,37 @@ def problem(wrong: str, given: object, right: str) -> str:
     'a weight is negative; given: -0.5; expected: weights >= 0 that sum to one'
     """
     try:
-        shown = given if isinstance(given, str) else repr(given)
+        shown = _shown(given)
     except ValueError:  # an integer of more digits than Python prints
         shown = f"a number of some {given.bit_length()} bits" if isinstance(given, int) else "?"
     if len(shown) > 200:
         shown = f"{shown[:160]}… ({len(shown)} characters)"
     return f"{wrong}; given: {shown}; expected: {right}"
+
+
+def _shown(value: Any, inside: bool = False) -> str:
+    """A value as a user would write it: no ``np.float64(…)``, ``PosixPath(…)`` or dataclass.
+
+    >>> from pathlib import PurePosixPath
+    >>> _shown(PurePosixPath("a.csv")), _shown([PurePosixPath("a.csv"), 1])
+    ('a.csv', "['a.csv', 1]")
+    """
+    if isinstance(value, str):
+        return repr(value) if inside else value
+    if isinstance(value, os.PathLike):
+        return _shown(str(value), inside)
+    if isinstance(value, Enum):
+        return _shown(value.value, inside)
+    if is_dataclass(value) and not isinstance(value, type):
+        return f"a {type(value).__name__}"
+    kind = type(value)
+    if kind in (list, tuple, set, frozenset) and value:
+        inner = ", ".join(_shown(v, True) for v in value)
+        if kind is tuple:
+            return f"({inner},)" if len(value) == 1 else f"({inner})"
+        return f"[{inner}]" if kind is list else f"{{{inner}}}"
+    if kind is dict:
+        return f"{{{', '.join(f'{_shown(k, True)}: {_shown(v, True)}' for k, v in value.items())}}}"
+    if hasattr(value, "dtype") and hasattr(value, "tolist"):  # NumPy's scalars and arrays
+        return _shown(value.tolist(), inside) if value.size <= 100 else f"an array {value.shape}"
+    return repr(value)

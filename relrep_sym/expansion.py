@@ -17,6 +17,7 @@ import numpy as np
 import sympy as sp
 
 from relrep_sym.declare.functions import spelled_out
+from relrep_sym.declare.notebook import listed
 from relrep_sym.declare.parser import number
 from relrep_sym.emit import latex
 from relrep_sym.equations.equation import Equation
@@ -157,7 +158,8 @@ class Expansion:
         return latex.display(self.equation)
 
     def __repr__(self) -> str:
-        return f"{self.label}: {self.value}"
+        rows = listed((f"{row.name}: {row.coefficients}" for row in self.rows), mark="; ")
+        return f"<Expansion {self.label}: {rows}>"
 
     # ------------------------------------------------------------------------- numbers
 

@@ -31,6 +31,7 @@ from relrep_sym.declare.chart import Chart, identity
 from relrep_sym.declare.identity import Scope
 from relrep_sym.declare.model import Mixture
 from relrep_sym.declare.nodes import At, Atom, Expected, Slope, density_symbol
+from relrep_sym.declare.notebook import listed
 from relrep_sym.declare.parser import AnyName, expression
 from relrep_sym.declare.truth import Truth
 from relrep_sym.emit.typeset import tex
@@ -41,7 +42,7 @@ from relrep_sym.evaluate import Evaluation, Evaluator, Place
 from relrep_sym.scatter import places
 
 if TYPE_CHECKING:
-    from relrep_sym.identity_kernel import Kernel
+    from relrep_sym.identity_kernel import Emitted
 
 __all__ = ["Counterexample", "E", "Verdict", "check"]
 
@@ -92,7 +93,7 @@ class Verdict:
             raise CertificateError(str(self))
         return self
 
-    def emit(self, side: str = "left", *, name: str = "value", points: int = 2) -> Kernel:
+    def emit(self, side: str = "left", *, name: str = "value", points: int = 2) -> Emitted:
         """A side of an identity that holds, as a NumPy kernel, certified at ``points`` points.
 
         ``kernel.function(coords, truth, …)`` gives one value for each point of the chart, first
@@ -118,6 +119,9 @@ class Verdict:
         free = depends_on_x(chosen, self.scope.x)
         said = [f"{chosen}.", "", *str(self).splitlines()]
         return kernel(self.scope, chosen, name, said, free, points)
+
+    def __repr__(self) -> str:
+        return f"<Verdict: {self.status}: {listed([f'{self.left} = {self.right}'])}>"
 
     def __str__(self) -> str:
         lines = [f"{self.left} = {self.right}"]

@@ -6,8 +6,8 @@ alone beside the runtime, and the measured errors of its function against the de
 
 from __future__ import annotations
 
+import inspect
 import keyword
-import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,38 +28,46 @@ from relrep_sym.equations.expect import Calculus
 from relrep_sym.equations.rewrite import rewritten
 from relrep_sym.errors import DeclarationError, problem
 from relrep_sym.evaluate import Evaluator, Place
+from relrep_sym.kernel import Kernel
 from relrep_sym.scatter import places
 from relrep_sym.verify.certificate import Case, Certificate, certify
 from relrep_sym.verify.yardstick import Measured
 
-__all__ = ["Kernel", "kernel"]
+__all__ = ["Emitted", "kernel"]
 
 
 @dataclass(frozen=True)
-class Kernel:
+class Emitted:
     """A generated function: its name, the module's source, and its certificate."""
 
     name: str
     source: str
     certificate: Certificate
 
-    def compile(self) -> types.ModuleType:
+    def __repr__(self) -> str:
+        return f"<Emitted {self.name}: {self.certificate!r}>"
+
+    def compile(self) -> Kernel:
         """The module, in memory."""
-        return _compiled(self.name, self.source)
+        return Kernel(self.name, self.source)
 
     @property
     def function(self) -> Callable[..., Any]:
         """The function, compiled: ``f(coords, truth, …)``, one value for each point."""
         return getattr(self.compile(), self.name)
 
-    def write(self, path: str | Path) -> bool:
-        """Write the module, atomically; True if the file changed."""
-        return files.write(Path(path), self.source)
+    def write(self, path: str | Path, *, overwrite: bool = False) -> bool:
+        """Write the module, atomically; True if the file changed.
+
+        Raises GenerationError, unless ``overwrite``, where there is a file that was not written so,
+        or was edited since.
+        """
+        return files.put(Path(path), self.source, overwrite=overwrite)
 
 
 def kernel(
     scope: Scope, e: sp.Expr, name: str, said: list[str], free_x: bool, points: int
-) -> Kernel:
+) -> Emitted:
     """The kernel of an expression, certified at ``points`` points.
 
     Raises DerivationError for what no kernel can be printed, CertificateError where the kernel
@@ -75,7 +83,7 @@ def kernel(
         raise DeclarationError(problem("the module has a function of this name", name, "another"))
     resolved = _by_components(scope, Calculus(scope).resolved(e))
     draft = with_function(plain, scope, resolved, name, said, free_x)
-    function = getattr(_compiled(name, draft), name)
+    function = getattr(Kernel(name, draft), name)
     if name in TAKEN:
         raise DeclarationError(problem("the function needs this name itself", name, "another"))
     taken = [_exact(p) for p in places(scope, points, free_x=free_x)]
@@ -84,7 +92,7 @@ def kernel(
     found = certify(name, cases)
     found.check()
     lines = [*said, "", *(f"Certificate: {_row(entry)}" for entry in found.entries)]
-    return Kernel(name, with_function(plain, scope, resolved, name, lines, free_x), found)
+    return Emitted(name, with_function(plain, scope, resolved, name, lines, free_x), found)
 
 
 def _by_components(scope: Scope, e: sp.Expr) -> sp.Expr:
@@ -96,12 +104,6 @@ def _by_components(scope: Scope, e: sp.Expr) -> sp.Expr:
 
 def _row(entry: Any) -> str:
     return f"{entry.ratio:.2g} of 64 units of the yardstick at {entry.coordinates}"
-
-
-def _compiled(name: str, source: str) -> types.ModuleType:
-    module = types.ModuleType(name, "Generated in memory.")
-    exec(compile(source, f"<{name}>", "exec"), module.__dict__)  # noqa: S102 - what was rendered
-    return module
 
 
 def _exact(place: Place) -> Place:
@@ -123,8 +125,7 @@ def _case(
     numbers = {s: float(v) for s, v in place.values.items()}
     names = [s.name for s in truth.symbols] if truth is not None else []
     own = identifiers(names, TAKEN)
-    code = function.__code__
-    keywords = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+    keywords = inspect.signature(function).parameters
 
     def call(given: dict[sp.Symbol, float]) -> Any:
         """The function at a point."""

@@ -48,20 +48,22 @@ def step_cases(
     coords: list[float],
     beside: Sequence[Any] = (),
     *,
-    conditional: bool = True,
+    orders: int = 2,
 ) -> Iterator[Triple]:
     """The steps that the module has, from these coordinates.
 
     ``beside`` are the oracles with one constant c of the chart at c (1 + :data:`NUDGE`): what is
-    given counts in the yardstick as what is held does. Without ``conditional`` ECM is left out.
+    given counts in the yardstick as what is held does. ``orders`` of conditional steps are judged:
+    none, the usual one, or also all coordinates backward, twice.
     """
     here = _Here(module, at, chart, x, w, coords, tuple(beside))
     yield from here.maximising("em_step", {}, None, 1)
-    if conditional and hasattr(module, "ecm_step"):
+    if orders and hasattr(module, "ecm_step"):
         weights = weights_of(chart)
         rest = [(n,) for n in chart.names if n not in weights]
         usual = [weights, *rest] if weights else rest
         yield from here.maximising("ecm_step", {}, usual, 1)
+    if orders > 1 and hasattr(module, "ecm_step"):
         back = [(n,) for n in reversed(chart.names)]
         order = {"order": [n for (n,) in back], "sweeps": 2}
         yield from here.maximising("ecm_step", order, back, 2, "ecm_step, backward twice")

@@ -54,8 +54,13 @@ DERIVED = derivations()
 each = pytest.mark.parametrize("d", DERIVED.values(), ids=DERIVED)
 
 
-def refused(make: Callable[..., object], *args: object, **options: object) -> str:
-    with pytest.raises(DeclarationError) as caught:
+def refused(
+    make: Callable[..., object],
+    *args: object,
+    kind: type[Exception] = DeclarationError,
+    **options: object,
+) -> str:
+    with pytest.raises(kind) as caught:
         make(*args, **options)
     text = str(caught.value)
     assert "; given: " in text
@@ -325,17 +330,35 @@ def test_writing_is_atomic_and_only_when_something_changed(tmp_path: Path) -> No
     before = path.stat()
     assert d.write(str(path)) is False
     assert path.stat().st_mtime_ns == before.st_mtime_ns
-    path.write_text("edited")
+    assert DERIVED["mine"].write(path, standalone=True) is True  # what it wrote it may replace
     assert d.write(path) is True
     assert path.read_text("utf-8") == d.source()
     assert os.listdir(tmp_path) == ["mine.py"]
+
+
+@pytest.mark.parametrize("edit", ["mine = 1\n", "", "{}# a note\n", "\ufeff{}", "{0}{0}"])
+@pytest.mark.parametrize("standalone", [False, True])
+def test_what_it_did_not_write_is_never_overwritten(
+    tmp_path: Path, edit: str, standalone: bool
+) -> None:
+    d, path = DERIVED["mine"], tmp_path / "mine.py"
+    text = edit.replace("{}", d.source()).replace("{0}", d.source())
+    path.write_text(text, encoding="utf-8")
+    said = refused(d.write, path, standalone=standalone, kind=GenerationError)
+    why = "it was edited since relrep wrote it" if "{" in edit else "relrep did not write it"
+    assert f"mine.py exists, and {why}" in said
+    assert "expected: another path, or overwrite=True" in said
+    assert path.read_text("utf-8") == text
+    assert d.write(path, standalone=standalone, overwrite=True) is True
+    assert d.write(path, standalone=standalone) is False
 
 
 def test_a_failed_write_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "mine.py"
-    path.write_text("old")
+    DERIVED["mine"].write(path, standalone=True)
+    old = path.read_text("utf-8")
 
     def broken(*_: object) -> None:
         raise OSError("no space left on device")
@@ -343,7 +366,7 @@ def test_a_failed_write_leaves_the_old_file(
     monkeypatch.setattr(os, "replace", broken)
     with pytest.raises(GenerationError, match="cannot write"):
         DERIVED["mine"].write(path)
-    assert path.read_text() == "old"
+    assert path.read_text("utf-8") == old
     assert os.listdir(tmp_path) == ["mine.py"]
     with pytest.raises(GenerationError):
         DERIVED["mine"].write(tmp_path / "missing" / "mine.py")

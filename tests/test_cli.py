@@ -82,7 +82,8 @@ class FakeCertificate:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Certificates that measure nothing, and with what they were asked for."""
+    """Certificates that measure nothing, and with what they were asked for; in this process."""
+    monkeypatch.setenv("RELREP_NUM_THREADS", "1")
     calls: list[dict[str, Any]] = []
 
     def fake(derivation: rs.Derivation, **options: Any) -> FakeCertificate:
@@ -228,6 +229,17 @@ def test_what_a_user_wrote_is_kept_unless_she_says_so(
     assert path.read_bytes() != before
 
 
+@pytest.mark.parametrize("option", ["-o", "--latex"])
+def test_an_edited_file_is_kept_unless_she_says_so(tmp_path: Path, option: str) -> None:
+    path = tmp_path / "mine"
+    relrep("derive", EXAMPLE, option, path)
+    edited = path.read_text("utf-8") + "% a note\n"
+    path.write_text(edited, encoding="utf-8")
+    assert "it was edited since relrep wrote it" in refusal("derive", EXAMPLE, option, path)
+    assert path.read_text("utf-8") == edited
+    assert relrep("derive", EXAMPLE, option, path, "--force").exit_code == 0
+
+
 def test_what_is_no_file_is_not_written_to(tmp_path: Path) -> None:
     for path in (tmp_path, Path(os.devnull)):
         assert "cannot be written to" in refusal("derive", EXAMPLE, "-o", path, "--force")
@@ -317,7 +329,7 @@ def test_regenerate_says_what_it_did(project: Folders) -> None:
     assert relrep("regenerate").output.splitlines() == [
         "wrote generated/__init__.py",
         "removed generated/two.py: its script is gone",
-        "left generated/notes.py: it was not generated from a script",
+        "left generated/notes.py: relrep did not write it",
     ]
 
 
@@ -340,7 +352,7 @@ def test_check_exits_with_one_and_says_what_mends(project: Folders) -> None:
         "generated/one.py is missing: there is no such file\n"
         "    relrep regenerate one\n"
         "generated/two.py is edited: its text is not what `relrep regenerate` gives\n"
-        "    relrep regenerate two\n"
+        "    relrep regenerate two --force\n"
     )
     assert not (project.generated / "one.py").exists()
 
@@ -433,7 +445,7 @@ def test_latex_is_a_document_or_a_fragment(project: Folders, tmp_path: Path) -> 
         assert said.startswith("The coordinates $\\lambda$: ")
     path = tmp_path / "two.tex"
     assert relrep("latex", "two", "-o", path).output == "wrote two.tex\n"
-    assert path.read_text("utf-8").split("\n", 1)[1] == whole
+    assert path.read_text("utf-8").split("\n", 2)[2] == whole
     assert "no equation has this label; given: nonsense" in refusal(
         "latex", "two", "--label", "nonsense"
     )
@@ -479,11 +491,16 @@ def test_the_demonstration(project: Folders, quick: list[dict[str, Any]], tmp_pa
         "272 waiting times",
         "pi_1             0.5     0.36089   share of the short waits",
         "mu_2                    80.09112",
+        "averaged: averaged learning equations",
+        "m_step: joint M-step",
         "log-likelihood  -1034.0017",
         "converged: a step gained",
         "all of it took",
     ):
         assert said in text, said
+    order = [text.index(f"{n}/4 ") for n in (1, 2, 3, 4)]
+    assert order == sorted(order)
+    assert order[1] < text.index("272 waiting") < text.index("m_step:") < order[2]
     names = [
         f"{n}.{e}" for n in ("normal2_relative", "one", "two") for e in ("certificate.txt", "tex")
     ]

@@ -256,7 +256,14 @@ def test_a_module_that_a_user_wrote_by_derivation_write_is_no_orphan(project: Fo
 def mend(project: Folders, command: str) -> None:
     match shlex.split(command):
         case ["relrep", "regenerate", *names]:
-            run(project, names or None)
+            force = "--force" in names
+            before = state(project.generated)
+            if force:  # a user's edits are not lost unless she says so
+                with pytest.raises(GenerationError, match="elsewhere or in git, or overwrite=True"):
+                    run(project)
+                assert state(project.generated) == before
+            chosen = [n for n in names if n != "--force"]
+            regenerate(project.derivations, project.generated, chosen or None, overwrite=force)
         case ["git", "add", path]:
             git(project.generated.parent, "add", path)
         case ["move", path, "elsewhere"]:
@@ -335,17 +342,17 @@ FAULTS = {
     new_script: [("missing", "three.py", "relrep regenerate three")],
     stale: [
         ("stale", "two.py", "relrep regenerate two"),
-        ("edited", "__init__.py", "relrep regenerate"),
+        ("stale", "__init__.py", "relrep regenerate"),
     ],
-    edited: [("edited", "two.py", "relrep regenerate two")],
-    edited_header: [("edited", "two.py", "relrep regenerate two")],
-    not_utf8: [("edited", "two.py", "relrep regenerate two")],
-    windows_line_ends: [("edited", "two.py", "relrep regenerate two")],
+    edited: [("edited", "two.py", "relrep regenerate two --force")],
+    edited_header: [("edited", "two.py", "relrep regenerate two --force")],
+    not_utf8: [("edited", "two.py", "relrep regenerate two --force")],
+    windows_line_ends: [("edited", "two.py", "relrep regenerate two --force")],
     old_template: [("stale", "two.py", "relrep regenerate two")],
-    edited_package: [("edited", "__init__.py", "relrep regenerate")],
+    edited_package: [("edited", "__init__.py", "relrep regenerate --force")],
     missing_package: [("missing", "__init__.py", "relrep regenerate")],
     orphan: [
-        ("edited", "__init__.py", "relrep regenerate"),
+        ("stale", "__init__.py", "relrep regenerate"),
         ("orphan", "two.py", "relrep regenerate"),
     ],
     stranger: [("stranger", "notes.py", "move generated/notes.py elsewhere")],
@@ -373,6 +380,42 @@ def test_check_finds_it_and_says_what_mends_it(project: Folders, fault) -> None:
         assert str(finding).startswith(f"generated/{finding.path.name} is {finding.kind}: ")
         mend(project, finding.mend)
     assert checked(project).ok
+
+
+@needs_git
+def test_edits_that_git_has_may_go(project: Folders) -> None:
+    """What git holds is not lost: after a merge the modules are simply written anew."""
+    run(project)
+    root = project.generated.parent
+    git(root, "init")
+    edited(project)
+    (project.generated / "__init__.py").write_text(
+        (project.generated / "__init__.py").read_text("utf-8") + "# merged\n", encoding="utf-8"
+    )
+    git(root, "add", "derivations", "generated")
+    with pytest.raises(GenerationError, match=r"two\.py exists, and it was edited since"):
+        run(project, ["two"])  # added, and in no commit yet
+    git(root, "-c", "user.name=n", "-c", "user.email=e@x", "commit", "-q", "-m", "merged")
+    run(project)
+    assert checked(project).ok
+    (project.generated / "two.py").write_text("mine = 1\n", encoding="utf-8")
+    git(root, "-c", "user.name=n", "-c", "user.email=e@x", "commit", "-q", "-a", "-m", "mine")
+    with pytest.raises(GenerationError, match=r"two\.py exists, and relrep did not write it"):
+        run(project)
+
+
+def test_an_edited_orphan_is_left(project: Folders) -> None:
+    run(project)
+    edited(project)
+    orphan(project)
+    path = project.generated / "two.py"
+    assert [f.mend for f in checked(project).findings if f.path == path] == [
+        "move generated/two.py elsewhere"
+    ]
+    report = run(project)
+    assert report.removed == ()
+    assert report.left == (path,)
+    assert path.read_text("utf-8").endswith("# a note\n")
 
 
 def test_check_of_one_name_looks_at_no_other(project: Folders) -> None:

@@ -18,7 +18,7 @@ import sympy as sp
 
 from relrep_sym.declare.domains import Domain
 from relrep_sym.declare.model import Mixture
-from relrep_sym.declare.notebook import chart_latex
+from relrep_sym.declare.notebook import chart_latex, listed
 from relrep_sym.declare.symbols import Constant, Intermediate, Parameter, split_index
 from relrep_sym.errors import DeclarationError, problem
 
@@ -98,6 +98,10 @@ class Chart:
     own: bool = False
     over: Chart | None = None
     whole: Chart | None = None
+
+    def __repr__(self) -> str:
+        given = f"; constants {listed(c.name for c in self.constants)}" if self.constants else ""
+        return f"<Chart: {self.title}; coordinates {listed(self.names)}{given}>"
 
     def _repr_latex_(self) -> str:
         return chart_latex(self)

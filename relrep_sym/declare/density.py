@@ -13,7 +13,8 @@ from functools import cache
 import sympy as sp
 
 from relrep_sym.declare.domains import Domain
-from relrep_sym.declare.support import Support
+from relrep_sym.declare.notebook import family_latex, listed
+from relrep_sym.declare.support import Support, support_text
 from relrep_sym.errors import DeclarationError, problem
 
 __all__ = ["Family", "FamilyParameter", "Sampler"]
@@ -66,6 +67,14 @@ class Family:
     support: Support
     sampler: Sampler | None = None
     arguments: tuple[tuple[str, int], ...] = ()
+
+    def __repr__(self) -> str:
+        roles = ", ".join(f"{p.name} {p.domain.name}" for p in self.parameters)
+        formula = listed([self.log_density])
+        return f"<Family {self.title} on {support_text(self.support)}: {roles}; log f = {formula}>"
+
+    def _repr_latex_(self) -> str:
+        return family_latex(self)
 
     @property
     def title(self) -> str:

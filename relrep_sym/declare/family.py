@@ -29,7 +29,8 @@ def family_named(name: str | Family, **arguments: object) -> Family:
     r"""The built-in family of that name, or the family itself.
 
     * ``"normal"``: ``means`` μ and standard deviations ``scales`` σ.
-    * ``"laplace"``: exp(−\|x − μ\|/b)/(2b), ``means`` μ and ``scales`` b.
+    * ``"laplace"``: exp(−\|x − μ\|/b)/(2b), ``means`` μ and ``scales`` b. At x = μ its derivatives
+      take sign(0) = 0, the mean of both sides.
     * ``"exponential"``: rate·exp(−rate·x) on x ≥ 0, ``rates``.
     * ``"gamma"``: ``shapes`` and ``scales``; its mean is shape times scale.
     * ``"poisson"``: ``rates``.

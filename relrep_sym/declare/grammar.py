@@ -63,6 +63,10 @@ _INSTEAD_CALLED = {
     **dict.fromkeys(("logcdf", "log_cdf", "log_ndtr"), "log(erfc(-z/sqrt(2))/2)"),
     "ndtr": "erfc(-z/sqrt(2))/2",
 }
+_ABSENT = frozenset(
+    "min max Min Max sign Piecewise where besseli besselj besselk iv ive arcsin arccos asin acos "
+    "beta betaln zeta digamma polygamma gammainc erfinv erfcx floor ceil round mod".split()
+)  # which no function of the language means, however much alike it is spelled
 _CALLED = re.compile(r"[ \t]*\(")
 _TOKEN = re.compile(
     r"[ \t]*(?:(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
@@ -221,7 +225,8 @@ class Text:
             right = right if known else "a number: no names are known here"
         close = _INSTEAD_CALLED.get(token) if called else None
         close = close or _INSTEAD.get(token)
-        close = close or next(iter(get_close_matches(token[:64], known, n=1)), None)
+        if not called or token not in _ABSENT:
+            close = close or next(iter(get_close_matches(token[:64], known, n=1)), None)
         return self.error(wrong, right + f" (did you mean {close}?)" * (close is not None), at)
 
     def _first(self, node: ast.expr) -> _Token:

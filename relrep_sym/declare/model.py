@@ -57,6 +57,9 @@ class Mixture:
     weights: Pattern
     patterns: tuple[Pattern, ...]
 
+    def __repr__(self) -> str:
+        return f"<M{self.describe()[1:]}>"
+
     def _repr_latex_(self) -> str:
         return mixture_latex(self)
 
@@ -176,6 +179,8 @@ def mixture(
     >>> mixture("normal", components=2, weights="1/2", scales="tied").names
     ('mu_1', 'mu_2', 'sigma')
     """
+    if patterns.get("dimension", 0) is None:
+        del patterns["dimension"]
     made = {n: patterns.pop(n) for n in arguments_of(family) if n in patterns}
     chosen = family_named(family, **made)
     if isinstance(components, bool) or not isinstance(components, int | np.integer):
@@ -189,6 +194,9 @@ def mixture(
         )
     plurals = [p.plural for p in chosen.parameters]
     for name in patterns:
+        if name not in plurals and name in _SEVERAL:
+            asked = f"{name}={patterns[name]!r}"
+            raise DeclarationError(problem("models are of one dimension so far", asked, _ONE))
         if name not in plurals:
             raise DeclarationError(
                 problem(
@@ -201,6 +209,10 @@ def mixture(
     model = Mixture(chosen, count, _weights(weights, count), tuple(given))
     insist_identifiable(model)
     return model
+
+
+_SEVERAL = ("dimension", "dimensions", "covariances", "covariance")
+_ONE = "observations x that are numbers, and no such argument"
 
 
 def _pattern(value: object, parameter: FamilyParameter, count: int) -> Pattern:
@@ -249,6 +261,10 @@ def _numbers(value: object, where: str, count: int) -> tuple[sp.Expr | None, ...
             raise DeclarationError(
                 problem(f"{where} has {len(value)} entries", list(value), f"{count} entries")
             )
+        vectors = [v for v in value if isinstance(v, Sequence | np.ndarray) and np.shape(v)]
+        if vectors:
+            wrong = f"{where}: a vector, where models are of one dimension so far"
+            raise DeclarationError(problem(wrong, vectors[0], "a number for each component"))
         return tuple(None if v is None else number(v, where=where) for v in value)
     if isinstance(value, str) and not any(c.isdigit() for c in value):
         raise DeclarationError(

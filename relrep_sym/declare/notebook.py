@@ -1,7 +1,8 @@
-r"""How a model, a chart and a view show themselves in a notebook.
+r"""How a family, a model, a chart, a view and a truth show themselves.
 
-In: what was declared. Out: LaTeX between double dollars, of names and expressions as they were
-stated. Equations are set by :mod:`relrep_sym.emit`, a floor above; this is for a look.
+In: what was declared. Out: for a notebook, LaTeX between double dollars, of names and expressions
+as they were stated; for a prompt, lists that stay short. Equations are set by
+:mod:`relrep_sym.emit`, a floor above; this is for a look.
 """
 
 from __future__ import annotations
@@ -16,10 +17,24 @@ from relrep_sym.declare.symbols import latex_name
 
 if TYPE_CHECKING:
     from relrep_sym.declare.chart import Chart
+    from relrep_sym.declare.density import Family
     from relrep_sym.declare.model import Mixture
+    from relrep_sym.declare.truth import Truth
     from relrep_sym.declare.view import View
 
-__all__ = ["chart_latex", "mixture_latex", "view_latex"]
+__all__ = ["chart_latex", "family_latex", "listed", "mixture_latex", "truth_latex", "view_latex"]
+
+
+def listed(items: Iterable[object], most: int = 8, mark: str = ", ") -> str:
+    """A list on one line, its middle left out where it is long.
+
+    >>> listed("abc"), listed(range(100), most=4)
+    ('a, b, c', '0, 1, 2, …, 99 (100 of them)')
+    """
+    shown = [text if len(text := str(item)) <= 60 else f"{text[:57]}…" for item in items]
+    if len(shown) <= most:
+        return mark.join(shown)
+    return f"{mark.join([*shown[: most - 1], '…', shown[-1]])} ({len(shown)} of them)"
 
 
 class _Printer(LatexPrinter):
@@ -42,6 +57,36 @@ def _rows(rows: Iterable[str]) -> str:
 
 def _printed(expression: sp.Expr) -> str:
     return _Printer({"mul_symbol": None, "fold_short_frac": False}).doprint(expression)
+
+
+def family_latex(family: Family) -> str:
+    r"""The logarithm of the density.
+
+    >>> from relrep_sym.declare.family import family_named
+    >>> print(family_latex(family_named("exponential")))
+    $$\begin{aligned}
+    \log f(x \mid \rho) &= - \rho x + \log{\left(\rho \right)}
+    \end{aligned}$$
+    """
+    names = ", ".join(latex_name(p.name) for p in family.parameters)
+    return _aligned([(rf"\log f(x \mid {names})", _printed(family.log_density))])
+
+
+def truth_latex(truth: Truth) -> str:
+    r"""The density of the truth.
+
+    >>> from relrep_sym.declare.truth import truth
+    >>> print(truth_latex(truth("poisson", weights=["1/3", "2/3"], rates=[1, 4])))
+    $$\begin{aligned}
+    q(x) &= \frac{1}{3} f(x \mid 1) + \frac{2}{3} f(x \mid 4), \quad f \text{ poisson}
+    \end{aligned}$$
+    """
+    terms = []
+    for weight, *row in zip(truth.weights, *truth.parameters, strict=True):
+        factor = "" if weight == 1 else _printed(weight) + " "
+        terms.append(rf"{factor}f(x \mid {', '.join(map(_printed, row))})")
+    name = "".join(c if c.isalnum() else " " for c in truth.family.name)
+    return _aligned([("q(x)", rf"{' + '.join(terms)}, \quad f \text{{ {name}}}")])
 
 
 def mixture_latex(model: Mixture) -> str:

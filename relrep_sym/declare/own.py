@@ -60,6 +60,9 @@ def family(
     of the parameters, one that is not smooth in them except at |x − m|, and one that does not
     integrate to one (measured at three values of the parameters; the error gives the integral).
 
+    Where x lies on a kink, as at x = m of |x − m|, derivatives take sign(0) = 0, the mean of those
+    from both sides.
+
     >>> logistic = family(
     ...     "-(x - m)/s - 2*log(1 + exp(-(x - m)/s)) - log(s)",
     ...     {"m": "real", "s": "positive"},
@@ -99,7 +102,8 @@ def _parameters(
         check_name(name, kind="family parameter's")
         if name in _TAKEN or keyword.iskeyword(name) or _MADE.match(name) or _NUMBERED.match(name):
             right = "another name, without a number at its end"
-            raise DeclarationError(problem("a family parameter's name is taken", name, right))
+            wrong = f"a family parameter's name is taken: {_by_what(name)}"
+            raise DeclarationError(problem(wrong, name, right))
         if not isinstance(where, str) or where not in DOMAINS:
             right = "one of " + ", ".join(DOMAINS)
             raise DeclarationError(problem(f"unknown domain of {name}", where, right))
@@ -109,6 +113,21 @@ def _parameters(
             raise DeclarationError(problem(f"the plural of {name} is taken", plural, right))
         out.append(FamilyParameter(name, plural, domain(where)))
     return tuple(out)
+
+
+def _by_what(name: str) -> str:
+    """What takes a name that no family parameter can have."""
+    if keyword.iskeyword(name):
+        return "it is a keyword of Python, and modules are written in it"
+    if _NUMBERED.match(name):
+        return "a number at the end of a name is a component's"
+    if name == "x":
+        return "x is the observation"
+    if name in ("l", "O"):
+        return "in code it looks like a digit"
+    if name in ("weight", "weights", "components", "family", "truth", "model", "chart", "view"):
+        return "it is a word of models"
+    return "generated modules use it"
 
 
 def _insist_dependence(made: Family) -> None:

@@ -290,6 +290,9 @@ class _Section:
         """Refuse keys that are neither, and the absence of those that are needed."""
         every = tuple(dict.fromkeys((*needed, *allowed)))
         for key in self.table:
+            if key in ("dimension", "covariances"):
+                right = "a model of numbers x, without this key"
+                raise self.error("models are of one dimension so far", _shown(key), right)
             if key not in every:
                 raise self.error("unknown key", _shown(key), _any_of(key, every))
         for key in needed:

@@ -92,10 +92,24 @@ def _end(value: object) -> float:
 
 
 def _interval(low: object, high: object) -> Support:
+    infinite = any(map(_is_infinite, (low, high)))
+    if infinite:
+        right = '"line", "half-line" (x >= 0; move the variable there), or two finite ends'
+        raise DeclarationError(problem("an end of the support is infinite", (low, high), right))
     ends = _end(low), _end(high)
     if not ends[0] < ends[1]:
         raise DeclarationError(problem("the support is empty", str(ends), "a < b"))
     return ("interval", *ends)
+
+
+def _is_infinite(value: object) -> bool:
+    """Whether it is an infinity, as a number or as it is typed."""
+    if isinstance(value, str):
+        return value.strip().lstrip("+-").lower() in ("inf", "infinity", "oo")
+    try:
+        return math.isinf(value)  # type: ignore[arg-type]
+    except (TypeError, OverflowError):
+        return False
 
 
 def _finite(values: Iterable[object]) -> Support:

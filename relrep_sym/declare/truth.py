@@ -16,6 +16,7 @@ import sympy as sp
 
 from relrep_sym.declare.family import Family, arguments_of, family_named
 from relrep_sym.declare.moments import MOST, component_moments
+from relrep_sym.declare.notebook import listed, truth_latex
 from relrep_sym.declare.parser import AnyName, expression, number
 from relrep_sym.declare.symbols import Constant
 from relrep_sym.errors import DeclarationError, problem
@@ -33,6 +34,14 @@ class Truth:
     family: Family
     weights: tuple[sp.Expr, ...]
     parameters: tuple[tuple[sp.Expr, ...], ...]
+
+    def __repr__(self) -> str:
+        rows = zip(self.weights, *self.parameters, strict=True)
+        terms = (f"{w} {self.family.name}({', '.join(map(str, row))})" for w, *row in rows)
+        return f"<Truth: {listed(terms, mark=' + ')}>"
+
+    def _repr_latex_(self) -> str:
+        return truth_latex(self)
 
     @cached_property
     def symbols(self) -> tuple[Constant, ...]:
@@ -148,6 +157,10 @@ def _row(value: object, where: str, length: int | None) -> tuple[sp.Expr, ...]:
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
+        vectors = [v for v in value if isinstance(v, Sequence | np.ndarray) and np.shape(v)]
+        if vectors:
+            wrong = f"{where}: a vector, where models are of one dimension so far"
+            raise DeclarationError(problem(wrong, vectors[0], "a number for each component"))
         row = tuple(_entry(v, where) for v in value)
     else:
         row = (_entry(value, where),) * (length or 1)

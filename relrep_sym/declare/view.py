@@ -13,7 +13,7 @@ from functools import cached_property
 import sympy as sp
 
 from relrep_sym.declare.chart import Chart
-from relrep_sym.declare.notebook import view_latex
+from relrep_sym.declare.notebook import listed, view_latex
 from relrep_sym.declare.own_map import insist_smooth
 from relrep_sym.declare.parser import check_name, expression, substitute
 from relrep_sym.errors import DeclarationError, problem
@@ -31,6 +31,12 @@ class View:
     chart: Chart
     names: tuple[str, ...]
     expressions: tuple[sp.Expr, ...]
+
+    def __repr__(self) -> str:
+        pairs = zip(self.names, self.expressions, strict=True)
+        return (
+            f"<View of the {self.chart.title}: {listed((f'{n} = {e}' for n, e in pairs), most=5)}>"
+        )
 
     def _repr_latex_(self) -> str:
         return view_latex(self)

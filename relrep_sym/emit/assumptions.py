@@ -22,6 +22,7 @@ from relrep_sym.equations.record import Equation, Record
 from relrep_sym.errors import DerivationError
 
 __all__ = [
+    "AT_KINKS",
     "ONE_SIDED",
     "SAMPLE",
     "SMOOTH",
@@ -34,6 +35,11 @@ __all__ = [
 ]
 
 ONE_SIDED = "At an end of a coordinate's domain derivatives are one-sided."
+
+AT_KINKS = (
+    r"Where $x$ lies on a kink of the density $\operatorname{sign}(0) = 0$: a derivative there is "
+    "the mean of those from both sides."
+)
 
 SAMPLE = (
     r"$\operatorname{E}_q$ is the mean over a sample of $N$ points; to first order in $1/N$, at a "
@@ -184,6 +190,8 @@ def needed(record: Record, equation: Equation) -> list[str]:
     if divides or name == "jacobian":
         if has_ends(record):
             out.append(ONE_SIDED)
+        if name != "jacobian" and record.model.family.kink is not None:
+            out.append(AT_KINKS)
     if name == "chart":
         out.append(
             r"It is used where $\theta$ lies in the model's own domain"

@@ -1,8 +1,9 @@
-"""Writing files so that each is whole, old or new, whatever happens.
+"""Writing files so that each is whole, old or new, and nothing of a user's is lost.
 
 In: a path and a text. Out: the file, replaced in one step and only if it changes. Two writers at
 once end with one of the texts; a writer that is killed leaves the old file, and a hidden scrap that
-the next writer removes.
+the next writer removes. A text that holds its own digest is *signed*; :func:`put` replaces signed
+files alone, those that are still as they were written.
 """
 
 from __future__ import annotations
@@ -12,12 +13,24 @@ import hashlib
 import os
 import re
 import secrets
+import subprocess
 import time
 from pathlib import Path
 
 from relrep_sym.errors import GenerationError, problem
 
-__all__ = ["UNSIGNED", "carries_signature", "clear_scraps", "remove", "write"]
+__all__ = [
+    "UNSIGNED",
+    "carries_signature",
+    "clear_scraps",
+    "held_by_git",
+    "insist_ours",
+    "put",
+    "remove",
+    "signed",
+    "whose",
+    "write",
+]
 
 _SCRAP = re.compile(r"\.relrep-(\d+)-[0-9a-f]+\.tmp$")
 _ABANDONED = 600.0  # seconds after which no writer is still at work on its scrap
@@ -29,9 +42,8 @@ def write(path: Path, text: str) -> bool:
     Raises GenerationError where the folder is missing or the file cannot be written.
     """
     data = text.encode()
-    with contextlib.suppress(OSError):
-        if path.read_bytes() == data:
-            return False
+    if _reads(path, text):
+        return False
     scrap = path.with_name(f".relrep-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         clear_scraps(path.parent)
@@ -47,6 +59,64 @@ def write(path: Path, text: str) -> bool:
             raise _refused("write", path, why, "a writable file in an existing folder") from why
         raise
     return True
+
+
+def put(
+    path: Path,
+    text: str,
+    *,
+    overwrite: bool = False,
+    unless: str = "another path, or overwrite=True",
+) -> bool:
+    """:func:`write`, but never over what somebody else wrote or changed.
+
+    Raises GenerationError where the file exists and is not as relrep_sym wrote it, unless
+    ``overwrite``; ``unless`` is what the error says would be right.
+    """
+    if path.exists() and not path.is_file():
+        raise GenerationError(problem("cannot be written to", str(path), "a file"))
+    if not overwrite:
+        insist_ours(path, text, unless)
+    return write(path, text)
+
+
+def insist_ours(path: Path, text: str, right: str) -> None:
+    """Refuse to replace a user's file by this text; :func:`whose` says what is a user's."""
+    if not _reads(path, text) and (wrong := whose(path)):
+        raise GenerationError(problem(f"{path.name} exists, and {wrong}", str(path), right))
+
+
+def whose(path: Path) -> str | None:
+    """Why a file is a user's; None where relrep_sym wrote it as it is, or where there is none."""
+    try:
+        text = path.read_bytes().decode("utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as why:
+        raise _refused("read", path, why, "a readable file") from why
+    if carries_signature(text):
+        return None
+    if re.search(r"^\W*Text sha256: [0-9a-f]{32}\b", text[:_HEAD], re.MULTILINE):
+        return "it was edited since relrep wrote it"
+    return "relrep did not write it"
+
+
+def held_by_git(path: Path) -> bool:
+    """Whether git has the file as it is in its last commit, so that nothing is lost with it."""
+    # a hook sets GIT_DIR and others for the folder that it runs in, which is not this one
+    outside = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    command = ["git", "-C", str(path.parent), "status", "--porcelain", "--ignored", "--", path.name]
+    try:
+        done = subprocess.run(command, capture_output=True, env=outside, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0 and not done.stdout
+
+
+def _reads(path: Path, text: str) -> bool:
+    with contextlib.suppress(OSError):
+        return path.read_bytes() == text.encode()
+    return False
 
 
 def remove(path: Path) -> None:
@@ -84,6 +154,7 @@ def _may_live(pid: int) -> bool:
     return True
 
 
+_HEAD = 4000  # characters within which a signature stands
 UNSIGNED = "0" * 32
 """What stands in a text for its own digest while that is taken."""
 
@@ -101,7 +172,7 @@ def carries_signature(text: str) -> bool:
     """Whether some word of the text is the digest of the rest: it was not edited since."""
     return any(
         _digest(text.replace(word, UNSIGNED, 1)) == word
-        for word in re.findall(r"\b[0-9a-f]{32}\b", text[:4000])
+        for word in re.findall(r"\b[0-9a-f]{32}\b", text[:_HEAD])
     )
 
 

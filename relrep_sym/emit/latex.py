@@ -293,6 +293,7 @@ def _head(record: Record, notation: Notation) -> list[str]:
         r"density $q$ that the data come from; for a sample "
         rf"$x_1, \dots, x_N$ with weights $w_n$ that sum to one it is $\sum_n w_n g(x_n)$. "
         rf"{assumptions.truth(record)} Derivatives then pass under these means. "
+        rf"{_at_kinks(record)}"
         r"$\operatorname{E}_p$ is the mean under the model. $\eta > 0$ is the rate of learning.",
         "",
         " ".join(
@@ -304,6 +305,11 @@ def _head(record: Record, notation: Notation) -> list[str]:
         ),
         "",
     ]
+
+
+def _at_kinks(record: Record) -> str:
+    """Which side a derivative takes, where the density has kinks."""
+    return "" if record.model.family.kink is None else f"{assumptions.AT_KINKS} "
 
 
 def _meanings(record: Record) -> str:
@@ -390,7 +396,7 @@ def _paragraph(record: Record, equation: Equation, notation: Notation) -> tuple[
         prose.append(
             rf"$J_{b}$ is in the coordinates, $J_{b} J_{b}^{{\top}}$ in the view's functions."
         )
-    said_before = [assumptions.truth(record), assumptions.ONE_SIDED]
+    said_before = [assumptions.truth(record), assumptions.ONE_SIDED, assumptions.AT_KINKS]
     if equation.name != "view":
         said_before.append(assumptions.SMOOTH)
     prose += [s for s in assumptions.needed(record, equation) if s not in said_before]

@@ -187,7 +187,7 @@ def _read(name: str, text: str) -> Module:
         return found is not None and is_ours(found) and found.name is None
 
     for nodes in statements:
-        if _names(nodes[0])[0] in _NOT_MOVED:
+        if name != MINE and _names(nodes[0])[0] in _NOT_MOVED:
             continue
         found = uses(nodes[0], known, is_ours, stands_for_module, name)
         settled = (

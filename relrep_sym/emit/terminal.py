@@ -8,6 +8,7 @@ is too wide is broken where the paper's lines may be, a matrix between its colum
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable
 
 import sympy as sp
@@ -20,7 +21,7 @@ from relrep_sym.emit.measure import filled
 from relrep_sym.emit.typeset import pieces, tex
 from relrep_sym.equations.record import PAPERS, Equation, Line
 
-__all__ = ["show", "sources"]
+__all__ = ["show", "sources", "takes_unicode"]
 
 
 def show(equation: Equation, *, width: int = 80, unicode: bool = True) -> str:
@@ -54,6 +55,15 @@ def sources(equations: Iterable[Equation]) -> str:
     """What the keys that equations cite stand for."""
     keys = sorted({c.split(",")[0] for e in equations for c in e.cites})
     return "\n".join(f"{key}: {PAPERS[key]}" for key in keys if key in PAPERS)
+
+
+def takes_unicode() -> bool:
+    """Whether standard output can print what a Unicode equation is made of."""
+    try:
+        "⎡∂θ≤⎤".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _line(line: Line, width: int, unicode: bool) -> str:

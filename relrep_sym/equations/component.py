@@ -24,6 +24,7 @@ __all__ = [
     "ComponentForm",
     "component_form",
     "difference_symbol",
+    "opened",
     "own_symbol",
 ]
 
@@ -119,8 +120,12 @@ def _separated(family: Family) -> ComponentForm | None:
         for s in family.symbols
     ]
     moved = {s: s + difference_symbol(s.name) for s in family.symbols}
-    shifted = family.log_density.subs(moved, simultaneous=True) - family.log_density
-    odds = _separate(_in_z(family, observed, shifted), z)
+    if own:
+        shifted = family.log_density.subs(moved, simultaneous=True) - family.log_density
+        odds = _separate(_in_z(family, observed, shifted), z)
+    else:  # functions of x alone, whose coefficients move
+        odds = {b: c.subs(moved, simultaneous=True) - c for b, c in density.items()}
+        odds = {b: c for b, c in odds.items() if c != 0}
 
     common = sp.Integer(0)
     if not own:
@@ -129,6 +134,8 @@ def _separated(family: Family) -> ComponentForm | None:
     found = {b for part in (density, *scores, odds) for b in part} - {sp.Integer(1)}
     basis = tuple(sorted(found, key=lambda b: (sp.count_ops(b), sp.default_sort_key(b))))
     if any(b.free_symbols != {z} for b in basis):
+        return None
+    if not _curves_separate(family, observed, z, basis):
         return None
     ordered = (sp.Integer(1), *basis)
     coefficients = tuple(_without_cancellation(odds.get(b, sp.Integer(0))) for b in ordered)
@@ -153,6 +160,19 @@ def _separated(family: Family) -> ComponentForm | None:
         score=tuple(tuple(sp.factor(s.get(b, sp.Integer(0))) for b in ordered) for s in scores),
         odds=coefficients,
     )
+
+
+def _curves_separate(
+    family: Family, observed: sp.Expr, z: sp.Symbol, basis: tuple[sp.Expr, ...]
+) -> bool:
+    """Whether the second derivatives are over the same basis, without which no step is."""
+    for i, s in enumerate(family.symbols):
+        slope = sp.diff(family.log_density, s)
+        for t in family.symbols[i:]:
+            found = _separate(_in_z(family, observed, sp.diff(slope, t)), z)
+            if set(found) - {sp.Integer(1), *basis}:
+                return False
+    return True
 
 
 def _general(family: Family) -> ComponentForm:
@@ -211,8 +231,22 @@ def _anchor(family: Family, common: sp.Expr) -> tuple[sp.Expr, tuple[sp.Expr, sp
 
 
 def _in_z(family: Family, observed: sp.Expr, expression: sp.Expr) -> sp.Expr:
-    inner = sp.expand_log(expression.subs(family.x, observed), force=True)
-    return sp.expand(inner)
+    return sp.expand(opened(expression.subs(family.x, observed)))
+
+
+def opened(expression: sp.Expr) -> sp.Expr:
+    """Logarithms of products as sums; one of −a, such as log(−log(1 − p)), stays whole."""
+    whole: dict[sp.Expr, sp.Expr] = {}
+
+    def kept(inner: sp.Expr) -> sp.Expr:
+        if not inner.as_coeff_Mul()[0].is_negative:
+            return sp.log(inner)
+        mark = sp.Dummy(positive=True)
+        whole[mark] = sp.log(inner)
+        return mark
+
+    out = sp.expand_log(expression.replace(sp.log, kept), force=True)
+    return out.xreplace(whole)
 
 
 def _separate(expression: sp.Expr, z: sp.Symbol) -> dict[sp.Expr, sp.Expr]:

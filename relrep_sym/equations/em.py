@@ -20,7 +20,7 @@ import sympy as sp
 
 from relrep_sym.declare.family import Family
 from relrep_sym.declare.model import Mixture
-from relrep_sym.equations.component import component_form
+from relrep_sym.equations.component import component_form, opened
 from relrep_sym.errors import DerivationError, problem
 
 __all__ = [
@@ -82,7 +82,7 @@ def statistics_of(family: Family) -> tuple[tuple[sp.Expr, ...], dict[sp.Expr, sp
     """
     y = sp.Symbol("y", real=True)
     moved = {family.x: y}
-    expression = sp.expand(sp.expand_log(family.log_density.subs(moved), force=True))
+    expression = sp.expand(opened(family.log_density.subs(moved)))
     parts: dict[sp.Expr, sp.Expr] = {}
     for term in sp.Add.make_args(expression):
         coefficient, function = term.as_independent(y, as_Add=False)
@@ -228,7 +228,13 @@ def _negative_at_probe(root: sp.Expr) -> bool:
     """Sign of a root at statistics that a real sample could have (t_2 > t_1²)."""
     probe = {s: sp.Rational(7, 4) for s in root.free_symbols}
     probe |= {statistic_symbol(0): sp.Rational(1, 2), statistic_symbol(1): sp.Rational(1, 3)}
-    return not sp.N(root.subs(probe)) > 0
+    return not _is_positive(root.subs(probe))
+
+
+def _is_positive(value: sp.Expr) -> bool:
+    """Whether a number is real and above zero."""
+    number = sp.N(value)
+    return bool(number.is_extended_real and number > 0)
 
 
 def _solve_tied(
@@ -318,7 +324,7 @@ def _tied_update(model: Mixture, q: sp.Expr, name: str, others: list[str]) -> Up
 
 def _negative(value: sp.Expr) -> bool:
     rest = {s: sp.Rational(7, 4) for s in value.free_symbols}
-    return not sp.N(value.subs(rest)) > 0
+    return not _is_positive(value.subs(rest))
 
 
 _PROBE = {

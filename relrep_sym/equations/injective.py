@@ -54,6 +54,9 @@ class Injectivity:
     def __bool__(self) -> bool:
         return self.status == "proven"
 
+    def __repr__(self) -> str:
+        return f"<Injectivity: {self.status}: {self.reason}>"
+
     def __str__(self) -> str:
         text = f"{self.status}: {self.reason}"
         if self.collision is not None:

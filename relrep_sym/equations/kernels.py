@@ -9,6 +9,8 @@ not a quotient of infinities.
 
 from __future__ import annotations
 
+from functools import partial
+
 import sympy as sp
 from sympy.codegen.cfunctions import expm1, log1p
 
@@ -76,7 +78,7 @@ _KNOWN = (*_PLAIN, expm1, sp.asinh, sp.atan, Softplus, Logistic, SoftplusInverse
 def stable(expression: sp.Expr) -> sp.Expr:
     """A log-density in functions that keep its digits; to be differentiated afterwards.
 
-    Logarithms of 1 + eᵃ, and of cosh, become :class:`Softplus`, those of 1 ± erf a
+    Logarithms of 1 + eᵃ, 1 + uᵃ and cosh become :class:`Softplus`, those of 1 ± erf a
     :class:`LogErfc`, differences of two log Γ a :class:`LogGammaRatio`.
 
     >>> a = sp.Symbol("a", real=True)
@@ -94,6 +96,8 @@ def stable(expression: sp.Expr) -> sp.Expr:
             (other,) = (t for t in inner.args if t != 1)
             if isinstance(other, sp.exp):
                 return Softplus(other.args[0])
+            if other.is_Pow and not other.exp.is_number:  # real only where the base is not negative
+                return Softplus(other.exp * sp.log(other.base))
         if inner.is_Pow and inner.exp.is_Rational and inner.base.is_positive:
             return inner.exp * softened(inner.base)
         factor, rest = _complement_of(inner)
@@ -197,6 +201,8 @@ def with_kernels(expression: sp.Expr) -> sp.Expr:
         return sp.log(inner)
 
     def polygamma(order: sp.Expr, inner: sp.Expr) -> sp.Expr:
+        if inner.is_number:
+            return sp.polygamma(order, inner)
         if order == 0:
             return _Digamma(inner)
         return _Trigamma(inner) if order == 1 else sp.polygamma(order, inner)
@@ -208,7 +214,7 @@ def with_kernels(expression: sp.Expr) -> sp.Expr:
     out = expression.replace(_is_complement, complement)
     out = out.replace(sp.polygamma, polygamma)
     for known, kernel in _KERNELS.items():
-        out = out.replace(known, kernel)
+        out = out.replace(partial(_varies, known), lambda e, kernel=kernel: kernel(*e.args))
     out = out.replace(sp.log, logarithm)
     insist_kernels(out, "an expression")
     return out
@@ -222,6 +228,11 @@ def _complement(whole: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     if isinstance(inner, Erfc):
         return (number, sp.erf(a)) if factor == -number else (-factor, Erfc(-a))
     return number, Erfc(-a if factor == number else a)
+
+
+def _varies(kind: type[sp.Function], e: sp.Expr) -> bool:
+    """Whether it is such a function of something else than numbers, whose value SymPy knows."""
+    return isinstance(e, kind) and bool(e.free_symbols)
 
 
 def _is_complement(e: sp.Expr) -> bool:

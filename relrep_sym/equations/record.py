@@ -50,6 +50,9 @@ class Record(Stepping):
         seen = ("view", "mobility", "averaged_in_view") if self.view is not None else ()
         return (*base, *seen, "kl", "fisher", "natural", "hessian", "covariance", "q")
 
+    def __repr__(self) -> str:
+        return f"<Record {self.name}: {self.model.describe()}; {self.chart.title}>"
+
     def __iter__(self) -> Iterator[Equation]:
         return (self[name] for name in self.names)
 

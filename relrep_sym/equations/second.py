@@ -92,7 +92,10 @@ def second_form(form: ComponentForm) -> SecondForm:
     contrast = []
     for s in symbols:
         score = sp.diff(family.log_density, s)
-        row = over_basis(score.subs(moved, simultaneous=True) - score)
+        if form.own:
+            row = over_basis(score.subs(moved, simultaneous=True) - score)
+        else:  # functions of x alone, whose coefficients move
+            row = tuple(a.subs(moved, simultaneous=True) - a for a in over_basis(score))
         contrast.append(tuple(_without_cancellation(e) for e in row))
     other = form.standard.subs({s: new_symbol(s.name) for s in symbols}, simultaneous=True)
     rebased = [over_basis(b.subs(z, other)) for b in form.basis] if form.own else []

@@ -163,13 +163,13 @@ def _settled(
             before = total
             total, size = 0.5 * total + h * values, 0.5 * size + h * sizes
             with np.errstate(all="ignore"):
-                moved = np.where(size > 1e-290, np.abs(total - before) / size, 0.0)
+                moved = np.where(size > 0.0, np.abs(total - before) / size, 0.0)
             change = moved.max(axis=0)
             change[~np.isfinite(total).all(axis=0)] = np.inf
         good = change <= allowed[alive]
         # one more halving only where the change neither fell steeply nor has stopped to fall
-        with np.errstate(invalid="ignore"):
-            ratio = change / np.maximum(last[alive], 1e-300)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = change / last[alive]
         clear = (ratio <= _STEEP) | (ratio >= 0.25) | (level == _HALVINGS)
         done = (change <= _SETTLED) | (good & clear)
         last[alive] = change

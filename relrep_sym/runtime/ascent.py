@@ -3,7 +3,9 @@
 In: an :class:`~relrep_sym.runtime.objective.Objective` and a batch of starts. Out:
 :class:`Maximum`: a point at which no coordinate can move inside its domain and raise Q, found by
 Newton's method with the derived gradient and Hessian. A trial point is projected onto the domain
-(Bertsekas 1982), a direction of wrong curvature is turned uphill, and Q never falls.
+(Bertsekas 1982), a direction of wrong curvature is turned uphill, and Q never falls. What the climb
+ended at is judged by :mod:`.stationary`: a saddle is left, and a search that finds no step where Q
+still slopes has not converged.
 """
 
 from __future__ import annotations
@@ -15,29 +17,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.ends import Ends
 from relrep_sym.runtime.objective import SHARPER, Objective, Slopes
+from relrep_sym.runtime.stationary import (
+    ACCEPTED,
+    ROUNDING,
+    Optimality,
+    aside,
+    free_of,
+    held_by,
+    judged,
+    near_no_end,
+    optimality,
+    scaled_curvature,
+)
 
-__all__ = ["Maximum", "Optimality", "maximise", "optimality"]
+__all__ = ["Maximum", "maximise"]
 
-_STEPS = 200
-"""Steps of Newton's method after which it is given up: what was reached then is returned."""
+_STEPS = 100
+"""Steps of Newton's method after which it is given up, unconverged."""
 _HALVINGS = 60
-_ROUNDING = 4.0 * np.finfo(float).eps
+_LOOK = 25
+"""Steps after which a climb that goes on is judged: it may creep towards an inflection."""
+_COARSEST = 1e-10
+"""The largest share of Q that is taken for its rounding, after searches that found no step."""
 
 
 class Maximum(NamedTuple):
-    """Coordinates and constants (P + C, B), the gain in Q (B,), and who came to an end, (B,)."""
+    """Coordinates and constants (P + C, B), the gain in Q (B,), and who came to a maximum, (B,).
+
+    ``end`` says how far each is from one.
+    """
 
     rows: Array
     gain: Array
     converged: NDArray[np.bool_]
-
-
-class Optimality(NamedTuple):
-    """Multipliers of the bounds (P, B), zero where inactive, and the KKT residual (B,)."""
-
-    multipliers: Array
-    residual: Array
+    end: Optimality
 
 
 def maximise(
@@ -53,8 +68,7 @@ def maximise(
     if not stages:
         return _ascended(objective, rows, free, ceiling)
     count = len(objective.chart.coordinates)
-    c = objective.chart
-    ends = _Ends.of(c.lower[:count], c.upper[:count], c.open_lower[:count])
+    ends = Ends.of(objective.chart)
     here, before = rows, None
     for stage in stages:
         start = here
@@ -67,32 +81,33 @@ def maximise(
         before, here = here, best.rows
     gain, base = objective.gain(here), objective.gain(rows)
     worse = ~(gain >= base)
-    return Maximum(
-        np.where(worse, rows, here), np.where(worse, base, gain), best.converged & np.isfinite(gain)
-    )
+    here, gain = np.where(worse, rows, here), np.where(worse, base, gain)
+    end = optimality(objective, here, free)
+    near_no_end(objective, rows, here, end)
+    return Maximum(here, gain, end.accepted & np.isfinite(gain), end)
 
 
 def _ascended(
     objective: Objective, rows: Array, free: Sequence[int] | None, ceiling: int
 ) -> Maximum:
     """The same for an objective without kinks."""
-    chart = objective.chart
-    count = len(chart.coordinates)
-    moving = np.zeros(count, bool)
-    moving[list(range(count)) if free is None else list(free)] = True
-    ends = _Ends.of(chart.lower[:count], chart.upper[:count], chart.open_lower[:count])
+    count = len(objective.chart.coordinates)
+    moving, ends = free_of(count, free), Ends.of(objective.chart)
     here = rows.copy()
     value = objective.gain(here)
+    batch = value.size
     done = ~np.isfinite(value)
-    best, last = value.copy(), np.full(value.shape, np.inf)
-    for _ in range(ceiling):
+    best, last = value.copy(), np.full(batch, np.inf)
+    grain = np.full(batch, 8.0 * ROUNDING)
+    end = Optimality.unknown(count, batch)
+    for turn in range(1, ceiling + 1):
         todo = np.flatnonzero(~done)
         if not todo.size:
             break
-        part = objective if todo.size == value.size else objective.take(todo)
-        now = here[:, todo]
+        part = objective if todo.size == batch else objective.take(todo)
+        now, height = here[:, todo], value[todo]
         slopes, hessian = part.expansion(now)
-        open_ = moving[:, None] & ~ends.active(now[:count], slopes)
+        open_ = moving & ~held_by(ends, now[:count], slopes)
         direction = _newton(slopes.gradient, hessian, open_)
         # at a bound, a direction out of the domain would only be cut off
         stuck = ends.at(now[:count]) & (ends.clipped(now[:count], direction) == now[:count])
@@ -100,85 +115,47 @@ def _ascended(
             open_ &= ~stuck
             direction = _newton(slopes.gradient, hessian, open_)
         promise = np.where(open_, slopes.gradient * direction, 0.0).sum(axis=0)
-        flat = (np.abs(slopes.gradient) <= _ROUNDING * slopes.size) | ~open_
-        fine = promise <= 8.0 * _ROUNDING * (1.0 + np.abs(value[todo]))
-        over = flat.all(axis=0) | (fine & (promise >= 0.25 * last[todo]))
+        flat = (np.abs(slopes.gradient) <= ROUNDING * slopes.size) | ~open_
+        noise = grain[todo] * (1.0 + np.abs(height))
+        fine = promise <= noise
+        same = (promise >= 0.5 * last[todo]) & (promise <= 2.0 * last[todo])
+        over = flat.all(axis=0) | (fine & same)
         last[todo] = np.where(fine, promise, np.inf)
-        reached, gained = _searched(part, ends, now, value[todo], direction, slopes, fine, over)
-        moved = (reached != now).any(axis=0)
+        reached, gained = _searched(part, ends, now, height, direction, slopes, noise, fine, over)
+        stalled = ~over & (reached == now).all(axis=0)
+        which = np.flatnonzero(over | stalled | (turn % _LOOK == 0))
+        if which.size:
+            at = (ends, now[:, which], slopes.take(which), hessian[which], moving)
+            own = judged(*at)
+            end.put(todo[which], own)
+            rest = own.residual <= ACCEPTED
+            rough = ~rest & stalled[which] & (grain[todo[which]] < _COARSEST)
+            grain[todo[which[rough]]] *= 32.0  # Q tells less than was thought: its slopes tell
+            done[todo[which]] = rest | ((over | stalled)[which] & ~rough)
+            still = which[rest]
+            reached[:, still], gained[still] = now[:, still], height[still]
+            for i, (row, new) in aside(part.take(which), *at, rest).items():
+                j = which[i]  # a saddle, or an inflection: on from a higher point beside it
+                reached[:, j], gained[j] = row, new
+                last[todo[j]], done[todo[j]] = np.inf, False
         here[:, todo], value[todo] = reached, gained
-        done[todo] = over | ~moved
     # steps too small for Q to tell are kept: the gradient tells them, where Q falls by rounding
-    worse = value < best - 8.0 * _ROUNDING * (1.0 + np.abs(best))
+    worse = value < best - grain * (1.0 + np.abs(best))
     here[:, worse], value[worse] = rows[:, worse], best[worse]
-    return Maximum(here, value, done)
-
-
-def optimality(objective: Objective, rows: Array, free: Sequence[int] | None = None) -> Optimality:
-    """How far a point is from Karush, Kuhn and Tucker's conditions over some coordinates."""
-    chart = objective.chart
-    count = len(chart.coordinates)
-    moving = np.zeros((count, 1), bool)
-    moving[list(range(count)) if free is None else list(free)] = True
-    ends = _Ends.of(chart.lower[:count], chart.upper[:count], chart.open_lower[:count])
-    slopes, hessian = objective.expansion(rows)
-    held = ends.active(rows[:count], slopes) & moving
-    size = np.maximum(slopes.size, np.sqrt(np.abs(np.einsum("bpp->pb", hessian))))
-    size = np.where(size > 0.0, size, 1.0)
-    off = np.where(held | ~moving, 0.0, np.abs(slopes.gradient) / size)
-    force = np.abs(slopes.gradient)
-    pushed = held & (force > _ROUNDING * size)  # what rounding leaves is no multiplier
-    return Optimality(np.where(pushed, force, 0.0), off.max(axis=0))
-
-
-class _Ends(NamedTuple):
-    """The ends of the coordinates' domains, (P, 1) each."""
-
-    lower: Array
-    upper: Array
-    strict: NDArray[np.bool_]
-
-    @staticmethod
-    def of(lower: Sequence[float], upper: Sequence[float], strict: Sequence[bool]) -> _Ends:
-        return _Ends(
-            np.array(lower)[:, None], np.array(upper)[:, None], np.array(strict, bool)[:, None]
-        )
-
-    def at(self, rows: Array) -> NDArray[np.bool_]:
-        """Which coordinates are at an end."""
-        out: NDArray[np.bool_] = (rows <= self.lower) | (rows >= self.upper)
-        return out
-
-    def active(self, rows: Array, slopes: Slopes) -> NDArray[np.bool_]:
-        """Which are at an end that Q pushes them against; at a flat one they stay too."""
-        rising = slopes.gradient > _ROUNDING * slopes.size
-        falling = slopes.gradient < -_ROUNDING * slopes.size
-        out: NDArray[np.bool_] = ((rows <= self.lower) & ~rising) | (
-            (rows >= self.upper) & ~falling
-        )
-        return out
-
-    def clipped(self, rows: Array, move: Array) -> Array:
-        """Rows after a move, projected onto the domain; into an open end nine tenths of the way."""
-        with np.errstate(invalid="ignore"):  # no finite end is open but the lower one
-            inner = np.where(self.strict, self.lower + 0.1 * (rows - self.lower), self.lower)
-        out: Array = np.clip(rows + move, inner, self.upper)
-        return out
+    left = np.flatnonzero(worse | ~done)
+    if left.size:
+        end.put(left, optimality(objective.take(left), here[:, left], free))
+    near_no_end(objective, rows, here, end)
+    return Maximum(here, value, end.accepted & np.isfinite(value), end)
 
 
 def _newton(gradient: Array, hessian: Array, open_: NDArray[np.bool_]) -> Array:
     """The Newton step of the coordinates that are open, (P, B), uphill whatever the curvature."""
     mask = open_.T
-    diagonal = np.abs(np.einsum("bpp->bp", hessian))
-    scale = np.where(
-        mask & (diagonal > 0.0), 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1)), 1
-    )
-    inside = mask[:, :, None] & mask[:, None, :]
-    scaled = np.where(inside, -hessian * scale[:, :, None] * scale[:, None, :], 0.0)
-    scaled += np.eye(scaled.shape[1]) * ~mask[:, :, None]
-    scaled[~np.isfinite(scaled)] = 0.0
+    scaled, scale = scaled_curvature(hessian, open_)
     values, vectors = np.linalg.eigh(scaled)
     values = np.maximum(np.abs(values), 1e-10 * np.abs(values).max(axis=1, keepdims=True))
+    values = np.where(values > 0.0, values, 1.0)  # no curvature at all: along the slope
     along = np.einsum("bpq,bp->bq", vectors, np.where(mask, gradient.T * scale, 0.0)) / values
     out: Array = np.where(mask, np.einsum("bpq,bq->bp", vectors, along) * scale, 0.0).T
     return out
@@ -186,20 +163,23 @@ def _newton(gradient: Array, hessian: Array, open_: NDArray[np.bool_]) -> Array:
 
 def _searched(
     objective: Objective,
-    ends: _Ends,
+    ends: Ends,
     rows: Array,
     value: Array,
     direction: Array,
     slopes: Slopes,
+    noise: Array,
     fine: NDArray[np.bool_],
     over: NDArray[np.bool_],
 ) -> tuple[Array, Array]:
-    """The first of ever shorter steps that raises Q enough; where ``fine``, Q cannot tell."""
+    """The first of ever shorter steps that raises Q enough; where ``fine``, Q cannot tell.
+
+    ``noise`` is what Q cannot tell.
+    """
     count = len(direction)
     out, found = rows.copy(), value.copy()
     left = np.flatnonzero(~over)
     length = 1.0
-    slack = 8.0 * _ROUNDING * (1.0 + np.abs(value))
     for _ in range(_HALVINGS):
         if not left.size:
             break
@@ -209,7 +189,7 @@ def _searched(
         gained = part.gain(trial)
         promised = (slopes.gradient[:, left] * (trial[:count] - rows[:count, left])).sum(axis=0)
         enough = gained >= value[left] + 1e-4 * promised
-        enough |= fine[left] & (gained >= value[left] - slack[left])
+        enough |= fine[left] & (gained >= value[left] - noise[left])
         enough &= np.isfinite(gained)
         taken = left[enough]
         out[:, taken], found[taken] = trial[:, enough], gained[enough]

@@ -54,6 +54,8 @@ class Chart(NamedTuple):
         conditional_step: (mass, means, family parameters) → each family parameter's maximiser of Q
             at given others, None where there is no closed form; None where no step reads it.
         medians: the M-step of weighted medians; None where log f is no multiple of |x − μ|.
+        gap_units: in other units than the chart's own, what the function of each coordinate's gap
+            is measured in where that cannot be the coordinate's unit (a logarithm of a length).
     """
 
     coordinates: tuple[str, ...]
@@ -85,3 +87,4 @@ class Chart(NamedTuple):
     medians: Medians | None = None
     conditional: tuple[str, ...] = ()
     conditional_step: Callable[..., tuple[Array | None, ...]] | None = None
+    gap_units: tuple[float, ...] = ()

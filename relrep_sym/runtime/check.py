@@ -22,6 +22,7 @@ __all__ = [
     "below",
     "constant",
     "coordinates",
+    "filled",
     "generator",
     "interval",
     "named",
@@ -298,3 +299,20 @@ def per_coordinate(value: ArrayLike, count: int, what: str, *, positive: bool) -
         right = f"{what} > 0" if positive else f"{what} >= 0"
         raise DataError(problem(f"{what} is too small", f"{array.min()}", right))
     return np.broadcast_to(array, (count,)).astype(float)
+
+
+def filled(found: Array, out: Array | None) -> Array:
+    """What was found, in ``out`` where that is given."""
+    if out is None:
+        return found
+    fits = isinstance(out, np.ndarray) and out.shape == found.shape and out.dtype == np.float64
+    if not fits or not out.flags.writeable:
+        raise DataError(
+            problem(
+                "out does not fit",
+                f"{getattr(out, 'dtype', type(out).__name__)} {np.shape(out)}",
+                f"writeable float64 {found.shape}",
+            )
+        )
+    np.copyto(out, found)
+    return out

@@ -25,6 +25,7 @@ from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.em import Expected, _collapsed, _means_about, _recentred
 from relrep_sym.runtime.objective import Objective
 from relrep_sym.runtime.point import Point
+from relrep_sym.runtime.stationary import unended
 
 __all__ = ["Kind", "Present", "kinds_of"]
 
@@ -87,6 +88,7 @@ class Present:
         self.rows = objective.rows.copy()
         self.count = len(self.chart.coordinates)
         self.kinds = kinds_of(self.chart.conditional, self.form.names)
+        self.units = self.chart.gap_units or (1.0,) * self.count
         self.failures: dict[int, DomainError] = {}
         self.clipped: set[tuple[int, int]] = set()  # (place, coordinate)
 
@@ -126,7 +128,11 @@ class Present:
         designs = self._designs(run, role)
         for j, design in zip(run, designs, strict=True):
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                step = (design * tilt).sum(axis=0) / (design * design * bend).sum(axis=0)
+                size = np.abs(design).max(axis=0)
+                unit = design / size  # a square of the design may overflow
+                pull = (unit * tilt).sum(axis=0)
+                step = pull / (unit * unit * bend).sum(axis=0) / size
+                self._overflown(j, np.isfinite(step) | (pull == 0.0))
                 step = np.where(np.isfinite(step), step, 0.0)
                 moved = self._put(j, step)
             tilt = tilt - bend * design * moved
@@ -151,7 +157,7 @@ class Present:
         seeds = [zero] * (1 + len(self.form.names))
         seeds[1 + role] = np.broadcast_to(np.eye(k)[:, None, :], (k, batch, k))
         found = self.chart.pull_back(rows[..., None], *seeds)
-        scales = [_UNIT[self.kinds[j].gap][1] for j in run]
+        scales = [_UNIT[self.kinds[j].gap][1] / self.units[j] for j in run]
         return [
             np.broadcast_to(found[j], (batch, k)).T / scale
             for j, scale in zip(run, scales, strict=True)
@@ -164,7 +170,7 @@ class Present:
         if kind == "plain":
             new = now + step
         else:
-            old = _gap(kind, now)
+            old = self._height(j, now)
             whole = old + step
             if kind == "square":
                 new = np.copysign(np.sqrt(np.maximum(whole, 0.0)), now)
@@ -172,12 +178,16 @@ class Present:
                 self._mark(j, whole < 0.0)
             else:
                 self._endless(j, whole > 0.0)
-                whole = np.where(whole > 0.0, whole, old)
+                whole = np.where(whole > 0.0, whole, old) * self.units[j]
                 new = np.log(whole if kind == "exp" else np.expm1(np.minimum(whole, 700.0)))
                 new = np.where(whole > 36.0, whole, new) if kind == "softplus" else new
         self._set(j, new)
-        moved: Array = _gap(kind, self.rows[j]) - _gap(kind, now)
+        moved: Array = self._height(j, self.rows[j]) - self._height(j, now)
         return moved
+
+    def _height(self, j: int, value: Array) -> Array:
+        """The function of a coordinate's gap, in the family's units."""
+        return _gap(self.kinds[j].gap, value) / self.units[j]
 
     def _set(self, j: int, new: Array) -> None:
         """Give a coordinate its new value, the nearest one in its domain."""
@@ -209,6 +219,16 @@ class Present:
                 "a gap whose domain holds its end (plain or square), or another start",
             )
 
+    def _overflown(self, j: int, fine: NDArray[np.bool_]) -> None:
+        """Members whose step of a coordinate has no value in double precision."""
+        for i in np.flatnonzero(~fine):
+            self._fail(
+                int(i),
+                f"the conditional maximiser along {self.chart.coordinates[j]} is not finite",
+                f"{self.chart.coordinates[j]} = {self.rows[j, i]:.6g} before the step",
+                "points within 1e150 scales of each component, weights that are not zero",
+            )
+
     def _fail(self, i: int, wrong: str, given: str, right: str) -> None:
         self.failures.setdefault(i, DomainError(problem(wrong, given, right)))
 
@@ -225,7 +245,7 @@ class Present:
             return False
         for j, step in zip(which, steps, strict=True):
             kind = self.kinds[j].gap
-            whole = _gap(kind, self.rows[j]) + step
+            whole = self._height(j, self.rows[j]) + step
             low = self.chart.lower[j] if kind == "plain" else 0.0
             above = whole >= low if kind in ("plain", "square") else whole > low
             if not (above & (whole <= self.chart.upper[j] if kind == "plain" else above)).all():
@@ -256,10 +276,11 @@ class Present:
                     self._put(j, new - parameters[role][kind.component])
             elif kind.gap == "plain":
                 fine = np.isfinite(new) & (new > 0.0 if self.form.positive[role] else True)
+                self._overflown(j, fine)
                 self._set(j, np.where(fine, new, self.rows[j]))
             else:
                 with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                    self._put(j, new - _gap(kind.gap, self.rows[j]))
+                    self._put(j, new - self._height(j, self.rows[j]))
 
     def _closed(self, role: int) -> tuple[tuple[Array, ...], Array]:
         """Family parameters, and one role's maximiser of Q at the others, (K, B)."""
@@ -363,14 +384,8 @@ class Present:
                     converged=np.where(better, True, best.converged),
                 )
         for i in np.flatnonzero(~best.converged):
-            names = ", ".join(self.chart.coordinates[j] for j in which)
-            at = ", ".join(f"{best.rows[j, i]:.6g}" for j in which)
-            self._fail(
-                int(i),
-                f"Newton's method reaches no maximum of Q along {names}",
-                f"it stood at {at}",
-                "data and a chart in which Q has a maximum along it",
-            )
+            why = unended(self.chart, best.rows, best.end, int(i), which)
+            self.failures.setdefault(int(i), why)
         done = best.converged
         for j in which:
             low = self.chart.lower[j]

@@ -15,12 +15,12 @@ from typing import NamedTuple
 import numpy as np
 
 from relrep_sym.errors import DataError, DerivationError, problem
-from relrep_sym.runtime.ascent import optimality
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.conditional import Kind, Present, kinds_of
 from relrep_sym.runtime.em import Preimage, Taken, em_step, expected, objective_of
 from relrep_sym.runtime.point import Form, Point
+from relrep_sym.runtime.stationary import optimality
 
 __all__ = ["Conducted", "Order", "ecm_step"]
 

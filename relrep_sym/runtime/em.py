@@ -30,6 +30,7 @@ from relrep_sym.runtime.orders import in_order, keep_signs
 from relrep_sym.runtime.point import Form, Point
 from relrep_sym.runtime.roots import best_root
 from relrep_sym.runtime.sampled import Sampled
+from relrep_sym.runtime.stationary import unended
 
 __all__ = ["Expected", "Taken", "em_step", "expected", "objective_of"]
 
@@ -160,11 +161,8 @@ def em_step(
             todo = todo[left]
     if todo.size:
         best = _climbed(chart, point, rows, seen, x, weights, todo, starts)
-        failures |= {int(b): _unended(chart, best.rows[:, i]) for i, b in _lost(best, todo)}
-        adrift = _adrift(chart, objective_of(chart, point.form, rows, seen, todo), best.rows)
-        failures |= {int(todo[i]): why for i, why in adrift.items() if best.converged[i]}
-        ended = best.converged & ~np.isin(np.arange(todo.size), list(adrift))
-        out[:, todo[ended]] = best.rows[:count, ended]
+        failures |= _unended(chart, best, todo)
+        out[:, todo[best.converged]] = best.rows[:count, best.converged]
     return Taken(out, seen, failures, notes)
 
 
@@ -207,7 +205,12 @@ def _in_order(
     if rough.size:  # Newton's method from there: it does not lower Q
         objective = objective_of(chart, point.form, rows, seen, members[rough])
         whole = np.concatenate([found[:, rough], rows[count:, members[rough]]])
-        found[:, rough] = maximise(objective.moved(whole), whole).rows[:count]
+        climbed = maximise(objective.moved(whole), whole)
+        found[:, rough] = climbed.rows[:count]
+        lost = _unended(chart, climbed, members[rough])
+        failures |= lost
+        done &= ~np.isin(members, list(lost))
+        failed |= np.isin(members, list(lost))
     out[:, members[done]] = found[:, done]
     notes |= {int(members[i]): said for i, said in answer.notes.items() if done[i]}
     left = ~done & ~failed
@@ -216,55 +219,10 @@ def _in_order(
     return left, starts[:, left]
 
 
-def _lost(best: Maximum, members: NDArray[np.intp]) -> list[tuple[int, int]]:
-    """(place, member) of those whose maximum was not reached."""
-    return [(int(i), int(members[i])) for i in np.flatnonzero(~best.converged)]
-
-
-_DRIFT = 10.0
-"""How far a real coordinate goes at least that has no maximum, where its curvature is gone."""
-
-
-def _adrift(chart: Chart, objective: Objective, rows: Array) -> dict[int, DomainError]:
-    """Members of which a real coordinate went on until Q was flat along it: to no maximum.
-
-    So does what an exponential, a softplus or a softmax makes of it, on its way to an end of its
-    image.
-    """
-    count = len(chart.coordinates)
-    real = ~np.isfinite(np.array([chart.lower[:count], chart.upper[:count]])).any(axis=0)
-    moved = rows[:count] - objective.rows[:count]
-    far = real[:, None] & (np.abs(moved) > _DRIFT)
-    out: dict[int, DomainError] = {}
-    if not far.any():
-        return out
-    before, after = (
-        np.abs(np.einsum("bpp->pb", objective.hessian(at))) for at in (objective.rows, rows)
-    )
-    for j, b in np.argwhere(far & (after < 1e-11 * before)):
-        name, way = chart.coordinates[j], "grows" if moved[j, b] > 0 else "falls"
-        out.setdefault(
-            int(b),
-            DomainError(
-                problem(
-                    f"Q has no maximum in the chart: it rises while {name} {way} without end",
-                    f"{name} = {rows[j, b]:.6g}, where Q is flat along it",
-                    "data whose maximum lies inside of the image, or a chart that reaches it",
-                )
-            ),
-        )
-    return out
-
-
-def _unended(chart: Chart, row: Array) -> DomainError:
-    at = ", ".join(f"{n} = {v:.6g}" for n, v in zip(chart.coordinates, row, strict=False))
-    return DomainError(
-        problem(
-            "Newton's method reaches no maximum of Q in the chart",
-            f"it stood at {at}",
-            "data and a chart in which Q has a maximum inside the domain or on a closed end of it",
-        )
-    )
+def _unended(chart: Chart, best: Maximum, members: NDArray[np.intp]) -> dict[int, DomainError]:
+    """Members of which no maximum was reached, and why."""
+    left = np.flatnonzero(~best.converged)
+    return {int(members[i]): unended(chart, best.rows, best.end, int(i)) for i in left}
 
 
 def _closed(

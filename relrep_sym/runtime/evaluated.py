@@ -26,7 +26,8 @@ from relrep_sym.runtime.second import hessian
 if TYPE_CHECKING:
     from relrep_sym.runtime.members import Stop
 
-from relrep_sym.runtime.mapped import Mapped, columns, filled, scalars
+from relrep_sym.runtime.mapped import Mapped, columns, scalars
+from relrep_sym.runtime.units import in_units
 
 __all__ = ["Evaluated"]
 
@@ -43,6 +44,7 @@ class Evaluated(Mapped):
         given, point = self._point(coords) if derived else self.point(coords)
         return points, given, point, (*given.shape, *np.shape(x))
 
+    @in_units("density")
     def log_density(self, x: ArrayLike, coords: Entries, out: Array | None = None) -> Array:
         """log p(x | c(λ)), (…, N)."""
         points, given, point, shape = self._samplewise(x, coords)
@@ -55,8 +57,9 @@ class Evaluated(Mapped):
         if self.form.common is not None:
             found += self.form.common(points)
         insist_finite(found, "a log-density")
-        return filled(found.reshape(shape), out)
+        return check.filled(found.reshape(shape), out)
 
+    @in_units("same")
     def responsibilities(self, x: ArrayLike, coords: Entries, out: Array | None = None) -> Array:
         """r_k(x), (…, N, K)."""
         points, given, point, shape = self._samplewise(x, coords)
@@ -70,8 +73,9 @@ class Evaluated(Mapped):
         kernel.over_blocks(point, points, None, use)
         if not point.tame(points):
             insist_finite(found, "a responsibility")
-        return filled(np.moveaxis(found, 0, -1).reshape(*shape, self.form.components), out)
+        return check.filled(np.moveaxis(found, 0, -1).reshape(*shape, self.form.components), out)
 
+    @in_units("gradient")
     def score_samples(self, x: ArrayLike, coords: Entries, out: Array | None = None) -> Array:
         """∂ log p(x | c(λ))/∂λ, (…, N, P)."""
         points, given, point, shape = self._samplewise(x, coords, derived=True)
@@ -86,7 +90,7 @@ class Evaluated(Mapped):
         kernel.over_blocks(point, points, None, use)
         if not point.tame(points):
             insist_finite(found, "a score")
-        return filled(np.moveaxis(found, 0, -1).reshape(*shape, len(names)), out)
+        return check.filled(np.moveaxis(found, 0, -1).reshape(*shape, len(names)), out)
 
     # -------------------------------------------------------------------------- means
 
@@ -95,7 +99,8 @@ class Evaluated(Mapped):
     ) -> tuple[Array, ...]:
         """(N_k, then Σ_n w_n r_k(x_n) b_j(x_n) for each basis function), (…, K) each."""
         points = check.sample(x, self.form.support)
-        given, point = self.point(coords)
+        given = self._coords(coords)
+        point = self.point_at(given.rows)  # in the model's own units, which they may have
         found = kernel.statistics(point, points, check.sample_weights(weights, points.size))
         share = point.components.weights
         with np.errstate(over="ignore", invalid="ignore"):
@@ -104,6 +109,7 @@ class Evaluated(Mapped):
             insist_finite(row, "a statistic")
         return tuple(row.T.reshape(*given.shape, self.form.components) for row in rows)
 
+    @in_units("density")
     def log_likelihood(
         self, x: ArrayLike, coords: Entries, weights: ArrayLike | None = None
     ) -> Array:
@@ -114,6 +120,7 @@ class Evaluated(Mapped):
         found = kernel.statistics(point, points, share, want_log=True)
         return scalars(found.log_likelihood, given)
 
+    @in_units("gradient")
     def score(self, x: ArrayLike, coords: Entries, weights: ArrayLike | None = None) -> Array:
         """∇_λ of the mean log-likelihood, (…, P)."""
         points = check.sample(x, self.form.support)
@@ -133,6 +140,7 @@ class Evaluated(Mapped):
             by_weight = np.concatenate([by_weight, np.zeros_like(by_family[0][:1])])
         return self.chart.pull_back(rows, by_weight, *by_family)
 
+    @in_units("second")
     def hessian(self, x: ArrayLike, coords: Entries, weights: ArrayLike | None = None) -> Array:
         """∂²/∂λ∂λ of the mean log-likelihood, exactly symmetric, (…, P, P)."""
         points = check.sample(x, self.form.support)
@@ -146,6 +154,7 @@ class Evaluated(Mapped):
     def _truth(self, truth: object) -> Truth | Nodes:
         return Truth.of(truth, self.form)
 
+    @in_units("nodes")
     def nodes(self, truth: object, coords: Entries) -> Nodes:
         """One weighted sample that stands for the truth at one point of the chart."""
         given, point = self.point(coords)
@@ -159,6 +168,7 @@ class Evaluated(Mapped):
         nodes, weights = zip(*parts, strict=True)
         return Nodes(np.concatenate(nodes), np.concatenate(weights))
 
+    @in_units("gradient")
     def averaged_field(self, coords: Entries, truth: object) -> Array:
         """∇_λ E_q[log p(X | c(λ))], (…, P)."""
         given, point = self._point(coords)
@@ -178,6 +188,7 @@ class Evaluated(Mapped):
                 target[members] += row
         return out
 
+    @in_units("second")
     def averaged_hessian(self, coords: Entries, truth: object) -> Array:
         """∂²/∂λ∂λ of E_q[log p(X | c(λ))], exactly symmetric, (…, P, P)."""
         given, point = self._point(coords)
@@ -195,6 +206,7 @@ class Evaluated(Mapped):
                 found += bend_of_kinks(self.chart, given.rows, point, density)
         return found.reshape(*given.shape, *found.shape[1:])
 
+    @in_units("same")
     def kl(self, coords: Entries, truth: object) -> Array:
         """KL(truth ‖ model), (…,)."""
         given, point = self.point(coords)
@@ -209,6 +221,7 @@ class Evaluated(Mapped):
             )
         return scalars(divergence(point, density), given)
 
+    @in_units("second")
     def fisher(self, coords: Entries) -> Array:
         """E_p[∂ log p ∂ log pᵀ] in the chart, exactly symmetric, (…, P, P)."""
         given, point = self._point(coords)
@@ -227,6 +240,7 @@ class Evaluated(Mapped):
         lower = np.tril(out)
         return lower + np.tril(lower, -1).swapaxes(1, 2)
 
+    @in_units("same")
     def responsibility_gram(self, coords: Entries, truth: object) -> Array:
         """C = E_q[ψψᵀ], ψ the responsibilities, exactly symmetric, (…, K, K)."""
         given, point = self.point(coords)
@@ -240,6 +254,7 @@ class Evaluated(Mapped):
                 found[members] += responsibility_gram(point.take(members), nodes, weights)
         return found.reshape(*given.shape, *found.shape[1:])
 
+    @in_units("coords")
     def natural_field(
         self,
         coords: Entries,
@@ -258,6 +273,7 @@ class Evaluated(Mapped):
         warn_of_rank(found, self.chart.coordinates, rcond)
         return found.field
 
+    @in_units("flow")
     def flow(
         self,
         start: Entries,
@@ -318,6 +334,7 @@ class Evaluated(Mapped):
             raise NoInverseError(self.chart.why["view"])
         return columns(self.chart.view(given.rows), given)
 
+    @in_units("same")
     def view_field(self, coords: Entries, truth: object, rates: ArrayLike | None = None) -> Array:
         """db/dt = J diag(η) ∇_λ E_q[log p], (…, Pb)."""
         given, point = self._point(coords)

@@ -6,6 +6,7 @@ takes like a weighted sample; and the Kullback–Leibler divergence, whose summa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -152,14 +153,23 @@ def _every(support: tuple[Any, ...], members: Indices) -> Rule:
 
 
 def _place(form: Form, components: Components) -> tuple[Array, Array]:
-    """Centres and scales of components, by the family's proven location and scale."""
-    assert form.location is not None  # a quadratic with its mode has one
-    centres = components.parameters[form.location]
-    found = None if form.scale is None else components.parameters[form.scale]
-    scales = np.ones_like(centres) if found is None else found
+    """Centres and scales of normal components: the family's location and scale where it has both.
+
+    In other parameters, such as a precision or a mean m³, they are those of the quadratic.
+    """
+    if form.location is not None and form.scale is not None:
+        centres = components.parameters[form.location]
+        scales = components.parameters[form.scale]
+    else:
+        assert form.quadratic is not None  # the callers take this way for quadratics alone
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            _, slope, curvature = np.broadcast_arrays(
+                *form.quadratic(*components.parameters), components.weights
+            )[:3]
+            centres, scales = -0.5 * slope / curvature, np.sqrt(-0.5 / curvature)
     if not (np.abs(centres) <= _FARTHEST * scales).all():  # nodes would be rounded to nothing
         b = int(np.argmax((np.abs(centres) / scales).max(axis=0)))
-        given = f"{form.names[form.location]} = {centres[:, b]}, scales {scales[:, b]}"
+        given = f"centres {centres[:, b]}, scales {scales[:, b]}"
         right = f"an origin within {_FARTHEST:.0e} scales of every component"
         raise DomainError(problem("a component is too far away for quadrature", given, right))
     return centres, scales
@@ -169,9 +179,15 @@ def _log_polynomials(point: Point, origin: Array) -> Array:
     """log π_k + log f_k as quadratics in x − origin, (3, K, B)."""
     form, c = point.form, point.components
     moved = tuple(p - origin if i == form.location else p for i, p in enumerate(c.parameters))
-    assert form.quadratic is not None
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        out = np.array(np.broadcast_arrays(*form.quadratic(*moved)))
+        if form.location is None:  # a quadratic that integrates to one is a normal's
+            centres, scales = _place(form, c)
+            away = (centres - origin) / scales
+            half = -0.5 * (math.log(2.0 * math.pi) + away * away) - np.log(scales)
+            out = np.array([half, away / scales, -0.5 / scales**2])
+        else:
+            assert form.quadratic is not None  # as above
+            out = np.array(np.broadcast_arrays(*form.quadratic(*moved), c.weights)[:3])
         out[0] += np.maximum(np.log(c.weights), -1e4)
     if not (np.abs(out) < _STEEPEST).all():
         given = ", ".join(f"{n} = {p.ravel()[:4]}" for n, p in zip(form.names, moved, strict=True))

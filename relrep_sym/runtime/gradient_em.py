@@ -29,7 +29,8 @@ from relrep_sym.runtime import check, kernel
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, Coords
 from relrep_sym.runtime.em import Expected, Taken, objective_of
-from relrep_sym.runtime.objective import Objective
+from relrep_sym.runtime.ends import Ends
+from relrep_sym.runtime.objective import Objective, jacobian
 from relrep_sym.runtime.point import Components, Point
 from relrep_sym.runtime.step import Step
 
@@ -84,7 +85,7 @@ def gradient_em_step(
         for b in left:
             out[:, b] = rows[:count, b]
         return Climb(Taken(out, seen, left, {}), gradient)
-    ends = _Ends.of(chart)
+    ends = Ends.of(chart)
     notes: dict[int, str] = {}
     if chart.sharp_rate is not None:
         out = ends.clipped(rows[:count], 0.5 * chart.sharp_rate * gradient)
@@ -122,8 +123,8 @@ def step_of(
     for b in np.flatnonzero(~np.isfinite(gain)):
         there = _likelihood(point_at, new[:, b : b + 1], x, weights)[0]
         gain[b] = there - taken.expected.found.log_likelihood[b]
-    ends = _Ends.of(chart)
-    held = ends.at(rows[:count]) & (ends.clipped(rows[:count], gradient) == rows[:count])
+    ends = Ends.of(chart)
+    held = ends.blocked(rows[:count], gradient)
     slopes, hessian = objective.expansion(rows)
     size = np.maximum(slopes.size, np.sqrt(np.abs(np.einsum("bpp->pb", hessian))))
     off = np.where(held, 0.0, np.abs(gradient) / np.where(size > 0.0, size, 1.0))
@@ -169,34 +170,6 @@ def _in_place(point: Point) -> Point:
     return Point(point.form, Components(point.in_place(c.weights), rows, differences))
 
 
-class _Ends(NamedTuple):
-    """The ends of the coordinates' domains, (P, 1) each."""
-
-    lower: Array
-    upper: Array
-    strict: NDArray[np.bool_]
-
-    @staticmethod
-    def of(chart: Chart) -> _Ends:
-        count = len(chart.coordinates)
-        low, high, strict = (
-            np.array(e[:count])[:, None] for e in (chart.lower, chart.upper, chart.open_lower)
-        )
-        return _Ends(low, high, strict.astype(bool))
-
-    def at(self, rows: Array) -> NDArray[np.bool_]:
-        """Which coordinates are at an end that belongs to their domain."""
-        out: NDArray[np.bool_] = (rows <= self.lower) | (rows >= self.upper)
-        return out
-
-    def clipped(self, rows: Array, move: Array) -> Array:
-        """Rows after a move, projected onto the domain."""
-        with np.errstate(invalid="ignore"):  # no finite end is open but the lower one
-            inner = np.where(self.strict, self.lower + 0.1 * (rows - self.lower), self.lower)
-        out: Array = np.clip(rows + move, inner, self.upper)
-        return out
-
-
 # ------------------------------------------------------------------------------ the line search
 
 
@@ -218,10 +191,12 @@ _LIGHT = 0.1
 """Share of 1/K below which a component is light."""
 
 
-def _lengths(ends: _Ends, objective: Objective, gradient: Array) -> _Lengths:
+def _lengths(ends: Ends, objective: Objective, gradient: Array) -> _Lengths:
     rows = objective.rows
     count, k = len(gradient), len(objective.mass)
-    free = np.where(ends.clipped(rows[:count], gradient) == rows[:count], 0.0, gradient)
+    free = np.where(ends.blocked(rows[:count], gradient), 0.0, gradient)
+    with np.errstate(divide="ignore", invalid="ignore"):  # its length does not matter here
+        free = np.nan_to_num(free / np.abs(free).max(axis=0))
     with np.errstate(all="ignore"):
         slopes = objective.jacobian(rows)[..., :k]
         by_q = _top(objective, free)
@@ -246,7 +221,7 @@ def _top(objective: Objective, free: Array) -> Array:
 def _searched(
     chart: Chart,
     point_at: Callable[[Array], Point],
-    ends: _Ends,
+    ends: Ends,
     rows: Array,
     point: Point,
     seen: Expected,
@@ -258,7 +233,7 @@ def _searched(
     """Coordinates after a step along the gradient that raises Q, or L where Q says too little."""
     count, batch = gradient.shape
     out = rows[:count].copy()
-    moving = (ends.clipped(rows[:count], gradient) != rows[:count]).any(axis=0)
+    moving = (~ends.blocked(rows[:count], gradient) & (gradient != 0.0)).any(axis=0)
     todo = np.flatnonzero(moving)
     present = seen.found.log_likelihood
     slack = _ROUNDING * (1.0 + np.abs(present))
@@ -268,7 +243,7 @@ def _searched(
 
     if point.form.second is None or point.form.odds is None:
         faces = np.zeros((count, batch, 0)), np.zeros((0, batch))
-        first = np.ones(batch)
+        first = _reach(chart, point, rows, gradient)
         new, taken = _climbed(ends, faces, rows, gradient, todo, first, of_l, slack, widen=True)
         out[:, taken] = new[:count, taken]
         return _stuck(out, todo, taken, notes)
@@ -295,6 +270,33 @@ def _searched(
     return _stuck(out, todo, done, notes)
 
 
+def _reach(chart: Chart, point: Point, rows: Array, gradient: Array) -> Array:
+    """How far along the gradient a parameter of a component changes by its own size, (B,).
+
+    That of a location, and of whatever else is a length, is the component's scale.
+    """
+    form, parameters = point.form, [point.in_place(p) for p in point.components.parameters]
+    sizes = [np.ones_like(parameters[0])]
+    lengths = [
+        p ** (1.0 / d)
+        for p, d, positive in zip(parameters, form.units, form.positive, strict=False)
+        if d and positive
+    ]
+    for i, (p, positive) in enumerate(zip(parameters, form.positive, strict=True)):
+        power = form.units[i] if form.units else 0.0
+        if positive:
+            sizes.append(p)
+        elif power and lengths:
+            sizes.append(lengths[0] ** power)
+        else:
+            sizes.append(np.maximum(np.abs(p), 1.0))  # a number without a unit
+    with np.errstate(all="ignore"):
+        slopes = jacobian(chart, form, rows)
+        speed = np.abs(np.einsum("pbi,pb->ib", slopes, gradient)) / np.concatenate(sizes)
+        out = 1.0 / speed.max(axis=0)
+    return np.where(np.isfinite(out) & (out > 0.0), out, 1.0)
+
+
 def _floor(weights: Array, mass: Array) -> Array:
     """What each weight does not fall below in this step, (K, B).
 
@@ -314,7 +316,7 @@ def _stuck(
 
 
 def _climbed(
-    ends: _Ends,
+    ends: Ends,
     faces: tuple[Array, Array],
     rows: Array,
     gradient: Array,
@@ -329,7 +331,7 @@ def _climbed(
 
     A trial that does not rise by Armijo's share is followed by the maximiser of the parabola
     through it, between a tenth and a half of its length. With ``widen`` the first trial says
-    nothing of the scale: one that is taken at once is doubled for as long as that raises the gain.
+    little of the best: one that is taken at once is doubled for as long as that raises the gain.
     """
     count = len(gradient)
     out, length, best = rows.copy(), first.copy(), np.zeros(rows.shape[1])
@@ -352,7 +354,9 @@ def _climbed(
             rise = slope[left] * length[left]
             shorter = np.where(np.isfinite(found), 0.5 * rise / (rise - found), 0.5)
         length[left] *= np.clip(shorter, 0.1, 0.5)
-    while widen and once.size and length[once].max() < 2.0**_DOUBLINGS:
+    for _ in range(_DOUBLINGS if widen else 0):
+        if not once.size:
+            break
         length[once] *= 2.0
         trial = _moved(ends, faces, rows, gradient, length, once)
         found = gain(trial, once)
@@ -363,7 +367,7 @@ def _climbed(
 
 
 def _moved(
-    ends: _Ends,
+    ends: Ends,
     faces: tuple[Array, Array],
     rows: Array,
     gradient: Array,

@@ -49,7 +49,7 @@ def _orders(solver: Mapped, theta: Array) -> Iterator[Array]:
             back, again, _ = solver.chart.model_components(out[:, None])
             slack = 1e-12
             kept = (
-                np.allclose(a, b, rtol=slack, atol=slack)
+                np.allclose(a, b, rtol=slack, atol=slack * np.abs(b).max())
                 for a, b in zip((back, *again), moved, strict=True)
             )
             if all(kept):

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from relrep_sym.runtime import check
-from relrep_sym.runtime.ascent import optimality
 from relrep_sym.runtime.check import Array, Coords, Entries
 from relrep_sym.runtime.ecm import Order, ecm_step
 from relrep_sym.runtime.em import Expected, em_step, objective_of
@@ -23,7 +22,9 @@ from relrep_sym.runtime.gradient_em import Climb, gradient_em_step, step_of
 from relrep_sym.runtime.mapped import columns
 from relrep_sym.runtime.point import Point
 from relrep_sym.runtime.rates import Rates, ecm_rates
+from relrep_sym.runtime.stationary import optimality
 from relrep_sym.runtime.step import Step
+from relrep_sym.runtime.units import in_units
 
 __all__ = ["Learning"]
 
@@ -31,6 +32,7 @@ __all__ = ["Learning"]
 class Learning(Evaluated):
     """A model in a chart, and how it learns."""
 
+    @in_units("coords")
     def em_step(
         self,
         x: ArrayLike,
@@ -49,6 +51,7 @@ class Learning(Evaluated):
             return self._step(given, taken.rows, taken.expected, taken.notes)
         return columns(taken.rows, given)
 
+    @in_units("coords")
     def ecm_step(
         self,
         x: ArrayLike,
@@ -87,6 +90,7 @@ class Learning(Evaluated):
             residual=found.residual.reshape(given.shape)[()],
         )
 
+    @in_units("same")
     def ecm_rates(
         self,
         x: ArrayLike,
@@ -99,6 +103,7 @@ class Learning(Evaluated):
         """How fast EM and ECM converge near a fixed point."""
         return ecm_rates(self, x, coords, order, sweeps, weights)
 
+    @in_units("coords")
     def gradient_em_step(
         self,
         x: ArrayLike,
@@ -160,6 +165,7 @@ class Learning(Evaluated):
             said,
         )
 
+    @in_units("fit")
     def fit(self, x: ArrayLike, start: Entries | str, method: str = "em", **options: Any) -> Fit:
         """Maximise the mean log-likelihood from one start or many, until no step gains more."""
         from relrep_sym.runtime.learn import learn

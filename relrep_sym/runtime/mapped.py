@@ -22,14 +22,18 @@ from relrep_sym.runtime.check import Array, Coords, Entries
 from relrep_sym.runtime.guard import entries_behind, guarded
 from relrep_sym.runtime.labels import relabelled
 from relrep_sym.runtime.point import Components, Form, Parts, Point
+from relrep_sym.runtime.unit_chart import Units
+from relrep_sym.runtime.units import insist_units
 
-__all__ = ["Mapped", "columns", "filled", "scalars"]
+__all__ = ["Mapped", "columns", "scalars"]
 
 
 class Mapped:
     """A model in a chart: its map, and its mixtures made ready."""
 
     constants: Sequence[ArrayLike] = ()
+    units: Units | None = None
+    """Those of the coordinates and of x, where they are not the caller's."""
 
     def __init__(self, chart: Chart, form: Form) -> None:
         self.chart = guarded(chart)
@@ -116,12 +120,18 @@ class Mapped:
     def point(self, coords: Entries) -> tuple[Coords, Point]:
         """Checked coordinates, and their mixtures made ready for the data pass."""
         given = self._coords(coords)
-        return given, Point(self.form, self._components(given.rows))
+        found = self._components(given.rows)
+        if self.units is None and self.form.units:
+            insist_units(self.form, found)
+        return given, Point(self.form, found)
 
     def _point(self, coords: Entries) -> tuple[Coords, Point]:
         """The same for derivatives: relative to the component that the chart refers them to."""
         given = self._coords(coords)
-        return given, Point(self.form, *self._referred(given.rows, None, self.chart.reference))
+        found, order = self._referred(given.rows, None, self.chart.reference)
+        if self.units is None and self.form.units:
+            insist_units(self.form, found)
+        return given, Point(self.form, found, order)
 
     def point_at(self, rows: Array) -> Point:
         """The mixtures at rows (P + C, B) of coordinates and constants, ready for the data pass."""
@@ -203,8 +213,11 @@ class Mapped:
         """Which entries of θ the coordinates give back, and what they give, (Pθ, B)."""
         whole = np.concatenate([rows, known]) if len(known) else rows
         back = check.stacked(self.chart.to_model(whole), rows.shape[1])
-        size = np.abs(theta)
-        slack = 1e-9 * (size + np.abs(back)) + 1e-15 * size.max(axis=0)
+        size, form = np.abs(theta), self.form
+        largest = np.empty_like(size)  # of the entries that have one unit
+        for which in _alike(self.chart.parameters, form.names, form.location, form.scale):
+            largest[which] = size[which].max(axis=0)
+        slack = 1e-9 * (size + np.abs(back)) + 1e-15 * largest
         return np.abs(back - theta) <= slack, back
 
     def _inverted(self, theta: Array, shape: tuple[int, ...]) -> Array:
@@ -258,6 +271,25 @@ class Mapped:
         return tuple(a.T.reshape(shape).copy() for a in (found.weights, *found.parameters))
 
 
+@lru_cache(maxsize=64)
+def _alike(
+    parameters: tuple[str, ...], roles: tuple[str, ...], location: int | None, scale: int | None
+) -> tuple[list[int], ...]:
+    """The entries of θ that have one unit: by family parameter, those of a location and its scale
+    together, and the weights.
+
+    >>> _alike(("pi_1", "mu_1", "mu_2", "sigma"), ("mu", "sigma"), 0, 1)
+    ([0], [1, 2, 3])
+    """
+    groups: dict[object, list[int]] = {}
+    for i, name in enumerate(parameters):
+        stem = name if name in roles else name.rpartition("_")[0]
+        role = roles.index(stem) if stem in roles else None
+        both = role is not None and role in (location, scale)
+        groups.setdefault("place" if both else role, []).append(i)
+    return tuple(groups.values())
+
+
 def _columns_of_ends(chart: Chart, count: int) -> tuple[Array, Array, NDArray[np.bool_]]:
     """The ends of the coordinates' domains and which of the lower ones are open, (P, 1) each."""
     return _ends(chart.lower[:count], chart.upper[:count], chart.open_lower[:count])
@@ -283,20 +315,3 @@ def columns(rows: Sequence[Array] | Array, given: Coords) -> Array:
 def scalars(values: Array, given: Coords) -> Array:
     """Values (B,) as (…,), a number for one point."""
     return values.reshape(given.shape)[()]
-
-
-def filled(found: Array, out: Array | None) -> Array:
-    """What was found, in ``out`` where that is given."""
-    if out is None:
-        return found
-    fits = isinstance(out, np.ndarray) and out.shape == found.shape and out.dtype == np.float64
-    if not fits or not out.flags.writeable:
-        raise DataError(
-            problem(
-                "out does not fit",
-                f"{getattr(out, 'dtype', type(out).__name__)} {np.shape(out)}",
-                f"writeable float64 {found.shape}",
-            )
-        )
-    np.copyto(out, found)
-    return out

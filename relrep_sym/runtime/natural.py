@@ -127,5 +127,5 @@ def warn_of_rank(found: Natural, names: Sequence[str], rcond: float | None) -> N
             f"{cut_off(rcond, count):.1e} of the largest; the rest is cut off",
         ),
         ConditionWarning,
-        stacklevel=4,
+        stacklevel=5,
     )

@@ -22,7 +22,7 @@ from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.point import Form
 
-__all__ = ["SHARPER", "Objective", "Place", "Slopes"]
+__all__ = ["SHARPER", "Objective", "Place", "Slopes", "jacobian"]
 
 
 SHARPER = 0.05
@@ -37,6 +37,10 @@ class Slopes(NamedTuple):
 
     gradient: Array
     size: Array
+
+    def take(self, members: NDArray[np.intp]) -> Slopes:
+        """Those of some members of a batch."""
+        return Slopes(self.gradient[:, members], self.size[:, members])
 
 
 class Objective:
@@ -182,19 +186,7 @@ class Objective:
 
     def jacobian(self, rows: Array) -> Array:
         """∂(π_1 … π_K, φ_1 …)/∂λ, (P, B, K + K · roles)."""
-        k, batch = self.mass.shape
-        many = k * (1 + len(self.form.names))
-        seeds = np.broadcast_to(
-            np.eye(many).reshape(1 + len(self.form.names), k, 1, many),
-            (1 + len(self.form.names), k, batch, many),
-        )
-        found = self.chart.pull_back(rows[..., None], *seeds)
-        out = np.array([np.broadcast_to(row, (batch, many)) for row in found])
-        last = self.chart.reference
-        if last is not None:  # the chart takes derivatives by weights relative to this one's
-            out[..., last] = 0.0
-            out[..., last] = -out[..., :k].sum(axis=-1)
-        return out
+        return jacobian(self.chart, self.form, rows)
 
     def _at(self, rows: Array) -> Place:
         """Weights and parameters at coordinates, and the means of b_j about those."""
@@ -284,3 +276,17 @@ class Objective:
     def _pulled(self, rows: Array, *outer: Array) -> Array:
         found = self.chart.pull_back(rows, *outer)
         return np.array([np.broadcast_to(row, rows[0].shape) for row in found])
+
+
+def jacobian(chart: Chart, form: Form, rows: Array) -> Array:
+    """∂(π_1 … π_K, φ_1 …)/∂λ at rows (P + C, B), (P, B, K + K · roles)."""
+    k, batch, kinds = form.components, rows.shape[1], 1 + len(form.names)
+    many = k * kinds
+    seeds = np.broadcast_to(np.eye(many).reshape(kinds, k, 1, many), (kinds, k, batch, many))
+    found = chart.pull_back(rows[..., None], *seeds)
+    out = np.array([np.broadcast_to(row, (batch, many)) for row in found])
+    last = chart.reference
+    if last is not None:  # the chart takes derivatives by weights relative to this one's
+        out[..., last] = 0.0
+        out[..., last] = -out[..., :k].sum(axis=-1)
+    return out

@@ -17,6 +17,7 @@ from relrep_sym.errors import DomainError, problem
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.closed import Order
 from relrep_sym.runtime.ordered import Ordered, location_and_scale, ordered, pools
+from relrep_sym.runtime.stationary import ACCEPTED
 from relrep_sym.runtime.terms import Logit, Power, Profile, Quadratic, Terms
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ def in_order(
         inner, rooms = tuple(p[:, some] for p in free), [r[:, some] for r in rooms]
         n, now = mass[:, some], tuple(p[:, some] for p in present)
         answers, settled[some], best = _solved(chart.orders, rooms, form, n, inner, now)
+        for _, found in answers:  # what pooling or a search of peaks left is left to Newton
+            settled[some] &= found.residual <= ACCEPTED
         for row, values in zip(out, best, strict=True):
             row[:, some] = values
     exact: dict[int, Array] = {}
@@ -96,7 +99,8 @@ def in_order(
     for order, found in answers:
         for link, (j, kind) in enumerate(zip(order.gaps, order.kinds, strict=True)):
             exact[j] = rows[j].copy()
-            exact[j][some] = _coordinate(kind, found.gaps[link], rows[j, some])
+            unit = chart.gap_units[j] if chart.gap_units else 1.0
+            exact[j][some] = _coordinate(kind, found.gaps[link] * unit, rows[j, some])
             for i in np.flatnonzero(found.gaps[link] == 0.0):
                 _say(chart, j, kind, found.multipliers[link, i], int(some[i]), failures, notes)
     if len({o.shape[0] for o in chart.orders}) > 1:

@@ -19,6 +19,8 @@ __all__ = ["ends", "places"]
 
 _ZOOMS = 12
 _GRID = 129
+_STRIDE = 20
+"""Between powers of two at which a width of unknown size is looked for first."""
 
 
 def ends(support: Support) -> tuple[float, float]:
@@ -50,7 +52,8 @@ def places(
     reach = 80.0 if support == "line" else 600.0 if support == "half-line" else 36.0
     low, high = np.full((*shape, 1), -reach), np.full((*shape, 1), reach)
     part = np.linspace(0.0, 1.0, _GRID)
-    for _ in range(_ZOOMS):
+    # the axis of the line is finer where x is next to zero
+    for _ in range(2 * _ZOOMS if support == "line" else _ZOOMS):
         t = low + (high - low) * part
         x, slope = _axis(support, t)
         with np.errstate(all="ignore"):
@@ -69,19 +72,29 @@ def widths(log_density: Callable[[Array], Array], centre: Array, support: Suppor
     It is right within a factor of two, and found on the side where the density falls faster.
     """
     low, high = ends(support)
-    distance = np.ldexp(np.maximum(np.abs(centre), 1e-280)[..., None], np.arange(-50, 51))
-    unit = np.ldexp(1.0, np.arange(-50, 51)) * np.ones_like(distance)
-    distance = np.where(np.abs(centre)[..., None] < 2.0**-40, unit, distance)
-    best = np.full(centre.shape, np.inf)
     with np.errstate(all="ignore"):
         top = log_density(centre[..., None])
-        for sign in (-1.0, 1.0):
-            x = centre[..., None] + sign * distance
-            fallen = (log_density(x) < top - 0.5) & (low < x) & (x < high)
-            first = np.argmax(fallen, axis=2)
-            found = np.take_along_axis(distance, first[..., None], axis=2)[..., 0]
-            best = np.where(fallen.any(axis=2), np.minimum(best, found), best)
-    fallback = np.maximum(np.abs(centre), 1.0)
+
+        def fallen(distance: Array) -> Array:
+            """The first distance at which it has fallen to one side, infinite without one."""
+            out = np.full(centre.shape, np.inf)
+            for sign in (-1.0, 1.0):
+                x = centre[..., None] + sign * distance
+                below = (log_density(x) < top - 0.5) & (low < x) & (x < high)
+                first = np.argmax(below, axis=2)[..., None]
+                found = np.take_along_axis(distance, first, axis=2)[..., 0]
+                out = np.where(below.any(axis=2), np.minimum(out, found), out)
+            return out
+
+        whole = np.ones((*centre.shape, 1))
+        best = fallen(np.ldexp(np.abs(centre)[..., None], np.arange(-50, 51)))
+        if not np.isfinite(best).all() or not (best > 0.0).all():
+            # a centre that is next to zero says nothing of the width: every double is tried
+            rough = fallen(np.ldexp(whole, np.arange(-1060, 1020, _STRIDE)))
+            finer = np.ldexp(rough[..., None], np.arange(-_STRIDE, 1))
+            wide = np.where(np.isfinite(rough), fallen(finer), np.inf)
+            best = np.where(np.isfinite(best) & (best > 0.0), best, wide)
+    fallback = np.where(centre != 0.0, np.abs(centre), min(high - low, 1.0))
     return np.where(np.isfinite(best), best, fallback)
 
 

@@ -65,7 +65,7 @@ def placed(
         if not inside[n] or not _sound(solver, back[:, n], [a[:, n] for a in again]):
             continue
         kept = (
-            np.allclose(a[:, n], b[:, 0], rtol=1e-12, atol=1e-12)
+            np.allclose(a[:, n], b[:, 0], rtol=1e-12, atol=1e-12 * np.abs(b).max())
             for a, b in zip((back, *again), (shares, *moved), strict=True)
         )
         own = (order == np.arange(len(order))).all()  # what is fixed then stands where it belongs

@@ -158,6 +158,7 @@ class Form(NamedTuple):
         softened: (x, family parameters, ε) → log f with √((x − m)² + ε²) for |x − m|, its slopes,
             its second derivatives; None without a kink.
         kink: (x, family parameters) → what stands inside of |…| in log f; None without one.
+        units: what power of a length each family parameter is; empty without a unit of x.
     """
 
     components: int
@@ -185,6 +186,7 @@ class Form(NamedTuple):
     curves: Callable[..., tuple[Array | float, ...]] | None = None
     jumps: Callable[..., tuple[Array | float, ...]] | None = None
     softened: Callable[..., tuple[Array | float, ...]] | None = None
+    units: tuple[float, ...] = ()
 
 
 class Point:

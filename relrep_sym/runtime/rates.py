@@ -37,6 +37,10 @@ _ALL = 7
 """Entries of an order whose permutations are all gone through; of more, by exchanges of two."""
 
 
+_PASSES = 50
+"""Passes over all exchanges of two at most: the best order so far is an order like any other."""
+
+
 class Rates(NamedTuple):
     """Factors by which errors shrink in one iteration, near a fixed point.
 
@@ -94,6 +98,8 @@ def ecm_rates(
     moving = sorted(j for e in entries for j in e)
     _insist_definite(objective, given.rows, complete, moving)
     scale = np.sqrt(np.diag(complete)[moving])
+    for matrix in (complete, observed):  # at unit diagonal, whatever the coordinates' units are
+        matrix[np.ix_(moving, moving)] /= np.outer(scale, scale)
     off = np.abs(gradient[moving]) / scale if moving else np.zeros(1)
     em = _radius(_em(complete, observed, moving))
     inner = {j: n for n, j in enumerate(moving)}
@@ -120,13 +126,14 @@ def _insist_definite(objective: Objective, rows: Array, complete: Array, free: l
     """Refuse an information that is singular, or of which an entry is what rounding left."""
     names = objective.chart.coordinates
     diagonal = np.diag(complete)
-    flat = [names[j] for j in free if not diagonal[j] > 1e-12 * _bends(objective, rows)[j]]
+    bends = _bends(objective, rows)
+    flat = [names[j] for j in free if not diagonal[j] > 1e-12 * bends[j]]
     part = complete[np.ix_(free, free)]
     scale = np.sqrt(np.diag(part)) if not flat else np.ones(len(free))
     least = 0.0 if flat else float(np.linalg.eigvalsh(part / np.outer(scale, scale)).min())
     if not least > 1e-13:
         which = ", ".join(flat) or ", ".join(names[j] for j in free)
-        if min(least, *(diagonal[free] / _bends(objective, rows)[free])) < -1e-8:
+        if least < -1e-8 or (diagonal[free] < -1e-8 * bends[free]).any():
             wrong = "Q is not concave at this point: it has no maximum here, and no rate is linear"
             right = "a fixed point of EM, such as fit finds, in the inside of the chart"
             raise DomainError(problem(wrong, f"Q curves up along {which}", right))
@@ -192,7 +199,9 @@ def _orders(
         return
     here, value = list(entries), rate(entries)
     better = True
-    while better:
+    for _ in range(_PASSES):
+        if not better:
+            break
         better = False
         for i in range(len(here)):
             for j in range(i + 1, len(here)):

@@ -147,7 +147,7 @@ def _length(slope: Array, apart: Array) -> Array:
     Infinite where no move leads there.
     """
     sizes = np.linalg.norm(slope, axis=-1)
-    held = sizes <= np.finfo(float).tiny
+    held = sizes == 0.0
     scale = 1.0 / np.where(held, 1.0, sizes)
     wanted = np.where(held, 0.0, apart * scale)
     unit = slope * scale[..., None]

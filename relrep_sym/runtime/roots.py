@@ -88,11 +88,15 @@ def best_root(chart: Chart, objective: Objective, best: Maximum) -> Maximum:
         return best
     which = np.flatnonzero(better)
     found = maximise(objective.take(which), start[:, which])
-    out = Maximum(best.rows.copy(), best.gain.copy(), best.converged.copy())
+    everyone = np.arange(batch)
+    out = Maximum(
+        best.rows.copy(), best.gain.copy(), best.converged.copy(), best.end.take(everyone)
+    )
     for i, b in enumerate(which):
         if found.converged[i] and (found.gain[i] > best.gain[b] or not best.converged[b]):
             out.rows[:, b], out.gain[b] = found.rows[:, i], found.gain[i]
             out.converged[b] = True
+            out.end.put(np.array([b]), found.end.take(np.array([i])))
     return out
 
 

@@ -236,14 +236,15 @@ class Sampled(Objective):
         form = self.form
         assert form.kink is not None
         assert form.jumps is not None
-        here = form.kink(np.zeros(1), *columns)
+        here, still = form.kink(np.zeros(1), *columns), [np.zeros(1)] * len(columns)
         away = form.kink(x, *columns)
         on = np.abs(away) <= _PINNED * self._spread[b][:, None]
         held = dots(share, on.astype(float))
         jumps, halves, roles = form.jumps(*columns), [], len(columns)
         for i in range(roles):
-            moved = form.kink(np.zeros(1), *(c + (j == i) for j, c in enumerate(columns)))
-            rate = np.abs(moved - here)[..., 0]  # |∂m/∂φ_i|, a number
+            moved = [np.ones(1) if j == i else c for j, c in enumerate(still)]
+            # |∂m/∂φ_i|, a number: the kink's place is linear in the parameters
+            rate = np.abs(form.kink(np.zeros(1), *moved) - form.kink(np.zeros(1), *still))
             jump = np.abs(np.broadcast_to(jumps[i * roles - i * (i - 1) // 2], here.shape))[..., 0]
             ratio = np.where(rate > 0.0, jump / np.where(rate > 0.0, rate, 1.0), 0.0)
             halves.append(0.5 * held * ratio)

@@ -6,9 +6,9 @@ Out: Σ w ∂² log p/∂λ∂λ for each member of the batch, exactly symmetric
     ∂² log p = Σ_k r_k ∂²ℓ_k + Cov_r(∂ℓ),
     Cov_r(a) = Σ_k r_k (a_k − ā)(a_k − ā)ᵀ,  ā = Σ_l r_l a_l,
 
-and the covariance is summed as it stands here, point by point and in the chart: written as the
-difference of Σ r a aᵀ and of the score's square it would lose, where components merge, all digits
-of what is left. Entries by weights are taken together with −1/π² and never divide by a weight.
+and the covariance is never the difference of Σ r a aᵀ and of the score's square, which would lose,
+where components merge, all digits of what is left (:mod:`relrep_sym.runtime.mixing`). Entries by
+weights are taken together with −1/π² and never divide by a weight.
 
 Arrays are (K, B, n) as in :mod:`relrep_sym.runtime.block`; what is summed is (…, B).
 """
@@ -25,23 +25,24 @@ from relrep_sym.runtime import kernel
 from relrep_sym.runtime.block import Evaluated, dots, insist_finite
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.mixing import Spread, spread, spread_in_chart
 from relrep_sym.runtime.point import Point
+from relrep_sym.runtime.products import outer
+from relrep_sym.runtime.pulled import both_sides, pulled, stacked
 from relrep_sym.runtime.segment import contrast_by_curves
 
 __all__ = ["hessian", "of_components"]
 
-_ROOM = 1 << 18
-"""Numbers that a block's arrays may take together: some 2 MB."""
-
-_ALONE = 1 << 17
-"""Multiplications of a matrix product for which BLAS starts no threads."""
+_ROOM = 1 << 17
+"""Numbers that a block's arrays may take together: some 1 MB."""
 
 
 class _Sums(NamedTuple):
     """What one block adds, for the members of its batch.
 
     Attributes:
-        covariance: Σ w Cov_r(∂ log f) in the chart, (B, P, P).
+        covariance: Σ w Cov_r(∂ log f): of two components in the chart, (B, P, P), of more in parts
+            that one pull-back puts together.
         weights: Σ w ∂²/∂π_i∂π_j, (K − 1, K − 1, B).
         mixed: by family parameter Σ w ∂²/∂π_i∂φ_l, (K, B, K − 1), less what ``common`` holds.
         common: by family parameter Σ w R_K ∂ log f_K, (K, B, K − 1), at i and, with a minus, at K
@@ -49,7 +50,7 @@ class _Sums(NamedTuple):
             two to zero, and what is left is in ``mixed`` to its own digits.
     """
 
-    covariance: Array
+    covariance: Array | Spread
     weights: Array
     mixed: list[Array]
     common: list[Array] | None
@@ -74,32 +75,12 @@ def hessian(chart: Chart, rows: Array, point: Point, x: Array, weights: Array | 
             by_weight = np.concatenate([by_weight, np.zeros_like(by_family[0][:1])])
         inputs = (by_weight[..., None], *(a[..., None] for a in by_family))
         bent = chart.bend(rows[..., None], np.eye(count)[:, None, :], *inputs)
-        out += _stacked(bent, (batch, count)).swapaxes(0, 1)
+        out += stacked(bent, (batch, count)).swapaxes(0, 1)
     if point.form.components > 1:
         out += _of_the_mixing(chart, rows, point, x, weights)
     insist_finite(out, "the Hessian")
     lower = np.tril(out)
     return lower + np.tril(lower, -1).swapaxes(1, 2)
-
-
-def _pulled(
-    chart: Chart, point: Point, rows: Array, by_weight: Array | None, by_family: Sequence[Array]
-) -> Sequence[Array]:
-    """The chart's pull-back of adjoints by component as they stand in the point, (K, B, …).
-
-    Those by weights are relative to the last, K − 1 rows, or None for zero.
-    """
-    families = tuple(by_family)
-    if by_weight is None:
-        whole = np.zeros((len(families[0]), *(1,) * (rows.ndim - 1)))
-    else:
-        whole = np.concatenate([by_weight, np.zeros_like(by_weight[:1])])
-        whole = point.in_place(whole)
-    return chart.pull_back(rows, whole, *(point.in_place(a) for a in families))
-
-
-def _stacked(rows: Sequence[Array | float], shape: tuple[int, ...]) -> Array:
-    return np.array([np.broadcast_to(r, shape) for r in rows])
 
 
 def _curved(point: Point, found: kernel.Statistics, x: Array, weights: Array | None) -> list[Array]:
@@ -141,19 +122,14 @@ def of_components(chart: Chart, rows: Array, point: Point, curved: Sequence[Arra
     """Σ w r_k ∂² log f_k, pulled back from both sides, (B, P, P); ``curved`` are those of R_k."""
     form, share = point.form, point.components.weights
     k, batch = share.shape
-    roles, count = len(form.names), len(chart.coordinates)
+    roles = len(form.names)
     sides = [np.zeros((k, batch, k, roles)) for _ in range(roles)]
     pairs = [(i, j) for i in range(roles) for j in range(i, roles)]
     each = np.arange(k)
     with np.errstate(over="ignore", invalid="ignore"):
         for (i, j), total in zip(pairs, curved, strict=True):
             sides[j][each, :, each, i] = sides[i][each, :, each, j] = share * total
-        half = _stacked(
-            _pulled(chart, point, rows[..., None, None], None, sides), (batch, k, roles)
-        )
-        inner = [np.moveaxis(half[..., i], (0, 1, 2), (2, 1, 0)) for i in range(roles)]
-        whole = _pulled(chart, point, rows[..., None], None, inner)
-    return _stacked(whole, (batch, count)).swapaxes(0, 1)
+        return both_sides(chart, rows, point, sides)
 
 
 def _of_the_mixing(
@@ -173,26 +149,34 @@ def _of_the_mixing(
     mixed = [np.zeros((k, batch, k - 1)) for _ in form.names]
     common = [np.zeros((k, batch, k - 1)) for _ in form.names]
     size = max(512, _ROOM // (count + k * (5 + 4 * roles)))
+    parts = Spread.zeros(roles, batch, k) if k > 2 else None
     for b, sums in kernel.over_blocks(point, x, None, use, size):
-        out[b] += sums.covariance
+        if isinstance(sums.covariance, Spread):
+            assert parts is not None
+            parts.add(b, sums.covariance)
+        else:
+            out[b] += sums.covariance
         by_weight[..., b] += sums.weights
         for f in range(roles):
             mixed[f][:, b] += sums.mixed[f]
             if sums.common is not None:
                 common[f][:, b] += sums.common[f]
     if weights is None:
-        for total in (out, by_weight, *mixed, *common):
+        for total in (out, by_weight, *mixed, *common, *(parts or ())):
             total *= 1.0 / x.shape[-1]
+    if parts is not None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            out += spread_in_chart(chart, rows, point, parts)
     # half of the part by weights and the whole of the mixed one: the transpose adds the rest
     bases = rows[..., None]
     with np.errstate(over="ignore", invalid="ignore"):
         half = 0.5 * by_weight.swapaxes(1, 2)
-        side = _stacked(_pulled(chart, point, bases, half, mixed), (batch, k - 1))
+        side = stacked(pulled(chart, point, bases, half, mixed), (batch, k - 1))
         if any(a.any() for a in common):
-            side += _stacked(_pulled(chart, point, bases, None, common), (batch, k - 1))
+            side += stacked(pulled(chart, point, bases, None, common), (batch, k - 1))
         still = [np.zeros((k, batch, 1))] * roles
-        both = _pulled(chart, point, bases, side.transpose(2, 1, 0), still)
-        whole = _stacked(both, (batch, count)).swapaxes(0, 1)
+        both = pulled(chart, point, bases, side.transpose(2, 1, 0), still)
+        whole = stacked(both, (batch, count)).swapaxes(0, 1)
     return out + whole + whole.swapaxes(1, 2)
 
 
@@ -208,7 +192,7 @@ def _sums(
     if block.close is not None and block.differences is not None:
         np.copyto(gaps, block.differences, where=block.close[..., None])
     weighted = gaps if weights is None else gaps * weights
-    square = -(weighted.swapaxes(0, 1) @ gaps.transpose(1, 2, 0)).transpose(1, 2, 0)
+    square = -outer(weighted.swapaxes(0, 1), gaps.swapaxes(0, 1)).transpose(1, 2, 0)
     if len(ratios) == 2:
         covariance, mixed, common = _of_two(
             chart, rows, point, x, weights, block, ratios, posterior, slopes
@@ -216,10 +200,15 @@ def _sums(
         return _Sums(covariance, square, mixed, common)
     others = _others(posterior)
     moving = [posterior * g for g in slopes]
+    contrast = [] if block.close is None else _contrast(point, x, block, slopes)
+    apart = [
+        np.where(4.0 * size <= np.abs(g[:-1]) + np.abs(g[-1]), exact, g[:-1] - g[-1])
+        for g, (exact, size) in zip(slopes, contrast, strict=False)
+    ]
     return _Sums(
-        _covariance(chart, rows, point, weights, posterior, others, slopes, moving),
+        spread(posterior, others, weights, slopes, moving, apart),
         square,
-        *_mixed(point, x, weights, weighted, block, ratios, posterior, others, slopes, moving),
+        *_mixed(weights, weighted, block, ratios, posterior, others, slopes, moving, contrast),
     )
 
 
@@ -247,47 +236,7 @@ def _slopes(point: Point, block: Evaluated) -> list[Array]:
     return out
 
 
-def _covariance(
-    chart: Chart,
-    rows: Array,
-    point: Point,
-    weights: Array | None,
-    posterior: Array,
-    others: Array,
-    slopes: list[Array],
-    moving: list[Array],
-) -> Array:
-    """Σ w Σ_k r_k (a_k − ā)(a_k − ā)ᵀ in the chart, a_k = ∂ log f_k and ā = Σ_l r_l a_l."""
-    k, batch, n = posterior.shape
-    count = len(chart.coordinates)
-    bases = rows[..., None]
-    out = np.zeros((batch, count, count))
-    buffer = np.empty((batch, count, n))
-    moved = [np.negative(a) for a in moving]
-    for i in range(k):
-        for full, slope, back in zip(moved, slopes, moving, strict=True):
-            if i:
-                np.negative(back[i - 1], out=full[i - 1])
-            np.multiply(slope[i], others[i], out=full[i])
-        root = np.sqrt(posterior[i] if weights is None else posterior[i] * weights)
-        for j, row in enumerate(_pulled(chart, point, bases, None, moved)):
-            np.multiply(row, root, out=buffer[:, j])
-        _add_gram(buffer, out)
-    return out
-
-
-def _add_gram(rows: Array, out: Array) -> None:
-    """Add rows · rowsᵀ (B, P, P), in stretches so short that BLAS starts no threads of its own."""
-    count, n = rows.shape[1:]
-    stretch = max(64, _ALONE // count**2)
-    for i in range(0, n, stretch):
-        part = rows[:, :, i : i + stretch]
-        out += part @ part.swapaxes(1, 2)
-
-
 def _mixed(
-    point: Point,
-    x: Array,
     weights: Array | None,
     weighted: Array,
     block: Evaluated,
@@ -296,6 +245,7 @@ def _mixed(
     others: Array,
     slopes: list[Array],
     moving: list[Array],
+    contrast: list[tuple[Array, Array]],
 ) -> tuple[list[Array], list[Array] | None]:
     """The last fields of :class:`_Sums`; ``weighted`` is w (R_k − R_K).
 
@@ -305,8 +255,8 @@ def _mixed(
     together so that all are of one sign.
     """
     last, close = ratios[-1], block.close
-    mixed = [-(rg.swapaxes(0, 1) @ weighted.transpose(1, 2, 0)).transpose(1, 0, 2) for rg in moving]
-    contrast = [] if close is None else _contrast(point, x, block, slopes)
+    across = weighted.swapaxes(0, 1)
+    mixed = [-outer(rg.swapaxes(0, 1), across).transpose(1, 0, 2) for rg in moving]
     common = [np.zeros_like(full) for full in mixed]
     share = last if weights is None else last * weights
     for i, row in enumerate(weighted):
@@ -356,11 +306,10 @@ def _of_two(
         shared.append(np.array([second, -second]))
     bases = rows[..., None]
     buffer = np.empty((len(root), len(chart.coordinates), root.shape[1]))
-    parts = (_pulled(chart, point, bases, None, side) for side in (apart, shared))
+    parts = (pulled(chart, point, bases, None, side) for side in (apart, shared))
     for j, (own, both) in enumerate(zip(*parts, strict=True)):
         np.multiply(own + both, root, out=buffer[:, j])
-    covariance = np.zeros((len(root), *2 * (len(chart.coordinates),)))
-    _add_gram(buffer, covariance)
+    covariance = outer(buffer, buffer)
     mixed = [dots(change, a)[..., None] for a in apart]
     return covariance, mixed, [dots(change, a)[..., None] for a in shared]
 

@@ -19,6 +19,7 @@ from relrep_sym.runtime.criteria import Criteria
 from relrep_sym.runtime.inference import covariance, criteria, standard_errors
 from relrep_sym.runtime.intervals import confidence_intervals
 from relrep_sym.runtime.learning import Learning
+from relrep_sym.runtime.units import in_units
 
 __all__ = ["Solver"]
 
@@ -28,6 +29,7 @@ class Solver(Learning):
 
     # -------------------------------------------------------------------------- inference
 
+    @in_units("covariance")
     def covariance(
         self,
         x: ArrayLike | None,
@@ -41,6 +43,7 @@ class Solver(Learning):
         """The estimated covariance of the maximum likelihood estimator, (…, Q, Q)."""
         return covariance(self, x, coords, kind, of, weights, count)
 
+    @in_units("errors")
     def standard_errors(
         self,
         x: ArrayLike | None,
@@ -54,6 +57,7 @@ class Solver(Learning):
         """The square roots of its diagonal, (…, Q)."""
         return standard_errors(self, x, coords, kind, of, weights, count)
 
+    @in_units("intervals")
     def confidence_intervals(
         self,
         x: ArrayLike | None,
@@ -68,6 +72,7 @@ class Solver(Learning):
         """Wald's intervals, (…, Q, 2)."""
         return confidence_intervals(self, x, coords, level, kind, of, weights, count)
 
+    @in_units("same")
     def criteria(
         self,
         x: ArrayLike,

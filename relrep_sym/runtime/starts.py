@@ -217,7 +217,9 @@ def _coordinates(solver: Learning, share: Array, sample: _Sample, floor: float |
     rows = solver.rows_of(here.coords)
     at = solver.chart.components(rows)[1]
     objective = Objective(solver.chart, form, rows, mass, _means(solver, share, sample, at))
-    return maximise(objective, rows).rows[: len(here.coords), 0]
+    best = maximise(objective, rows)
+    # a start need not be a maximum of Q: where there is none, the moments' place is one
+    return best.rows[: len(here.coords), 0] if best.converged[0] else here.coords
 
 
 def _above(form: Form, parameters: tuple[Array, ...], floor: float | None) -> tuple[Array, ...]:

@@ -15,6 +15,7 @@ False
 
 from __future__ import annotations
 
+import html
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -54,7 +55,8 @@ class Entry:
     """The worst value of one function at one point.
 
     ``error`` and ``bound`` are absolute, ``ratio`` is the error in units of the yardstick, at most
-    64 to pass; ``relative`` is the error over |v|; ``seconds`` are the oracle's.
+    64 to pass; ``relative`` is the error over |v|; ``seconds`` are the oracle's, a search for what
+    is to be compared included.
     """
 
     function: str
@@ -149,6 +151,12 @@ class Certificate:
             f"({worst.function}, {worst.point})"
         )
 
+    def __repr__(self) -> str:
+        return f"<Certificate of {self._summary()}; {len(self.entries)} entries>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
     def __str__(self) -> str:
         return self.to_text(seconds=True)
 
@@ -162,11 +170,13 @@ def certify(
     whose own error is too large to judge by, raise :class:`CertificateError`.
     """
     entries = []
+    start = time.perf_counter()
     for case in cases:
-        entry = _measure(case)
+        entry = _measure(case, start)
         if progress:
             progress(entry)
         entries.append(entry)
+        start = time.perf_counter()
     return Certificate(name, tuple(entries))
 
 
@@ -183,8 +193,7 @@ def _flatten(nested: Any) -> tuple[list[Measured], tuple[int, ...]]:
     return [m for flat, _ in parts for m in flat], (len(parts), *inner)
 
 
-def _measure(case: Case) -> Entry:
-    start = time.perf_counter()
+def _measure(case: Case, start: float) -> Entry:
     measured, shape = _flatten(case.oracle())
     seconds = time.perf_counter() - start
     where = f"{case.function} at {case.point}"

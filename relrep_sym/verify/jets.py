@@ -60,7 +60,8 @@ class Density:
     ``component_log_density(x, *phi)`` takes and returns mpmath numbers. ``support`` is ``"line"``,
     ``"half-line"``, ``"integers"`` (0, 1, 2, …), ``("interval", a, b)``, ``("integers", a, b)`` or
     ``("finite", (x_1, …))``. With ``analytic`` false (an absolute value, a Piecewise) parameters
-    are differentiated by a difference quotient at higher precision instead of by complex step.
+    are differentiated by a symmetric difference quotient at higher precision instead of by complex
+    step: at a kink that is the mean of the slopes on its two sides, as sign(0) = 0 gives.
     ``kinks(*phi)`` lists the x at which the log-density is not smooth: integrals are cut there.
 
     >>> Density(lambda x, rate: mpmath.log(rate) - rate * x, "half-line").support
@@ -137,11 +138,12 @@ def _complex_step(f: Callable[..., Number], args: Sequence[Number], j: int) -> N
 
 
 def _quotient(f: Callable[..., Number], args: Sequence[Number], j: int) -> Number:
+    """The symmetric quotient: at a kink the mean of the slopes on its two sides."""
     with mp.workdps(3 * GUARD + DIGITS):
         step = mpmath.mpf(10) ** -(2 * GUARD)
-        moved = list(args)
-        moved[j] = args[j] + step
-        return (f(*moved) - f(*args)) / step
+        up, down = list(args), list(args)
+        up[j], down[j] = args[j] + step, args[j] - step
+        return (f(*up) - f(*down)) / (2 * step)
 
 
 def _component_jet(density: Density, x: Number, phi: Sequence[Number]) -> Jet:

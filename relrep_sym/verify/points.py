@@ -64,8 +64,8 @@ def points(
 ) -> list[Point]:
     """The named points of a mixture; ``fixed`` holds a parameter of every component at a number.
 
-    Where the log-density is ``kinked`` at a location, no sample point lies on one: there is no
-    derivative there.
+    Where the log-density is ``kinked`` at a location, no sample point lies on one: a rounding of
+    the location would decide on which side it is.
 
     >>> [p.name for p in points(3, ("location", "scale"))][:5]
     ['ordinary', 'merging 1e-3', 'merging 1e-6', 'merging 1e-12', 'first weight 1e-12']
@@ -245,9 +245,14 @@ class _Maker:
             extreme = n // len(phis)
             distance = (0.0, reach, 1e-12)[extreme] if extreme < 3 else 10 ** rng.uniform(-6, 0.9)
             sign = rng.choice((-1, 1))
-            if self.kinked:  # no derivative at the location itself
-                distance = max(distance, 1e-9 * (1 + abs(self.centre(phi))))
-            xs.append(self.inside(self.centre(phi), sign * distance, self.spacing(phi)))
+            room = 1e-9 * (1 + abs(self.centre(phi)))
+            if self.kinked:  # a rounding of the location decides on which side of it x lies
+                distance = max(distance, room)
+            x = self.inside(self.centre(phi), sign * distance, self.spacing(phi))
+            while self.kinked and any(abs(x - self.centre(other)) < room for other in phis):
+                distance = 1.5 * distance + room
+                x = self.inside(self.centre(phi), sign * distance, self.spacing(phi))
+            xs.append(x)
         return xs
 
     def inside(self, centre: float, distance: float, unit: float) -> float:

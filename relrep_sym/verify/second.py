@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import mpmath
 from mpmath import mp
 
+from relrep_sym.errors import CertificateError, problem
 from relrep_sym.verify.jets import Located, Memo, Number
 from relrep_sym.verify.quadrature import Budget
 from relrep_sym.verify.yardstick import Measured
@@ -30,7 +31,13 @@ Rows = list[list[Number]]
 def hessian(
     place: Located, xs: Sequence[Number], weights: Sequence[Number], budget: Budget
 ) -> tuple[tuple[Measured, ...], ...]:
-    """Σ_n w_n ∂² log p(x_n)/∂λ_i ∂λ_j."""
+    """Σ_n w_n ∂² log p(x_n)/∂λ_i ∂λ_j; CertificateError where a point lies on a kink."""
+    kinks = place.density.kinks
+    on = {x for x in xs for phi in place.phis if kinks is not None and x in kinks(*phi)}
+    if on:
+        given = ", ".join(f"x = {mpmath.nstr(x, 8)}" for x in sorted(on)[:4])
+        right = "points off the kinks of every component"
+        raise CertificateError(problem("no second derivative on a kink", given, right))
     size = len(place.coords)
     memo: Memo = {}
     steps = [STEP * min(abs(c) or mp.one, mp.one) for c in place.coords]

@@ -57,11 +57,7 @@ def component_fragments(form: ComponentForm) -> Mapping[str, object]:
             block += filled(node, buffer, "spare")
     coefficients = [a.target for a in prepare]
     odds, exponents, more = _exponents(form, buffers)
-    prepare_lines = assignments([*prepare, *more]) + assignments(
-        [Assign("heights", lower(form.height, bare))]
-    )
-    if form.height == 1:
-        prepare_lines[-1] = f"heights = np.ones_like({roles[0]})"
+    prepare_lines = _spread([*prepare, *more, Assign("heights", lower(form.height, bare))], roles)
     coefficients += [a.target for a in more]
     shown = _locations(block + odds + exponents, roles)
     arrays = [n for n in roles if n in shown] + coefficients
@@ -94,6 +90,19 @@ def _own_forms(form: ComponentForm) -> ComponentForm:
     )
     warn_of_loss(forms)
     return made
+
+
+def _spread(program: Sequence[Assign], roles: Sequence[str]) -> list[str]:
+    """Assignments whose values are all of the parameters' shape, numbers too."""
+    lines: list[str] = []
+    for a in program:
+        if isinstance(a.value, Num):
+            one = a.value.value == 1
+            like = f"ones_like({roles[0]})" if one else f"full_like({roles[0]}, {infix(a.value)})"
+            lines.append(f"{a.target} = np.{like}")
+        else:
+            lines += assignments([a])
+    return lines
 
 
 def _general_fragments(form: ComponentForm) -> dict[str, object]:

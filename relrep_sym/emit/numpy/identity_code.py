@@ -62,6 +62,7 @@ def with_function(
         "",
     ]
     title = "\n\n# ---------------------------------------------------------------- an identity\n"
+    source = source.replace("__all__ = (\n", f'__all__ = (\n    "{name}",\n', 1)
     appended = source.rstrip("\n") + "\n" + title + "\n".join([*lines, *body])
     fresh = re.sub(r"(Text sha256: )[0-9a-f]{32}", rf"\g<1>{UNSIGNED}", appended, count=1)
     return signed(fresh)

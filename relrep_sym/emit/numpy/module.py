@@ -41,6 +41,7 @@ from relrep_sym.equations.median import median_step
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.equations.record import Record
 from relrep_sym.equations.second import SecondForm
+from relrep_sym.equations.units import unit_powers
 from relrep_sym.errors import DeclarationError, NoInverseError, problem
 from relrep_sym.statements.language import SPECIAL
 
@@ -242,7 +243,10 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
     domains = [c.domain for c in chart.coordinates] + [c.domain for c in chart.constants]
     positions = {p: i for i, p in enumerate(family.parameters)}
     warn_of_loss(pieces.forms)
+    functions = public_functions(record)
+    constants = ["CONSTANTS", "COORDINATES", "FIXED", "PARAMETERS", *(["VIEW"] if view else [])]
     return {
+        "public": [*constants, *sorted(str(f["name"]) for f in functions)],
         "title": "\n".join(filled_text(f"{model.describe().capitalize()}.", 94)),
         "source": source,
         "command": command,
@@ -295,6 +299,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "basis": len(form.basis),
         "location": positions.get(family.location) if family.location else None,
         "scale": positions.get(family.scale) if family.scale else None,
+        "units": [repr(d) for d in unit_powers(family) or ()],
         "lower": [_end(d.lower) for d in domains],
         "upper": [_end(d.upper) for d in domains],
         "open_lower": [str(d.open_lower) for d in domains],
@@ -303,7 +308,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
         "draw": _draw(family),
         "safe_rate": None if isinstance(safe, str) else (repr(safe.rate), repr(safe.sharp_rate)),
         "why": why,
-        "functions": public_functions(record),
+        "functions": functions,
     }
 
 
