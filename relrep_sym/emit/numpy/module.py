@@ -37,6 +37,7 @@ from relrep_sym.emit.numpy.second_code import (
     rebased_lines,
     second_lines,
 )
+from relrep_sym.emit.numpy.spelled import family_notes, number_notes
 from relrep_sym.equations.median import median_step
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.equations.record import Record
@@ -97,7 +98,9 @@ def render(record: Record, source: str, command: str) -> str:
             )
     context = _context(record, source, command)
     template = _environment().get_template("module.py.j2")
-    return signed(template.render(text_digest=UNSIGNED, **context))
+    text = template.render(text_digest=UNSIGNED, **context)
+    notes = [*family_notes(record.form), *number_notes(text)]
+    return signed(text.replace("# @notes\n", "".join(f"{line}\n" for line in notes)))
 
 
 @cache
