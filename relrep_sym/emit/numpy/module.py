@@ -26,6 +26,7 @@ from relrep_sym.emit.numpy.em_code import m_step_lines
 from relrep_sym.emit.numpy.layout import bare, bracketed, filled_text, wrapped
 from relrep_sym.emit.numpy.median_code import median_fragments
 from relrep_sym.emit.numpy.orders_code import orders_code
+from relrep_sym.emit.numpy.own_code import warn_of_loss
 from relrep_sym.emit.numpy.pointwise_code import pointwise_fragments
 from relrep_sym.emit.numpy.printer import infix, special_names
 from relrep_sym.emit.numpy.public import public_functions
@@ -244,6 +245,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
     }
     domains = [c.domain for c in chart.coordinates] + [c.domain for c in chart.constants]
     positions = {p: i for i, p in enumerate(family.parameters)}
+    warn_of_loss(pieces.forms)
     functions = public_functions(record)
     constants = ["CONSTANTS", "COORDINATES", "FIXED", "PARAMETERS", *(["VIEW"] if view else [])]
     return {
@@ -274,7 +276,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
             "to_model": pieces.to_model(),
             "pull_back": pieces.pull_back(),
             "pull_back_model": pieces.pull_back_model(),
-            "bend": bend_lines(pieces, record.curvature),
+            "bend": bend_lines(pieces, pieces.curvature(record.curvature)),
             "from_model": from_model,
             "model_components": pieces.model_components(),
             "to_parameters": pieces.to_parameters(),
