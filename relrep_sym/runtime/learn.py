@@ -17,6 +17,7 @@ from relrep_sym.errors import DataError, problem
 from relrep_sym.runtime import check
 from relrep_sym.runtime.check import Array, Coords, Entries
 from relrep_sym.runtime.ecm import Order, ecm_step
+from relrep_sym.runtime.edges import insist_slopes
 from relrep_sym.runtime.em import Taken, em_step
 from relrep_sym.runtime.fit import Options, StepFunction, fit
 from relrep_sym.runtime.fitted import Callback, Fit
@@ -60,6 +61,7 @@ def learn(
         insist_spread(solver, points, share)
     bound = None if floor is None else Floor(solver, floor)
     given, point = _starts(solver, start, starts, rng, points, share, floor)
+    insist_slopes(solver.chart, point, points)
     if bound is not None:
         bound.insist(point, given.shape)
         solver = copy(solver)
