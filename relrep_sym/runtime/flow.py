@@ -1,21 +1,19 @@
-"""Learning flows dλ/dt: many starts under one right-hand side, by SciPy's Runge–Kutta methods.
+"""Learning flows dλ/dt: many starts under one right-hand side, each with its own step.
 
 In: a solver, starts, a truth and times. Out: coordinates at those times, and the members that were
-stopped. It needs SciPy, which its functions import. What a member's velocity is, and where it may
-be, is in :mod:`.members`.
+stopped. What a member's velocity is, and where it may be, is in :mod:`.members`.
 
 Every member keeps its own clock and its own step, as in a ``solve_ivp`` call of its own, and all
-share each evaluation of the field: the equations do not know the time, so with h_m the step of
-member m SciPy's stepper integrates dλ_m/ds = h_m f(λ_m) by steps of one in s. Whether a member's
-step is accepted, and how long its next one is, follows SciPy's rule on its own error norm (root
-mean square over its P coordinates, in units of ``atol + rtol |λ|``). One that is not leaves the
-others unharmed.
+share each evaluation of the field (:mod:`.explicit`). Whether a member's step is accepted, and how
+long its next one is, follows SciPy's rule on its own error norm: the root mean square over its P
+coordinates, in units of ``atol`` times the coordinate's size (:mod:`.scales`) plus ``rtol |λ|``.
+A member whose steps stability bounds, with many of them still to go, is stiff: it goes on alone by
+an implicit method (:mod:`.stiff`). Every member has a bound on its evaluations.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,7 +22,11 @@ from relrep_sym.errors import DataError, problem
 from relrep_sym.runtime import check
 from relrep_sym.runtime.check import Array, Coords
 from relrep_sym.runtime.expectation import Nodes, Truth
+from relrep_sym.runtime.explicit import Dense, Stepper, rms
 from relrep_sym.runtime.members import Members, Stop
+from relrep_sym.runtime.scales import scales
+from relrep_sym.runtime.stiff import crossing, follow
+from relrep_sym.runtime.tableaux import TABLEAUX
 
 if TYPE_CHECKING:
     from relrep_sym.runtime.evaluated import Evaluated
@@ -34,14 +36,18 @@ __all__ = ["flow"]
 _SHORTEST = 1e-12
 """The shortest step over the whole time: a member that needs a shorter one is stopped."""
 
-_METHODS = ("DOP853", "RK45", "RK23")
-"""Those of SciPy's methods whose steppers are explicit."""
+_METHODS = ("auto", "DOP853", "RK45", "RK23", "Radau")
 
 _TOGETHER = 512
 """Members that are stepped at once."""
 
 _SAFETY, _LEAST, _MOST = 0.9, 0.2, 10.0
 """How a step follows from the one before, as in SciPy."""
+
+_STIFF, _SMOOTH, _LEFT, _TURNED = 15, 6, 100, 3
+"""Steps bounded by stability that make a member stiff, steps in a row without that make it none,
+and the steps that must still be ahead (Hairer and Wanner); steps that an error led beyond an end of
+the domain."""
 
 
 def flow(
@@ -52,15 +58,17 @@ def flow(
     field: str = "gradient",
     *,
     rates: ArrayLike | None = None,
-    method: str = "DOP853",
+    method: str = "auto",
     rtol: float = 1e-8,
     atol: ArrayLike = 1e-10,
     rcond: float | None = None,
+    max_evaluations: int = 20_000,
 ) -> tuple[Array, list[Stop], int]:
     """Coordinates at the times (…, len(times), P), the stops, and how many members were singular.
 
-    What is wrong in the arguments raises DataError; what happens to a member on its way is in the
-    stops, and its later entries are NaN.
+    Times ascend, or descend: then the flow is followed backwards. What is wrong in the arguments
+    raises DataError; what happens to a member on its way is in the stops, and its later entries
+    are NaN.
     """
     count, size = len(solver.chart.coordinates), start.rows.shape[1]
     clock = _times(times)
@@ -72,18 +80,29 @@ def flow(
     speed = None if rates is None else check.per_coordinate(rates, count, "rates", positive=True)
     if not isinstance(rtol, int | float | np.number) or not 3e-14 <= rtol < 1:
         raise DataError(problem("rtol is no tolerance", rtol, "a number from 3e-14 to below 1"))
+    whole = isinstance(max_evaluations, int | np.integer) and not isinstance(max_evaluations, bool)
+    if not whole or max_evaluations < 1:
+        right = "a positive whole number"
+        raise DataError(problem("max_evaluations is no count", max_evaluations, right))
+    sign = -1.0 if len(clock) > 1 and clock[1] < clock[0] else 1.0
+    if sign < 0:
+        speed = -(np.ones(count) if speed is None else speed)
 
     out = np.full((size, len(clock), count), np.nan)
     stops, cut = [], 0
     for first in range(0, size, _TOGETHER):
         some = slice(first, min(first + _TOGETHER, size))
-        members = Members(solver, start.rows[:, some], truth, field, speed, rcond)
-        run = _Run(members, clock, _stepper(method), rtol, absolute, out[some])
-        run.all()
+        rows = start.rows[:, some]
+        members = Members(solver, rows, truth, field, speed, rcond, int(max_evaluations))
+        if len(clock) > 1:
+            least = absolute[:, None] * scales(solver, rows, truth)
+            _Run(members, sign * (clock - clock[0]), method, rtol, least, out[some]).all()
+        else:
+            out[some, 0] = members.start.T
         for m, name, when, coords, why in members.stopped:
             place = tuple(int(i) for i in np.unravel_index(first + m, start.shape or (1,)))
             which = place if start.shape else ()
-            stops.append(Stop(which, name, float(clock[0]) + when, coords, why))
+            stops.append(Stop(which, name, float(clock[0]) + sign * when, coords, why))
         cut += int(members.singular.sum())
     return out.reshape(*start.shape, len(clock), count), sorted(stops, key=_which), cut
 
@@ -93,43 +112,50 @@ def _which(stop: Stop) -> tuple[int, ...]:
 
 
 class _Run:
-    """Some members on their way; tables are (P, M), and ``out`` is (M, len(times), P)."""
+    """Some members on their way; tables are (P, M), and ``out`` is (M, len(times), P).
+
+    ``past`` are the times since the start, so that no digits are lost to the origin of time.
+    """
 
     def __init__(
-        self, members: Members, clock: Array, stepper: Any, rtol: float, atol: Array, out: Array
+        self, members: Members, past: Array, method: str, rtol: float, atol: Array, out: Array
     ) -> None:
-        self.members, self.out = members, out
-        self.past = clock - clock[0]  # no digits are lost to the origin of time
-        self.end = float(self.past[-1])
-        values = members.start
-        out[:, 0] = values.T
-        self.time = np.zeros(members.size)
-        self.due = np.ones(members.size, dtype=np.intp)  # the next entry of out to fill
-        self.rejected = np.zeros(members.size, dtype=bool)
-        members.active[:] = self.end > 0
-        if self.end > 0:
-            scale = np.repeat(atol, members.size)
-            self.stepper = stepper(members, values, rtol=rtol, atol=scale)
-            self.velocity = members.begin()
-            self.step = self._first_steps(values, rtol, atol[:, None])
+        self.members, self.out, self.past = members, out, past
+        self.rtol, self.atol, self.method = rtol, atol, method
+        self.end = float(past[-1])
+        self.values = members.start.copy()
+        out[:, 0] = self.values.T
+        size = members.size
+        self.time = np.zeros(size)
+        self.due = np.ones(size, dtype=np.intp)  # the next entry of out to fill
+        self.rejected = np.zeros(size, dtype=bool)
+        self.stiff, self.smooth = np.zeros(size, dtype=np.intp), np.zeros(size, dtype=np.intp)
+        self.turned = np.zeros(size, dtype=np.intp)  # steps that led beyond an end by an error
+        tableau = TABLEAUX[method if method in TABLEAUX else "DOP853"]
+        self.stepper = Stepper(tableau, self.values.shape)
+        self.velocity = members.begin()
+        self.step = self._first_steps()
 
-    def _first_steps(self, values: Array, rtol: float, atol: Array) -> Array:
+    def _first_steps(self) -> Array:
         """Steps to begin with, as in SciPy (Hairer, Nørsett and Wanner, section II.4)."""
-        members, order = self.members, self.stepper.error_estimator_order
-        scale = atol + np.abs(values) * rtol
+        members, order = self.members, self.stepper.tableau.order
+        scale = self.atol + np.abs(self.values) * self.rtol
         with np.errstate(all="ignore"):
-            size, speed = _rms(values / scale), _rms(self.velocity / scale)
-            short = np.where((size < 1e-5) | (speed < 1e-5), 1e-6, 0.01 * size / speed)
+            size, speed = rms(self.values / scale), rms(self.velocity / scale)
+            short = np.where((size < 1e-5) | (speed < 1e-5), 1e-6 * self.end, 0.01 * size / speed)
             short = np.minimum(short, self.end)
-            bend = _rms((members.field_at(values + short * self.velocity) - self.velocity) / scale)
-            most = np.fmax(speed, bend / short)
+            ahead = members.field_at(self.values + short * self.velocity)
+            most = np.fmax(speed, rms((ahead - self.velocity) / scale) / short)
             step = np.where(
-                most <= 1e-15, np.maximum(1e-6, short * 1e-3), (0.01 / most) ** (1 / (order + 1))
+                most * self.end <= 1e-15, 1e-3 * short, (0.01 / most) ** (1 / (order + 1))
             )
         return np.fmin(np.fmin(100 * short, step), self.end)
 
     def all(self) -> None:
         """Go on until every member is at the end, or was stopped."""
+        if self.method == "Radau":
+            for m in np.flatnonzero(self.members.active):
+                self._implicitly(int(m))
         while self.members.active.any():
             self._once()
 
@@ -140,36 +166,69 @@ class _Run:
         left = self.end - self.time
         last = self.step >= left
         self.step = np.where(last, left, self.step)
-        members.steps = np.where(active, self.step, 0.0)
-        members.table(stepper.f)[:] = np.where(active, self.velocity * members.steps, 0.0)
-        before = members.table(stepper.y).copy()
+        before, start = self.values, np.where(active, self.velocity, 0.0)
         members.forget()
-        stepper.step()
-        values, velocity = members.table(stepper.y), members.velocity
-        norms = stepper.norms
+        after = stepper.step(members.field_at, before, start, np.where(active, self.step, 0.0))
+        with np.errstate(all="ignore"):
+            scale = self.atol + np.maximum(np.abs(before), np.abs(after)) * self.rtol
+        norms = stepper.norms(scale)
         good = active & (norms < 1)
-        after = np.where(last, self.end, self.time + self.step)
-        self._record(np.flatnonzero(good), values, after)
+        then = np.where(last, self.end, self.time + self.step)
+        inside = ~good
+        inside[good] = members.inside(after[:, good], np.flatnonzero(good))
+        for m in np.flatnonzero(~inside):  # computed beyond an end from which the field leads back
+            if not members.leaving(after[:, m], stepper.velocity[:, m], int(m)):
+                good[m], inside[m], norms[m] = False, True, np.inf
+                self.turned[m] += 1
+        self._record(np.flatnonzero(good), after, then, inside)
         with np.errstate(divide="ignore", invalid="ignore"):
-            factor = np.fmax(_SAFETY * norms**stepper.error_exponent, _LEAST)
+            exponent = -1.0 / (stepper.tableau.order + 1)
+            factor = np.fmax(_SAFETY * norms**exponent, _LEAST)
         factor = np.where(good, np.fmin(factor, np.where(self.rejected, 1.0, _MOST)), factor)
         for m in np.flatnonzero(active & ~good & (self.step <= _SHORTEST * self.end)):
             why = members.heading(int(m), before[:, m], self.velocity[:, m], self.end)
             members.stop(int(m), self.time[m], before[:, m], why)
-        self.step *= np.where(active, factor, 1.0)
+        stiff = self._stiff(good, scale, left)
+        self.step = self.step * np.where(active, factor, 1.0)
         self.rejected = active & ~good
-        self.time = np.where(good, after, self.time)
-        self.velocity = np.where(good, velocity, self.velocity)
-        values[:, ~good] = before[:, ~good]  # the stepper goes on from here
+        self.time = np.where(good, then, self.time)
+        self.velocity = np.where(good, stepper.velocity, self.velocity)
+        self.values = np.where(good, after, before)
         members.active &= self.time < self.end
+        for m in np.flatnonzero(stiff & members.active):
+            self._implicitly(int(m))
+        for m in np.flatnonzero(members.active & (members.evaluations >= members.most)):
+            members.stop(int(m), self.time[m], self.values[:, m], members.spent(int(m)))
+
+    def _stiff(self, good: NDArray[np.bool_], scale: Array, left: Array) -> NDArray[np.bool_]:
+        """Members whose accepted steps are as long as stability allows, again and again."""
+        if self.method != "auto":
+            return np.zeros_like(good)
+        bounded = self.stepper.stiffness(scale) > self.stepper.tableau.limit
+        self.smooth = np.where(good, np.where(bounded, 0, self.smooth + 1), self.smooth)
+        counted = np.where(self.smooth >= _SMOOTH, 0, self.stiff + bounded)
+        self.stiff = np.where(good, counted, self.stiff)
+        along = self.turned >= _TURNED  # an end that attracts and is not reached
+        return ((self.stiff >= _STIFF) & (left > _LEFT * self.step)) | along
+
+    def _implicitly(self, m: int) -> None:
+        """Follow one member to the end by the implicit method."""
+        due = self.past[self.due[m] :]
+        found = follow(
+            self.members, m, float(self.time[m]), self.values[:, m], float(self.step[m]),
+            due, self.rtol, self.atol[:, m],
+        )  # fmt: skip
+        for n, row in enumerate(found, self.due[m]):
+            self.out[m, n] = row
+        self.members.active[m] = False
 
     # ------------------------------------------------------------------------- what is written
 
-    def _record(self, good: NDArray[np.intp], values: Array, after: Array) -> None:
+    def _record(
+        self, good: NDArray[np.intp], values: Array, after: Array, inside: NDArray[np.bool_]
+    ) -> None:
         """Write what fell due in accepted steps; stop members seen outside, where they crossed."""
         members = self.members
-        inside = np.ones(members.size, dtype=bool)
-        inside[good] = members.inside(values[:, good], good)
         upto = np.searchsorted(self.past, after, side="right")
         upto[inside & (self.past[upto - 1] == after)] -= 1  # what is due at the end is known
         upto = np.maximum(upto, self.due)
@@ -178,7 +237,7 @@ class _Run:
         if len(who) or not inside[good].all():
             dense = self._dense(np.union1d(who, good[~inside[good]]))
             fraction = (self.past[when] - self.time[who]) / self.step[who]
-            seen = self._there(dense, fraction, who)
+            seen = dense(fraction, who)
             fine = members.inside(seen, who)
             for m in good[~inside[good]].tolist() + sorted(set(who[~fine & inside[who]].tolist())):
                 mine = np.flatnonzero(who == m)
@@ -197,88 +256,24 @@ class _Run:
         self.out[there, upto[there]] = members.clipped(values[:, there]).T
         self.due[there] += 1
 
-    def _dense(self, who: NDArray[np.intp]) -> Any:
-        """SciPy's continuous output of the step; the field is evaluated for these members only."""
+    def _dense(self, who: NDArray[np.intp]) -> Dense:
+        """The step's interpolant; the field is evaluated for these members only."""
         members = self.members
         active, members.active = members.active, np.isin(np.arange(members.size), who)
-        dense = self.stepper.dense_output()
+        dense = self.stepper.dense(members.field_at)
         members.active = active
         return dense
 
-    def _there(self, dense: Any, fraction: Array, who: NDArray[np.intp]) -> Array:
-        """Coordinates (P, n) of members at fractions of their steps."""
-        found = np.empty((self.members.count, len(who)))
-        for i in range(0, len(who), 256):
-            some = slice(i, i + 256)
-            columns = dense(dense.t_old + fraction[some])
-            table = columns.reshape(self.members.count, self.members.size, -1)
-            found[:, some] = table[:, who[some], np.arange(len(who[some]))]
-        return found
-
-    def _stop(self, dense: Any, m: int, low: float, high: float, there: Array) -> None:
+    def _stop(self, dense: Dense, m: int, low: float, high: float, there: Array) -> None:
         """Stop a member: inside at a fraction ``low`` of its step, outside at ``high``."""
-        from scipy.optimize import brentq
-
         members, one = self.members, np.array([m])
 
         def at(fraction: float) -> Array:
-            return self._there(dense, np.array([fraction]), one)[:, 0]
+            return dense(np.array([fraction]), one)[:, 0]
 
-        ends = members.margin(at(low), m), members.margin(at(high), m)
-        crossed = low if ends[0] <= 0 else high
-        if ends[1] < 0 < ends[0]:
-            crossed = brentq(lambda f: members.margin(at(f), m), low, high, xtol=1e-15, rtol=1e-15)
+        crossed = crossing(lambda f: members.margin(at(f), m), low, high)
         time = float(self.time[m] + crossed * self.step[m])
         members.stop(m, time, at(crossed), members.outside(there, m))
-
-
-# ------------------------------------------------------------------------------- SciPy's steppers
-
-
-class _Own:
-    """What is changed in SciPy's steppers: a step of one is taken, and each member's norm kept."""
-
-    norms: Array
-
-    def __init__(self, members: Members, values: Array, **tolerances: Any) -> None:
-        self.members = members
-        super().__init__(  # type: ignore[call-arg]
-            members.velocities, 0.0, values.ravel(), np.inf, first_step=1.0, max_step=1.0,
-            **tolerances,
-        )  # fmt: skip
-
-    def _estimate_error_norm(self, stages: Array, _: float, scale: Array) -> float:
-        with np.errstate(all="ignore"):
-            self.norms = self._each(stages, scale)
-        return 0.0  # whose step counts is decided member by member
-
-    def _each(self, stages: Array, scale: Array) -> Array:
-        return _rms(self.members.table(self.E @ stages / scale))  # type: ignore[attr-defined]
-
-
-class _OwnOfTwo(_Own):
-    """The same for DOP853, whose norm is made of two estimates."""
-
-    def _each(self, stages: Array, scale: Array) -> Array:
-        both = (self.E5, self.E3)  # type: ignore[attr-defined]
-        fifth, third = (_rms(self.members.table(e @ stages / scale)) for e in both)
-        together = np.hypot(fifth, 0.1 * third)
-        return np.where(together == 0.0, 0.0, fifth * (fifth / together))
-
-
-@cache
-def _stepper(method: str) -> Any:
-    """SciPy's stepper of that name, changed."""
-    from scipy import integrate
-
-    own = _OwnOfTwo if method == "DOP853" else _Own
-    return type(f"_{method}", (own, getattr(integrate, method)), {})
-
-
-def _rms(table: Array) -> Array:
-    """The root mean square of each column."""
-    found: Array = np.sqrt((table * table).mean(axis=0))
-    return found
 
 
 # ------------------------------------------------------------------------------- arguments
@@ -289,8 +284,11 @@ def _times(times: ArrayLike) -> Array:
     if clock.ndim != 1 or not clock.size:
         right = "shape (n,), the first the time of the start"
         raise DataError(problem("times has the wrong shape", f"shape {clock.shape}", right))
-    if not (np.diff(clock) > 0).all():
-        n = int(np.argmin(np.diff(clock) > 0))
-        given = f"times[{n}] = {clock[n]}, times[{n + 1}] = {clock[n + 1]}"
-        raise DataError(problem("times do not ascend", given, "each later than the one before"))
+    if len(clock) > 1:
+        steps = np.diff(clock) * (-1.0 if clock[1] < clock[0] else 1.0)
+        if not (steps > 0).all():
+            n = int(np.argmin(steps > 0))
+            given = f"times[{n}] = {clock[n]}, times[{n + 1}] = {clock[n + 1]}"
+            right = "each later than the one before, or each earlier"
+            raise DataError(problem("times neither ascend nor descend", given, right))
     return clock

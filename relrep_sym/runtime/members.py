@@ -1,7 +1,8 @@
 """The members of a flow: their field, where they may be, and which of them go on.
 
 In: a solver, starts and a truth. Out: :class:`Members`, whose velocities a stepper integrates, and
-a :class:`Stop` for each member that failed or left the chart's domain. NumPy only.
+a :class:`Stop` for each member that failed, left the chart's domain or used up its evaluations.
+NumPy only.
 
 A stepper tries points ahead of the solution. One outside the chart's domain is evaluated where the
 model goes on (a plain gap below zero); weights a little below zero are taken as zero and the rest
@@ -21,13 +22,15 @@ from numpy.typing import NDArray
 from relrep_sym.errors import ConditionWarning, FlowWarning, RelrepError, problem
 from relrep_sym.runtime import natural
 from relrep_sym.runtime.check import Array
-from relrep_sym.runtime.expectation import Nodes, Truth
+from relrep_sym.runtime.expectation import Nodes, Truth, weighted_nodes
+from relrep_sym.runtime.kinks import bend_of_kinks
 from relrep_sym.runtime.point import Components, Parts, Point
+from relrep_sym.runtime.second import hessian
 
 if TYPE_CHECKING:
     from relrep_sym.runtime.evaluated import Evaluated
 
-__all__ = ["Members", "Stop", "warn_of_cuts", "warn_of_stops"]
+__all__ = ["Members", "Spent", "Stop", "warn_of_cuts", "warn_of_stops"]
 
 _BEYOND = 0.25
 """How far below zero a weight may be at a trial point."""
@@ -61,8 +64,16 @@ class Stop(NamedTuple):
         return f"{which} at t = {self.time:.8g}: {self.reason}"
 
 
+class Spent(Exception):
+    """A member has no evaluation left."""
+
+
 class Members:
-    """Some members of a flow, the columns of every (P, M) table here."""
+    """Some members of a flow, the columns of every (P, M) table here.
+
+    ``rates`` multiply the field; they are negative where time runs backwards. ``most`` evaluations
+    are allowed to each member.
+    """
 
     def __init__(
         self,
@@ -72,14 +83,14 @@ class Members:
         field: str,
         rates: Array | None,
         rcond: float | None,
+        most: int,
     ) -> None:
         self.solver, self.truth, self.field, self.rcond = solver, truth, field, rcond
         self.count, self.size = len(solver.chart.coordinates), rows.shape[1]
         self.start, self.constants = rows[: self.count], rows[self.count :]
         self.rates = None if rates is None else rates[:, None]
         self.least = natural.cut_off(rcond, self.count)
-        self.steps = np.ones(self.size)
-        self.velocity = np.zeros((self.count, self.size))
+        self.most, self.evaluations = most, np.zeros(self.size, dtype=np.intp)
         self.active = np.ones(self.size, dtype=bool)
         self.singular = np.zeros(self.size, dtype=bool)
         self.stopped: list[tuple[int, str, float, Array, str]] = []
@@ -87,7 +98,7 @@ class Members:
 
     def begin(self) -> Array:
         """Velocities at the start; members that have none are stopped there, or all raise."""
-        found = self.velocity.copy()
+        found = self.field_at(self.start)
         bad = np.flatnonzero(~np.isfinite(found).all(axis=0))
         if len(bad) == self.size:
             self._evaluate(self.start[:, :1], np.arange(1))  # says what is wrong
@@ -95,24 +106,46 @@ class Members:
             self.stop(int(m), 0.0, self.start[:, m], self.failure(int(m)))
         return found
 
-    def table(self, flat: Array) -> Array:
-        """The state as a (P, M) table, a view."""
-        return flat.reshape(self.count, self.size)
-
     # ------------------------------------------------------------------------- the field
 
-    def velocities(self, _: float, flat: Array) -> Array:
-        """dλ/ds = h dλ/dt of all members: zero where one was stopped, NaN where there is none."""
-        self.velocity = self.field_at(self.table(flat))
-        out: Array = (self.velocity * self.steps).ravel()
-        return out
-
     def field_at(self, values: Array) -> Array:
-        """dλ/dt at a (P, M) table."""
+        """dλ/dt at a (P, M) table, zero where a member was stopped, NaN where there is none."""
         members = np.flatnonzero(self.active)
         out = np.zeros((self.count, self.size))
+        self.evaluations[members] += 1
         out[:, members] = self._field(values[:, members], members)
         return out
+
+    def field_of(self, values: Array, members: NDArray[np.intp]) -> Array:
+        """dλ/dt at (P, B), for these members. Raises Spent where one has no evaluation left."""
+        np.add.at(self.evaluations, members, 1)
+        if (self.evaluations[members] > self.most).any():
+            raise Spent
+        return self._field(values, members)
+
+    @property
+    def has_jacobian(self) -> bool:
+        """Whether the field's derivative is known: the averaged Hessian, for the gradient."""
+        form = self.solver.form
+        known = form.second is not None or form.curves is not None
+        kink = form.kink is not None and isinstance(self.truth, Nodes)
+        return self.field == "gradient" and known and not kink
+
+    def jacobian(self, values: Array, m: int) -> Array:
+        """∂(dλ/dt)/∂λ of one member at (P,), (P, P). It counts as P evaluations."""
+        self.evaluations[m] += self.count
+        if self.evaluations[m] > self.most:
+            raise Spent
+        rows = np.concatenate([values, self.constants[:, m]])[:, None]
+        point, chart = self._point(self._mixtures(rows)[0]), self.solver.chart
+        if isinstance(self.truth, Nodes):
+            found = hessian(chart, rows, point, *self.truth)[0]
+        else:
+            parts = weighted_nodes(point, self.truth)
+            found = np.sum([hessian(chart, rows, point, n, w)[0] for _, n, w in parts], axis=0)
+            if self.solver.form.kink is not None:
+                found = found + bend_of_kinks(chart, rows, point, self.truth)[0]
+        return found if self.rates is None else found * self.rates
 
     def _field(self, values: Array, members: NDArray[np.intp]) -> Array:
         """dλ/dt at (P, B), for these members; NaN where it does not exist."""
@@ -143,17 +176,22 @@ class Members:
             if good.any():
                 out[:, good] = self._evaluate(values[:, good], members[good])
             return out
-        if not (shares >= 0).all():
-            positive = np.maximum(shares, 0.0)
-            shares = positive / positive.sum(axis=0)
-        reference = self.solver.chart.reference
-        point = Point(self.solver.form, *Components.of((shares, parameters, steps), reference))
+        point = self._point((shares, parameters, steps))
         gradient = self.solver._field(rows, point, self.truth)[: self.count]
         if self.field == "gradient":
             return gradient
         inverted = natural.solve(self.solver.information(rows, point), gradient.T, self.rcond)
         self.singular[members] |= inverted.rank < self.count
         return inverted.field.T
+
+    def _point(self, parts: Parts) -> Point:
+        """Mixtures as the kernels take them; weights below zero are taken as zero."""
+        shares, parameters, steps = parts
+        if not (shares >= 0).all():
+            positive = np.maximum(shares, 0.0)
+            shares = positive / positive.sum(axis=0)
+        reference = self.solver.chart.reference
+        return Point(self.solver.form, *Components.of((shares, parameters, steps), reference))
 
     # ------------------------------------------------------------------------- the domain
 
@@ -233,6 +271,26 @@ class Members:
         """What first stood in a member's way in the step that was tried."""
         rough = ("the field", "the field needs steps shorter than 1e-12 of the time")
         return self._failures.get(m, rough)
+
+    def leaving(self, values: Array, velocity: Array, m: int) -> bool:
+        """Whether a member on an end of its domain is going out, or computed out by an error."""
+        here = self.margin(values, m)
+        with np.errstate(all="ignore"):
+            sizes = np.abs(values[velocity != 0] / velocity[velocity != 0])
+        soon = 1e-3 * float(np.min(sizes, initial=np.inf))
+        if not 0 < soon < np.inf or not np.isfinite(velocity).all():
+            return True
+        return self.margin(values + soon * velocity, m) < here
+
+    def unresolved(self, values: Array, m: int) -> tuple[str, str]:
+        """That this chart cannot tell a member from an end of its domain."""
+        name, why = self.outside(values, m)
+        return name, f"{why}, or is too near to it for double precision to tell in this chart"
+
+    def spent(self, m: int) -> tuple[str, str]:
+        """That a member's evaluations are used up."""
+        most = f"max_evaluations = {self.most} evaluations of the field were not enough"
+        return "max_evaluations", f"{most} to follow it further"
 
     def heading(self, m: int, values: Array, velocity: Array, end: float) -> tuple[str, str]:
         """What a member that cannot be followed is about to leave, or what is in its way."""
