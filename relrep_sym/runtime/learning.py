@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from relrep_sym.runtime import check
 from relrep_sym.runtime.check import Array, Coords, Entries
 from relrep_sym.runtime.ecm import Order, ecm_step
+from relrep_sym.runtime.edges import insist_slopes
 from relrep_sym.runtime.em import Expected, em_step, objective_of
 from relrep_sym.runtime.evaluated import Evaluated
 from relrep_sym.runtime.fitted import Fit
@@ -43,6 +44,7 @@ class Learning(Evaluated):
         """One E-step, then the joint maximiser of Q over the chart's closed domain, (…, P)."""
         points = check.sample(x, self.form.support)
         given, point = self.point(coords)
+        insist_slopes(self.chart, point, points)
         share = check.sample_weights(weights, points.size)
         taken = em_step(self.chart, self._preimage, given.rows, point, points, share)
         taken.insist()
@@ -65,6 +67,7 @@ class Learning(Evaluated):
         chosen = Order.of(self.chart, self.form, order, sweeps)
         points = check.sample(x, self.form.support)
         given, point = self.point(coords)
+        insist_slopes(self.chart, point, points)
         share = check.sample_weights(weights, points.size)
         found = ecm_step(
             self.chart,
@@ -114,7 +117,8 @@ class Learning(Evaluated):
     ) -> Array | Step:
         """One step uphill on Q: at a rate, the chart's safe one, or a line search's, (…, P)."""
         points = check.sample(x, self.form.support)
-        given = self._coords(coords)
+        given, point = self.point(coords)
+        insist_slopes(self.chart, point, points)
         share = check.sample_weights(weights, points.size)
         found = self.climb(given.rows, points, share, self.rates(rate))
         found.taken.insist()
