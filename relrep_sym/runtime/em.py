@@ -23,6 +23,7 @@ from relrep_sym.runtime.block import dots
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, stacked
 from relrep_sym.runtime.claims import Claims
+from relrep_sym.runtime.edges import inside
 from relrep_sym.runtime.kernel import Statistics
 from relrep_sym.runtime.median import median_parameters
 from relrep_sym.runtime.objective import Objective
@@ -317,10 +318,10 @@ def _means_about(
     """Means of b_j under the present responsibilities, the functions at other parameters."""
     form = point.form
     other = Point(form, point.components._replace(parameters=parameters))
-    total = np.zeros((form.basis, *point.heights.shape))
+    total, within = np.zeros((form.basis, *point.heights.shape)), inside(form, x)
 
     def use(b, i, part, _, block, work):  # type: ignore[no-untyped-def]
-        form.block(x[i], other.take(b).coefficients, work.basis, work.spare)
+        form.block(within[i], other.take(b).coefficients, work.basis, work.spare)
         return b, [dots(block.ratios, basis) * part.heights for basis in work.basis]
 
     for b, rows in kernel.over_blocks(point, x, weights, use):

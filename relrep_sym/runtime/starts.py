@@ -33,6 +33,7 @@ from relrep_sym.errors import (
 from relrep_sym.runtime.ascent import maximise
 from relrep_sym.runtime.block import Workspace
 from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.edges import inside
 from relrep_sym.runtime.median import weighted_median
 from relrep_sym.runtime.objective import Objective
 from relrep_sym.runtime.placing import Placed, placed
@@ -352,7 +353,7 @@ def _means(solver: Learning, share: Array, sample: _Sample, about: tuple[Array, 
     point = Point(form, Components(weights, about, tuple(p[:-1] - p[-1] for p in about)))
     total = np.zeros((form.basis, len(share), 1))
     for i in range(0, sample.x.size, _STRETCH):
-        part = sample.x[i : i + _STRETCH]
+        part = inside(form, sample.x[i : i + _STRETCH])
         work = Workspace(form, np.empty(Workspace.size(form, part.size)), 1, part.size)
         form.block(part, point.coefficients, work.basis, work.spare)
         for row, basis in zip(total, work.basis, strict=True):

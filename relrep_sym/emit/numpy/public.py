@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from relrep_sym.declare.chart import Chart
-from relrep_sym.emit.latex import one_line
+from relrep_sym.emit.latex import notation_of, one_line
 from relrep_sym.emit.numpy.layout import filled_text
 from relrep_sym.emit.numpy.naming import identifiers
 from relrep_sym.equations.component import ComponentForm
@@ -467,8 +467,9 @@ def _docstring(says: str, equation: Equation | None, returns: str) -> str:
     lines += ["", *filled_text(f"Returns: {returns}.", 94)]
     if equation is not None:
         lines += ["", f"Equation {equation.label}:", ""]
+        notation = notation_of(equation)
         for line in equation.lines:
-            first, *more = filled_text(one_line(line), 86)
+            first, *more = filled_text(one_line(line, notation), 86)
             lines += [f"    {first}", *(f"        {m}" for m in more)]
     if len(lines) == 1:
         return f'    {lines[0]}"""'
