@@ -80,7 +80,7 @@ class Shown:
     @property
     def words(self) -> str:
         """What is said of it beside the formula, in LaTeX; often nothing."""
-        return self.equation.words
+        return latex.in_words(self.equation, self.equation.words, self.notation)
 
     def latex(self) -> str:
         """The labelled LaTeX fragment."""
@@ -302,7 +302,7 @@ class Derivation:
 
         >>> import relrep_sym as rs
         >>> print(rs.derive(rs.mixture("poisson", components=2)).natural.latex().splitlines()[2])
-          \frac{d\lambda}{dt} = \eta \, I_\lambda^{+} \nabla_\lambda L(\lambda)
+          \frac{d\lambda}{dt} = \eta \, I_\lambda^{\dagger} \nabla_\lambda L(\lambda)
         """
         return self._shown(self.record["natural"])
 
@@ -332,7 +332,7 @@ class Derivation:
         >>> import relrep_sym as rs
         >>> d = rs.derive(rs.mixture("normal", components=2, means="tied"))
         >>> print(d.m_step.words.partition(":")[0])
-        No closed form
+        No closed form is derived
         """
         return self._shown(self.record["m_step"])
 

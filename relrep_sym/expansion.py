@@ -138,6 +138,7 @@ class Expansion:
             partial(series_lines, s, self.derivation.record.generic),
             partial(getattr, s, "value"),
             ("PO09", "000, appendix D"),
+            names=partial(self.derivation.record.names_of, s.view),
         )
 
     @property
@@ -148,14 +149,15 @@ class Expansion:
     @property
     def validity(self) -> str:
         """In words, as LaTeX text: as what the expansion holds, and for which truths."""
-        return validity(self.series, self.derivation.record.generic)
+        said = validity(self.series, self.derivation.record.generic)
+        return latex.in_words(self.equation, said, self.derivation.notation)
 
     def latex(self) -> str:
         """The labelled LaTeX fragment, and a sentence that says how far it is valid."""
-        return latex.fragment(self.equation) + self.validity + "\n"
+        return latex.fragment(self.equation, self.derivation.notation) + self.validity + "\n"
 
     def _repr_latex_(self) -> str:
-        return latex.display(self.equation)
+        return latex.display(self.equation, self.derivation.notation)
 
     def __repr__(self) -> str:
         rows = listed((f"{row.name}: {row.coefficients}" for row in self.rows), mark="; ")

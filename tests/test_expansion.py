@@ -202,7 +202,7 @@ def test_latex_is_labelled_and_says_how_far_it_holds(case: str, of: str) -> None
     assert "asymptotic as" in text
     assert text.count("{") == text.count("}")
     if e.moments:
-        assert "M_n &= " in text
+        assert "M_j &= " in text
     assert "Terms" not in text
 
 

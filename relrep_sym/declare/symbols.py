@@ -10,7 +10,16 @@ from functools import lru_cache
 
 import sympy as sp
 
-__all__ = ["GREEK", "Constant", "Intermediate", "Parameter", "latex_name", "script", "split_index"]
+__all__ = [
+    "GREEK",
+    "Constant",
+    "Intermediate",
+    "Parameter",
+    "at_index",
+    "latex_name",
+    "script",
+    "split_index",
+]
 
 
 class Parameter(sp.Symbol):
@@ -65,10 +74,19 @@ def split_index(name: str) -> tuple[str, int | None]:
 def script(text: str) -> str:
     """A subscript or superscript: braces only where there is more than one sign.
 
-    >>> script("k"), script("k-1")
-    ('k', '{k-1}')
+    >>> script("k"), script("k-1"), script("@k")
+    ('k', '{k-1}', '@k')
     """
-    return text if len(text) == 1 else f"{{{text}}}"
+    return text if len(text.removeprefix("@")) == 1 else f"{{{text}}}"
+
+
+def at_index(index: str) -> str:
+    """An index whose letter is written by its mark, so that no name is mistaken for it.
+
+    >>> at_index("k-1"), at_index("12"), at_index("")
+    ('@k-1', '12', '')
+    """
+    return f"@{index}" if index[:1].isalpha() else index
 
 
 @lru_cache(maxsize=4096)

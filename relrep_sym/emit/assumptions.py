@@ -15,7 +15,7 @@ import sympy as sp
 
 from relrep_sym.declare.domains import Domain
 from relrep_sym.declare.symbols import latex_name
-from relrep_sym.emit.typeset import tex
+from relrep_sym.emit.typeset import marked
 from relrep_sym.equations.em import MStep, statistics_of
 from relrep_sym.equations.lines import listed
 from relrep_sym.equations.record import Equation, Record
@@ -37,12 +37,12 @@ __all__ = [
 ONE_SIDED = "At an end of a coordinate's domain derivatives are one-sided."
 
 AT_KINKS = (
-    r"Where $x$ lies on a kink of the density $\operatorname{sign}(0) = 0$: a derivative there is "
+    r"Where $@x$ lies on a kink of the density $\operatorname{sign}(0) = 0$: a derivative there is "
     "the mean of those from both sides."
 )
 
 SAMPLE = (
-    r"$\operatorname{E}_q$ is the mean over a sample of $N$ points; to first order in $1/N$, at a "
+    r"$@E_@q$ is the mean over a sample of $@n$ points; to first order in $1/@n$, at a "
     "maximum inside the domain where the information is not singular."
 )
 
@@ -56,7 +56,7 @@ def coordinates(record: Record) -> str:
     >>> from relrep_sym.declare.model import mixture
     >>> record = Record("demo", relative(mixture("normal", components=2, scales=1), "mu"))
     >>> coordinates(record)
-    'The coordinates $\\lambda$: $\\pi_1 \\in [0, 1]$; $\\mu_1$ real; $\\Delta_1 \\ge 0$.'
+    'The coordinates $@\\lambda$: $\\pi_1 \\in [0, 1]$; $\\mu_1$ real; $\\Delta_1 \\ge 0$.'
     """
     chart, g = record.chart, record.generic
     shown = []
@@ -65,7 +65,7 @@ def coordinates(record: Record) -> str:
         marked = [("~" if c.symbol in g.clashes else "") + c.name for c in members]
         shown.append(_in_domain(listed(marked), members[0].domain))
     noun = "coordinate" if len(chart.coordinates) == 1 else "coordinates"
-    return f"The {noun} ${g.point}$: {'; '.join(shown)}."
+    return rf"The {noun} $@\lambda$: {'; '.join(shown)}."
 
 
 def _in_domain(names: str, domain: Domain) -> str:
@@ -91,13 +91,13 @@ def fixed(record: Record) -> str:
     model, g = record.model, record.generic
     plurals = {"weight": "weights", **{p.name: p.plural for p in model.family.parameters}}
     out = [
-        f"The {plurals[role]} are fixed at ${tex(value)}$."
+        f"The {plurals[role]} are fixed at ${marked(value)}$."
         for role, value in g.constants.items()
         if model.components > 1 or role != "weight"
     ]
     roles = {"pi" if role == "weight" else role for role in g.constants}
     single = [
-        f"${latex_name(name)} = {tex(value)}$"
+        f"${latex_name(name)} = {marked(value)}$"
         for name, value in model.fixed.items()
         if name.rpartition("_")[0] not in roles
     ]
@@ -123,7 +123,7 @@ def constants(record: Record) -> str:
     room = re.search(r"clearance (\d+(?:/\d+)?)$", record.chart.title)
     if room is None:
         return ""
-    number = tex(sp.Rational(room[1]))
+    number = marked(sp.Rational(room[1]))
     return f"The clearance ${number}$ is given, not learned; the gaps do not contain it."
 
 
@@ -137,15 +137,15 @@ def truth(record: Record) -> str:
     >>> from relrep_sym.declare.chart import identity
     >>> from relrep_sym.declare.model import mixture
     >>> truth(Record("demo", identity(mixture("normal", components=2))))
-    '$q$ is any density with $\\operatorname{E}_q[x^2] < \\infty$; it need not be in the model.'
+    '$@q$ is any density with $@E_@q[@x^2] < \\infty$; it need not be in the model.'
     """
     try:
         bounds = _bounds(record)
     except DerivationError:
         asked = "for which these means exist and derivatives pass under them"
     else:
-        asked = "with " + _and([rf"$\operatorname{{E}}_q[{b}] < \infty$" for b in bounds])
-    return f"$q$ is any density {asked}; it need not be in the model."
+        asked = "with " + _and([rf"$@E_@q[{b}] < \infty$" for b in bounds])
+    return f"$@q$ is any density {asked}; it need not be in the model."
 
 
 def _bounds(record: Record) -> list[str]:
@@ -158,16 +158,16 @@ def _bounds(record: Record) -> list[str]:
     out = []
     if highest:
         plain = highest % 2 == 0 or family.support != "line"
-        out.append(tex(x**highest) if plain else f"|{tex(x**highest)}|")
+        out.append(marked(x**highest) if plain else f"|{marked(x**highest)}|")
     for f in functions:
         base, power = f.as_base_exp()
         if base == y and power.is_Integer and power > 0:
             continue
         moved = f.subs(y, x)
         if isinstance(moved, sp.loggamma) and family.support == "integers":
-            out.append(tex(sp.log(sp.factorial(moved.args[0] - 1))))
+            out.append(marked(sp.log(sp.factorial(moved.args[0] - 1))))
         else:
-            out.append(f"|{tex(moved)}|")
+            out.append(f"|{marked(moved)}|")
     return out
 
 
@@ -179,14 +179,14 @@ def needed(record: Record, equation: Equation) -> list[str]:
         return [SAMPLE]
     if name == "stein":
         return [stein_truth(record)]
-    if any(r"\operatorname{E}_q" in tex(s) for line in equation.lines for s in _sides(line)):
+    if any("@E_@q" in marked(s) for line in equation.lines for s in _sides(line)):
         out.append(truth(record))
     if name == "kl":
-        out.append(r"It asks for $\operatorname{E}_q[|\log q(x)|] < \infty$.")
+        out.append(r"It asks for $@E_@q[|\log @q(@x)|] < \infty$.")
     free = record.model.components > 1 and "weight" not in g.constants
     divides = name in ("score", "averaged", "averaged_in_view", "fisher", "gradient_em")
     if divides and free:
-        out.append(r"It holds where every weight that is learned is positive, $\pi_k > 0$.")
+        out.append(r"It holds where every weight that is learned is positive, $\pi_@k > 0$.")
     if divides or name == "jacobian":
         if has_ends(record):
             out.append(ONE_SIDED)
@@ -194,14 +194,14 @@ def needed(record: Record, equation: Equation) -> list[str]:
             out.append(AT_KINKS)
     if name == "chart":
         out.append(
-            r"It is used where $\theta$ lies in the model's own domain"
+            r"It is used where $@\theta$ lies in the model's own domain"
             + (": " + _model_domain(record) if _model_domain(record) else "")
             + "."
         )
     if name == "m_step":
         out += _m_step_needs(record)
     if name == "cm_steps" and record.model.components > 1:
-        out.append("It holds where $N_k > 0$ for every component.")
+        out.append("It holds where $@N_@k > 0$ for every component.")
     if name == "gradient_em":
         out.append(rates(record))
     if name in ("view", "mobility", "averaged_in_view") and not _is_polynomial(record):
@@ -215,9 +215,10 @@ def stein_truth(record: Record) -> str:
     >>> from relrep_sym.declare.chart import identity
     >>> from relrep_sym.declare.model import mixture
     >>> stein_truth(Record("demo", identity(mixture("normal", components=2, scales=2))))
-    '$q$ is the density of $N(0, 4)$.'
+    '$@q$ is the density of a normal distribution with mean $0$ and variance $4$.'
     """
-    return f"$q$ is the density of $N(0, {tex(record.stein_form.scale**2)})$."
+    variance = marked(record.stein_form.scale**2)
+    return f"$@q$ is the density of a normal distribution with mean $0$ and variance ${variance}$."
 
 
 def rates(record: Record) -> str:
@@ -226,17 +227,17 @@ def rates(record: Record) -> str:
     >>> from relrep_sym.declare.charts import relative
     >>> from relrep_sym.declare.model import mixture
     >>> chart = relative(mixture("normal", components=2, weights="1/2", scales=1), "mu")
-    >>> rates(Record("demo", chart))[:50]
-    'With $0 < \\eta < 1$ no step lowers $L$, whatever $'
+    >>> rates(Record("demo", chart))[:52]
+    'With $0 < @\\eta < 1$ no step lowers $@L$, whatever $'
     """
     found = record.safe_rate_or_reason
     if isinstance(found, str):
-        return "No rate is safe for every $q$: the step's length is searched along the gradient."
+        return "No rate is safe for every $@q$: the step's length is searched along the gradient."
     return (
-        rf"With $0 < \eta < {tex(found.sharp)}$ no step lowers $L$, whatever $q$ is; above it, "
-        r"some $q$ refute that. It is $2 / \max_k c_k |a_k|^2$, the $a_k$ being the rows of the "
-        r"linear chart and the $c_k$ the curvatures of $-\log f$; "
-        r"$2 / \lambda_{\max}(\sum_k c_k a_k a_k^{\top}) "
+        rf"With $0 < @\eta < {marked(found.sharp)}$ no step lowers $@L$, whatever $@q$ is; above "
+        r"it, some $@q$ refute that. It is $2 / \max_@k @\gamma_@k |@a_@k|^2$, the $@a_@k$ being "
+        r"the rows of the linear chart and the $@\gamma_@k$ the curvatures of $-\log @f$; "
+        r"$2 / \|\sum_@k @\gamma_@k @a_@k @a_@k^{\top}\|_2 "
         rf"= {found.rate:.3f}\dots$ is no larger."
     )
 
@@ -267,11 +268,11 @@ def _model_domain(record: Record) -> str:
     model, g = record.model, record.generic
     parts = []
     if model.components > 1 and "weight" not in g.constants:
-        parts.append(r"$\pi_k \ge 0$ with sum one")
+        parts.append(r"$\pi_@k \ge 0$ with sum one")
     for p in model.family.parameters:
         if p.name in g.constants or p.domain.lower == float("-inf"):
             continue
-        parts.append(_in_domain(latex_name(p.name, None if p.name in g.tied else "k"), p.domain))
+        parts.append(_in_domain(latex_name(p.name, None if p.name in g.tied else "@k"), p.domain))
     return _and(parts)
 
 
@@ -282,7 +283,7 @@ def _m_step_needs(record: Record) -> list[str]:
         return []
     out = []
     if record.model.components > 1:
-        out.append("It holds where $N_k > 0$ for every component.")
+        out.append("It holds where $@N_@k > 0$ for every component.")
     bounded = [
         p.plural
         for p in record.model.family.parameters

@@ -12,13 +12,16 @@ import re
 import textwrap
 from collections.abc import Sequence
 
+import sympy as sp
+
 from relrep_sym.declare.support import Support
 from relrep_sym.declare.symbols import latex_name, split_index
 from relrep_sym.emit import assumptions
 from relrep_sym.emit.measure import filled, width
-from relrep_sym.emit.notation import PLAIN, Notation
-from relrep_sym.emit.typeset import pieces, tex
+from relrep_sym.emit.notation import PLAIN, Notation, plain
+from relrep_sym.emit.typeset import marked, pieces, tex
 from relrep_sym.equations.lines import Line, density_latex, listed, mixture_latex, name_at
+from relrep_sym.equations.nodes import Hat
 from relrep_sym.equations.record import Equation, Record
 from relrep_sym.equations.sources import SOURCES, cited
 
@@ -26,6 +29,7 @@ __all__ = [
     "display",
     "document",
     "fragment",
+    "in_words",
     "one_line",
     "overview",
     "passage",
@@ -40,14 +44,25 @@ _ROWS = 20
 """An equation with more rows may break over pages."""
 
 
-def one_line(line: Line) -> str:
+def one_line(line: Line, notation: Notation = PLAIN) -> str:
     r"""A line as one text, for docstrings.
 
-    >>> one_line(Line(r"\pi_k", "N_k", "k = 1, 2"))
+    >>> one_line(Line(r"\pi_@k", "@N_@k", "@k = 1, 2"))
     '\\pi_k = N_k, \\quad k = 1, 2'
     """
-    shown = f"{tex(line.left)} = {tex(line.right)}"
-    return rf"{shown}, \quad {line.where}" if line.where else shown
+    shown = f"{marked(line.left)} = {marked(line.right)}"
+    return notation.written(rf"{shown}, \quad {line.where}" if line.where else shown)
+
+
+def in_words(equation: Equation, text: str, notation: Notation = PLAIN) -> str:
+    """A text that speaks of an equation, the formulas in it written as in the equation."""
+    return notation_of(equation, notation).in_words(text)
+
+
+def notation_of(equation: Equation, notation: Notation = PLAIN) -> Notation:
+    """A notation for an equation, with the names that its document prints."""
+    names = equation.names()
+    return plain(names) if notation is PLAIN else notation.knowing(names)
 
 
 def fragment(equation: Equation, notation: Notation = PLAIN) -> str:
@@ -63,7 +78,7 @@ def fragment(equation: Equation, notation: Notation = PLAIN) -> str:
     \end{equation}
     <BLANKLINE>
     """
-    rows = _rows(equation.lines, notation)
+    rows = _rows(equation.lines, notation_of(equation, notation))
     label = rf"\label{{{equation.label}}}"
     if len(rows) == 1:
         body = [r"\begin{equation}", label, "  " + rows[0].replace("&", "", 1), r"\end{equation}"]
@@ -94,9 +109,11 @@ def passage(
     >>> print(passage(record, record["jacobian"]).splitlines()[-1])
     % domain derivatives are one-sided.
     """
+    notation = notation_of(equation, notation)
     said = [assumptions.coordinates(record), *_exceptions(record, notation)]
     said += [assumptions.fixed(record), assumptions.constants(record)]
-    said += [equation.words, *assumptions.needed(record, equation), _see(equation)]
+    said += [*_marks_said(equation, notation), equation.words]
+    said += [*assumptions.needed(record, equation), _see(equation)]
     text = notation.in_words(" ".join(s for s in said if s)).replace(_DOLLAR, "$")
     start = "" if typeset else "% "
     body = textwrap.fill(
@@ -132,13 +149,14 @@ def display(equation: Equation, notation: Notation = PLAIN) -> str:
     >>> print(display(record["averaged"]).splitlines()[0])
     $$\begin{aligned}
     """
-    inner = " \\\\\n".join(_rows(equation.lines, notation))
+    inner = " \\\\\n".join(_rows(equation.lines, notation_of(equation, notation)))
     return f"$$\\begin{{aligned}}\n{inner}\n\\end{{aligned}}$$"
 
 
 def overview(record: Record, notation: Notation = PLAIN) -> str:
     """A derivation in a few lines for a notebook: density, chart and averaged equations."""
-    model = Line("p(x)", mixture_latex(record.generic))
+    notation = notation_of(record["averaged"], notation)
+    model = Line("@p(@x)", mixture_latex(record.generic))
     learned = record["averaged"].lines[:_FEW]
     rows = _rows([model, *record["chart"].lines, *learned], notation)
     inner = " \\\\\n".join(rows)
@@ -155,11 +173,11 @@ def _rows(lines: Sequence[Line], notation: Notation) -> list[str]:
     def measure(text: str) -> float:
         return width(notation.spelled(text))
 
-    left = max(measure(tex(line.left)) for line in lines) + width("=")
+    left = max(measure(marked(line.left)) for line in lines) + width("=")
     room = _ROOM - left
     rows: list[str] = []
     for line in lines:
-        whole = tex(line.right)
+        whole = marked(line.right)
         where = rf", \quad {line.where}" if line.where else ""
         parts = [whole]
         if measure(whole) > room:
@@ -170,61 +188,20 @@ def _rows(lines: Sequence[Line], notation: Notation) -> list[str]:
             parts.append(rf"\qquad {line.where}")
         else:
             parts[-1] += where
-        rows.append(notation.written(f"{tex(line.left)} &= {parts[0]}"))
+        rows.append(notation.written(f"{marked(line.left)} &= {parts[0]}"))
         rows += [notation.written(rf"&\quad {p}") for p in parts[1:]]
     return rows
-
-
-_ACCENTS = {"~": r"\tilde", "-": r"\bar"}
 
 
 def printed_names(record: Record) -> dict[str, str]:
     r"""Every name that a record's equations print, stems too, with its LaTeX.
 
-    The letters that depend on the names are there too: of the coordinates together, of time, of a
-    view.
-
-    A name that is spelled like what it is not is there with the mark that sets it apart, and
-    without it too where nothing else has that name.
-
     >>> from relrep_sym.declare.chart import identity
     >>> from relrep_sym.declare.model import mixture
     >>> sorted(printed_names(Record("demo", identity(mixture("poisson", components=2)))))
-    ['lambda', 'pi', 'pi_1', 'pi_2', 'rate', 'rate_1', 'rate_2', 't']
+    ['pi', 'pi_1', 'pi_2', 'rate', 'rate_1', 'rate_2']
     """
-    model, chart, view = record.model, record.chart, record.view
-    count = model.components
-    names = [*model.names, *model.fixed]
-    if count > 1:
-        names += [f"pi_{k + 1}" for k in range(count)]
-    names += [p.name for p in model.family.parameters]
-    names += [c.name for c in getattr(chart, "constants", ())]
-    found = {n: latex_name(n) for n in names}
-    marked = [
-        ("~" if c.symbol in record.generic.clashes else "", c.name) for c in chart.coordinates
-    ]
-    if view is not None:
-        above = [line.left for line in record["view"].lines]
-        marked += [
-            ("-" if str(shown).startswith(r"\bar") else "", n)
-            for shown, n in zip(above, view.names, strict=True)
-        ]
-    for mark, name in marked:
-        key = mark + name if name in found else name
-        found[key] = latex_name(mark + name)
-    stems: dict[str, str] = {}
-    for key, shown in found.items():
-        mark = key[0] if key[0] in "~-" else ""
-        stem, number = split_index(key)
-        if number is not None:
-            accent = (
-                "~" if shown.startswith(r"\tilde") else "-" if shown.startswith(r"\bar") else ""
-            )
-            stems.setdefault(stem, latex_name(accent + stem.removeprefix(mark)))
-    seen = view.names if view is not None else ()
-    g = record.generic
-    letters = {"lambda": g.point, "t": g.time(seen), **({"b": g.seen(seen)} if seen else {})}
-    return {**letters, **stems, **found}
+    return dict(record.printed_names)
 
 
 # ------------------------------------------------------------------------------ the document
@@ -232,6 +209,9 @@ def printed_names(record: Record) -> dict[str, str]:
 
 def document(record: Record, notation: Notation = PLAIN) -> str:
     """A whole document for one derivation, with what it is of at its head."""
+    notation = notation.knowing(record.printed_names) if notation.symbols else notation
+    if notation is PLAIN:
+        notation = plain(record.printed_names)
     body = [notation.in_words(text).replace(_DOLLAR, "$") for text in _head(record, notation)]
     for equation in record:
         said, shown = _paragraph(record, equation, notation)
@@ -272,29 +252,29 @@ def _head(record: Record, notation: Notation) -> list[str]:
     """The model, the density of the data, the chart and its domains."""
     model, g = record.model, record.generic
     count = model.components
-    theta = rf"\theta = ({listed(model.names)})"
+    theta = rf"@\theta = ({listed(model.names)})"
     formula = mixture_latex(g)
     if width(formula) + width(theta) < _ROOM - 60:
-        stated = [rf"\[ p(x) = {formula}, \qquad {theta}, \]"]
+        stated = [rf"\[ @p(@x) = {formula}, \qquad {theta}, \]"]
     else:
-        stated = [rf"\[ p(x) = {formula}, \]", rf"with ${theta}$,"]
+        stated = [rf"\[ @p(@x) = {formula}, \]", rf"with ${theta}$,"]
     integral = _mean(model.family.support)
     free = count > 1 and "weight" not in g.constants
-    weights = r"the weights $\pi_k \ge 0$ sum to one, and " if free else ""
+    weights = r"the weights $\pi_@k \ge 0$ sum to one, and " if free else ""
     return [
         rf"\section*{{{_words(record.name)}}}",
-        rf"\paragraph{{Model.}} A {_proper(model.describe())}. The density of $x$ is",
+        rf"\paragraph{{Model.}} A {_proper(model.describe())}. The density of $@x$ is",
         *stated,
         rf"where {weights}${density_latex(g, None)}$ is the {_proper(model.family.name)} density, "
         rf"{_meanings(record)}written out in~(\ref{{{record.label('responsibilities')}}}). "
         rf"{assumptions.constants(record)}".rstrip(),
         "",
-        rf"\paragraph{{Data.}} $\operatorname{{E}}_q[g(x)] = {integral}$ is the mean under the "
-        r"density $q$ that the data come from; for a sample "
-        rf"$x_1, \dots, x_N$ with weights $w_n$ that sum to one it is $\sum_n w_n g(x_n)$. "
+        rf"\paragraph{{Data.}} $@E_@q[@g(@x)] = {integral}$ is the mean under the "
+        r"density $@q$ that the data come from; for a sample $@x_1, \dots, @x_@n$ with weights "
+        r"$@\omega_@i$ that sum to one it is $\sum_@i @\omega_@i @g(@x_@i)$. "
         rf"{assumptions.truth(record)} Derivatives then pass under these means. "
         rf"{_at_kinks(record)}"
-        r"$\operatorname{E}_p$ is the mean under the model. $\eta > 0$ is the rate of learning.",
+        r"$@E_@p$ is the mean under the model. $@\eta > 0$ is the rate of learning.",
         "",
         " ".join(
             [
@@ -328,38 +308,40 @@ def _mean(support: Support) -> str:
     """What E_q[g(x)] is on a support."""
     if isinstance(support, str):
         return {
-            "integers": r"\sum_{x=0}^\infty g(x) \, q(x)",
-            "half-line": r"\int_0^\infty g(x) \, q(x) \, dx",
-        }.get(support, r"\int g(x) \, q(x) \, dx")
+            "integers": r"\sum_{@x=0}^\infty @g(@x) \, @q(@x)",
+            "half-line": r"\int_0^\infty @g(@x) \, @q(@x) \, @d@x",
+        }.get(support, r"\int @g(@x) \, @q(@x) \, @d@x")
     kind, *ends = support
     if kind == "finite":
-        return r"\sum_x g(x) \, q(x)"
+        return r"\sum_@x @g(@x) \, @q(@x)"
     if kind == "integers":
-        return rf"\sum_{{x={ends[0]}}}^{{{ends[1]}}} g(x) \, q(x)"
-    return rf"\int_{{{ends[0]:g}}}^{{{ends[1]:g}}} g(x) \, q(x) \, dx"
+        return rf"\sum_{{@x={ends[0]}}}^{{{ends[1]}}} @g(@x) \, @q(@x)"
+    return rf"\int_{{{ends[0]:g}}}^{{{ends[1]:g}}} @g(@x) \, @q(@x) \, @d@x"
 
 
 _PROSE = {
-    "chart": r"The map $\theta = c({point})$; entries of $\theta$ without a line are coordinates.",
+    "chart": r"The map from $@\lambda$ to $@\theta$; entries of $@\theta$ without a line are "
+    "coordinates.",
     "score": r"By the chain rule through the chart, each component differentiated with its "
-    r"$r_k(x)$ held.",
-    "averaged": r"Gradient ascent $d{point}/d{time} = \eta \, \nabla_{point} L$.",
-    "view": r"Functions ${b}({point})$ in which the dynamics are looked at.",
-    "averaged_in_view": r"$d{b}/d{time} = \eta J_{b} \nabla_{point} L$: the learning of the chart, "
-    r"seen in the view.",
-    "natural": r"Gradient ascent in the Fisher metric. Where $I_{point}$ is singular "
-    r"$I_{point}^{+}$ is its Moore--Penrose pseudo-inverse, which depends on the coordinates.",
+    r"$@r_@k(@x)$ held.",
+    "averaged": r"Gradient ascent $@d@\lambda/@d@t = @\eta \, \nabla_@\lambda @L$.",
+    "view": r"Functions $@b(@\lambda)$ in which the dynamics are looked at.",
+    "averaged_in_view": r"$@d@b/@d@t = @\eta @J_@b \nabla_@\lambda @L$: the learning of the "
+    "chart, seen in the view.",
+    "natural": r"Gradient ascent in the Fisher metric. Where $@I_@\lambda$ is singular "
+    r"$@I_@\lambda^{\dagger}$ is its Moore--Penrose pseudo-inverse, which depends on the "
+    "coordinates; elsewhere it is the inverse.",
     "covariance": r"Of the maximum likelihood estimator. The sandwich holds too where the model is "
-    r"wrong. $C$ is any of the four; of functions of the coordinates it is by the delta method.",
-    "q": r"The mean of $\log p(x, z \mid {point}^+)$, the component $z$ drawn from its posterior "
-    r"$r_k(x)$ at the present ${point}$, which is held; the M-step maximises it over ${point}^+$.",
-    "cm_steps": r"$Q$ is maximised over one coordinate after another, the others held. On a right "
-    r"side coordinates are the latest ones, $N_k$ and $r_k(x)$ those of the one E-step. A hat is "
-    r"the unconstrained value, $\kappa$ the multiplier of a bound.",
-    "gradient_em": r"One step uphill on $Q({point}' \mid {point}) = "
-    r"\operatorname{E}_q[\sum_k r_k(x) \log \pi_k' f(x \mid \phi_k')]$, the responsibilities held "
-    r"at ${point}$: gradient ascent on $L$, which is gradient descent on "
-    r"$\mathrm{KL}(q \,\|\, p)$.",
+    r"wrong. $@C$ is any of the four; of functions of the coordinates it is by the delta method.",
+    "q": r"The mean of $\log @p(@x, @z \mid @\lambda^+)$, the component $@z$ drawn from its "
+    r"posterior $@r_@k(@x)$ at the present $@\lambda$, which is held; the M-step maximises it over "
+    r"$@\lambda^+$.",
+    "cm_steps": r"$@Q$ is maximised over one coordinate after another, the others held. On a right "
+    r"side coordinates are the latest ones, $@N_@k$ and $@r_@k(@x)$ those of the one E-step.",
+    "gradient_em": r"One step uphill on $@Q(@\lambda' \mid @\lambda) = "
+    r"@E_@q[\sum_@k @r_@k(@x) \log {weight} @f(@x \mid @\phi_@k')]$, the responsibilities held "
+    r"at $@\lambda$: gradient ascent on $@L$, which is gradient descent on "
+    r"$@{KL}(@q \,\|\, @p)$.",
     "stein": r"The gradient of the loss by second moments of the responsibilities.",
 }
 
@@ -367,12 +349,9 @@ _PROSE = {
 def _paragraph(record: Record, equation: Equation, notation: Notation) -> tuple[str, str]:
     """An equation's title and what is said of it; the equation."""
     g = record.generic
-    view = record.view.names if record.view else ()
-    seen = view if equation.name == "averaged_in_view" else ()
-    b, said = g.seen(view), _PROSE.get(equation.name, "")
-    for mark, shown in (("{time}", g.time(seen)), ("{point}", g.point), ("{b}", b)):
-        said = said.replace(mark, shown)
-    prose = [said]
+    weight = r"\pi_@k'" if "weight" not in g.constants else marked(g.constants["weight"])
+    prose = [_PROSE.get(equation.name, "").replace("{weight}", weight)]
+    prose += _marks_said(equation, notation)
     if equation.name == "chart" and g.clashes:
         prose.append("A tilde marks a coordinate that is spelled like what it is not.")
     if equation.words:
@@ -382,19 +361,19 @@ def _paragraph(record: Record, equation: Equation, notation: Notation) -> tuple[
         if labels:
             prose.append(f"Where a constraint binds, see {', '.join(labels)}.")
     if equation.name in ("fisher", "hessian", "covariance"):
-        prose.append(rf"$J$ is the Jacobian~(\ref{{{record.label('jacobian')}}}).")
+        prose.append(rf"$@J$ is the Jacobian~(\ref{{{record.label('jacobian')}}}).")
     if equation.name == "covariance":
         prose.append(
-            rf"$H_{g.point}$ is the Hessian~(\ref{{{record.label('hessian')}}}), $I_{g.point}$ the "
+            rf"$@H_@\lambda$ is the Hessian~(\ref{{{record.label('hessian')}}}), $@I_@\lambda$ the "
             rf"Fisher information~(\ref{{{record.label('fisher')}}})."
         )
     if equation.name == "natural":
         prose.append(
-            rf"$I_{g.point}$ is the Fisher information~(\ref{{{record.label('fisher')}}})."
+            rf"$@I_@\lambda$ is the Fisher information~(\ref{{{record.label('fisher')}}})."
         )
     if equation.name == "mobility" and record.mobility_is_seen:
         prose.append(
-            rf"$J_{b}$ is in the coordinates, $J_{b} J_{b}^{{\top}}$ in the view's functions."
+            r"$@J_@b$ is in the coordinates, $@J_@b @J_@b^{\top}$ in the view's functions."
         )
     said_before = [assumptions.truth(record), assumptions.ONE_SIDED, assumptions.AT_KINKS]
     if equation.name != "view":
@@ -407,6 +386,17 @@ def _paragraph(record: Record, equation: Equation, notation: Notation) -> tuple[
     title = _titled(record, equation.title[0].upper() + equation.title[1:])
     text = " ".join(p for p in prose if p)
     return rf"\paragraph{{{title}.}} {text}", fragment(equation, notation)
+
+
+def _marks_said(equation: Equation, notation: Notation) -> list[str]:
+    """What a hat and the multiplier of a bound are, where the equation has them."""
+    rights = [e for line in equation.lines for e in (line.left, line.right)]
+    out = []
+    if any(isinstance(e, sp.Basic) and e.has(Hat) for e in rights):
+        out.append(f"{notation.marks['hat']} marks the unconstrained value.")
+    if equation.name == "cm_steps" and any(r"@\kappa" in marked(e) for e in rights):
+        out.append(r"$@\kappa$ is the multiplier of a bound.")
+    return out
 
 
 def _cite(cite: str) -> str:

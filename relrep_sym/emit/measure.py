@@ -1,7 +1,7 @@
 r"""How wide a formula is on the page, by a table of widths; where to go on in a new line.
 
-In: LaTeX as :mod:`relrep_sym.emit.typeset` writes it. Out: points at ten-point type. It need not be
-exact: lines are broken a little before the edge.
+In: LaTeX as :mod:`relrep_sym.emit.typeset` writes it, marked or not. Out: points at ten-point
+type. It need not be exact: lines are broken a little before the edge.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 __all__ = ["filled", "width"]
 
-_TOKEN = re.compile(r"\\[A-Za-z]+\*?|\\.|\S")
+_TOKEN = re.compile(r"@\{[A-Za-z]+\}|\\[A-Za-z]+\*?|\\.|[^\s@]")
 _WIDE = {
     "+": 12.2, "-": 12.2, "=": 13.4, "(": 3.9, ")": 3.9, "[": 2.8, "]": 2.8, ",": 4.5, "!": 2.8,
     "&": 10.0, r"\log": 14.5, r"\exp": 17.5, r"\sin": 13.0, r"\cos": 15.0, r"\tan": 16.0,

@@ -22,7 +22,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import jinja2
@@ -42,6 +42,7 @@ _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _RULE = "-" * 64
 
 
+@lru_cache(maxsize=8)  # what is written is compared, and often compiled too
 def standalone(text: str) -> str:
     """The text of a generated module with the runtime in it: NumPy is all it needs.
 
@@ -94,6 +95,17 @@ def _template() -> jinja2.Template:
 
 
 # ----------------------------------------------------------------------------- what is needed
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The generated module's own names; what else is named, as it was and whether it may keep that
+    where no other has it; and every identifier of the texts.
+    """
+
+    mine: dict[Import, str]
+    others: dict[Import, tuple[str, bool]]
+    every: set[str]
 
 
 @dataclass
@@ -222,15 +234,17 @@ class _Bundle:
     def names(self) -> dict[Import, str]:
         """What each thing is called in the file: as it was, where no other has the name."""
         choice: dict[Import, int] = {}
+        wanted = self._wanted()
         while True:
-            names = self._names(choice)
+            names = self._names(wanted, choice)
             long = self._too_long(names)
             if not long:
                 return names
             thing = max(long, key=lambda t: (len(names[t]), t.module, str(t.name)))
             choice[thing] = choice.get(thing, 0) + 1
 
-    def _names(self, choice: dict[Import, int]) -> dict[Import, str]:
+    def _wanted(self) -> _Wanted:
+        """What the naming starts from."""
         spelled: dict[Import, str] = {}
         captured: dict[Import, set[str]] = {}
         by_module: set[Import] = set()
@@ -243,24 +257,36 @@ class _Bundle:
         every = set(dir(builtins))
         for module in (self.mine, *self.modules):
             every |= set(_IDENTIFIER.findall(module.text))
-        names = {Import(MINE, n): n for n in self.mine.defined}
-        for name in names.values():
+        mine = {Import(MINE, n): n for n in self.mine.defined}
+        for name in mine.values():
             if name in dir(builtins):
                 right = "a module that binds no name of Python's own"
                 raise GenerationError(problem("the generated module hides a builtin", name, right))
-        order = [t for t in spelled if not is_ours(t) and t not in names]
+        order = [t for t in spelled if not is_ours(t) and t not in mine]
         for module in self.modules:
             order += [Import(module.name, n) for p in self.kept(module) for n in p.defines]
+        free = {}
         for thing in order:
-            taken = set(names.values())
             plain = thing.name if is_ours(thing) else spelled.get(thing)
             assert plain is not None
-            free = plain not in taken and plain not in dir(builtins) and thing not in by_module
-            if free and plain not in captured.get(thing, ()):
-                names[thing] = plain
-                continue
-            others = [n for n in _other_names(thing, plain) if n not in taken and n not in every]
-            names[thing] = others[min(choice.get(thing, 0), len(others) - 1)]
+            hidden = plain in dir(builtins) or thing in by_module
+            free[thing] = plain, not hidden and plain not in captured.get(thing, ())
+        return _Wanted(mine, free, every)
+
+    def _names(self, wanted: _Wanted, choice: dict[Import, int]) -> dict[Import, str]:
+        names = dict(wanted.mine)
+        taken = set(names.values())
+        for thing, (plain, free) in wanted.others.items():
+            name = plain
+            if not free or plain in taken:
+                others = [
+                    n
+                    for n in _other_names(thing, plain)
+                    if n not in taken and n not in wanted.every
+                ]
+                name = others[min(choice.get(thing, 0), len(others) - 1)]
+            names[thing] = name
+            taken.add(name)
         return names
 
     def _too_long(self, names: dict[Import, str]) -> set[Import]:

@@ -17,8 +17,10 @@ from sympy.printing.pretty.pretty_symbology import sub as SUBSCRIPTS
 from sympy.printing.pretty.pretty_symbology import sup as SUPERSCRIPTS
 from sympy.printing.pretty.stringpict import prettyForm, stringPict
 
+from relrep_sym.emit.latex import notation_of
 from relrep_sym.emit.measure import filled
-from relrep_sym.emit.typeset import pieces, tex
+from relrep_sym.emit.notation import Notation
+from relrep_sym.emit.typeset import marked, pieces
 from relrep_sym.equations.record import PAPERS, Equation, Line
 
 __all__ = ["show", "sources", "takes_unicode"]
@@ -44,7 +46,8 @@ def show(equation: Equation, *, width: int = 80, unicode: bool = True) -> str:
         head.append(f"  functions  {', '.join(equation.kernels)}")
     before = pretty_use_unicode(unicode)  # SymPy keeps it for the whole process
     try:
-        shown = [_line(line, width, unicode) for line in equation.lines]
+        notation = notation_of(equation)
+        shown = [_line(line, width, unicode, notation) for line in equation.lines]
     finally:
         pretty_use_unicode(before)
     text = "\n\n".join(["\n".join(head), *shown])
@@ -66,15 +69,15 @@ def takes_unicode() -> bool:
     return True
 
 
-def _line(line: Line, width: int, unicode: bool) -> str:
+def _line(line: Line, width: int, unicode: bool, notation: Notation) -> str:
     """One line: whole, or in rows that are each no wider than the window where they can be."""
-    layout = _Layout(unicode)
-    left = _row(layout.read(tex(line.left)), prettyForm(" = "))
+    layout = _Layout(unicode, notation)
+    left = _row(layout.read(marked(line.left)), prettyForm(" = "))
     where = prettyForm("")
     if line.where:
         where = _row(prettyForm("    ("), layout.read(line.where), prettyForm(")"))
     room = max(width - 2, 30) - left.width()
-    rows = [layout.read(tex(line.right))]
+    rows = [layout.read(marked(line.right))]
     if rows[0].width() + where.width() > room:
         rows = _broken(line.right, layout, room)
     forms = [_row(left, rows[0]), *(_row(prettyForm(" " * left.width()), r) for r in rows[1:])]
@@ -107,9 +110,9 @@ def _blocks(matrix: sp.MatrixBase, layout: _Layout, room: int) -> list[prettyFor
     first = 0
     while first < matrix.cols:
         last = first + 1
-        block = layout.read(tex(matrix[:, first:last]))
+        block = layout.read(marked(matrix[:, first:last]))
         while last < matrix.cols:
-            wider = layout.read(tex(matrix[:, first : last + 1]))
+            wider = layout.read(marked(matrix[:, first : last + 1]))
             if wider.width() > room:
                 break
             block, last = wider, last + 1
@@ -147,6 +150,7 @@ _SIGNS = {  # LaTeX: Unicode, ASCII
     r"\!": ("", ""),
     **dict.fromkeys((r"\bigl", r"\bigr", r"\Bigl", r"\Bigr"), ("", "")),
     r"\top": ("ᵀ", "T"),
+    r"\dagger": ("†", "dagger"),
 }
 _ACCENTS = {r"\tilde": ("\u0303", "~"), r"\bar": ("\u0304", "_bar")}
 
@@ -154,13 +158,14 @@ _ACCENTS = {r"\tilde": ("\u0303", "~"), r"\bar": ("\u0304", "_bar")}
 class _Layout:
     """Lays out what the record writes in LaTeX: scripts, fractions, brackets, sums, words."""
 
-    def __init__(self, unicode: bool) -> None:
-        self.unicode = unicode
+    def __init__(self, unicode: bool, notation: Notation) -> None:
+        self.unicode, self.notation = unicode, notation
         self.tokens: list[str] = []
 
     def read(self, latex: str) -> prettyForm:
         """The LaTeX as a form; what it does not know is shown as it is written."""
-        outer, self.tokens = self.tokens, _TOKEN.findall(latex)[::-1]
+        text = self.notation.written(latex)
+        outer, self.tokens = self.tokens, _TOKEN.findall(text)[::-1]
         form = self._until("")
         self.tokens = outer
         return form
@@ -254,7 +259,9 @@ class _Layout:
 
     def _script(self, mark: str) -> prettyForm:
         text = str(self._group())
-        table = SUBSCRIPTS if mark == "_" else {**SUPERSCRIPTS, "ᵀ": "ᵀ", "⁺": "⁺", "+": "⁺"}
+        table = (
+            SUBSCRIPTS if mark == "_" else {**SUPERSCRIPTS, "ᵀ": "ᵀ", "†": "†", "⁺": "⁺", "+": "⁺"}
+        )
         if self.unicode and all(c in table for c in text):
             return prettyForm("".join(table[c] for c in text))
         return prettyForm(mark + (text if text.isalnum() or text == "+" else f"({text})"))

@@ -1,7 +1,8 @@
 r"""Expressions as a person would write them in LaTeX.
 
 In: a SymPy expression of the package's own language (declared functions, opaque nodes, generic
-entries). Out: LaTeX; or, for a long one, LaTeX in pieces between which a line may be broken.
+entries). Out: LaTeX; or, for a long one, LaTeX in pieces between which a line may be broken. What
+is no name of a user's is written by its mark (:mod:`.letters`): x as ``@x``.
 
 Positive terms first (x − μ, 1 − π_1 − π_2), components in ascending order, r_k(x) before what it
 weighs, one fraction for a product, brackets only where needed and tall only around what is tall
@@ -18,7 +19,8 @@ import sympy as sp
 from sympy.printing.latex import LatexPrinter
 
 from relrep_sym.declare.functions import Erfc, Logistic, LogTotal, Softplus, SoftplusInverse
-from relrep_sym.declare.symbols import latex_name, script, split_index
+from relrep_sym.declare.symbols import at_index, latex_name, script, split_index
+from relrep_sym.emit.letters import default
 from relrep_sym.emit.measure import width
 from relrep_sym.emit.order import (
     LARGE,
@@ -33,8 +35,10 @@ from relrep_sym.emit.order import (
     terms_of,
 )
 from relrep_sym.equations.nodes import (
+    Auxiliary,
     Clip,
     ComponentSum,
+    Density,
     Entry,
     Expectation,
     Hat,
@@ -44,15 +48,16 @@ from relrep_sym.equations.nodes import (
     Terms,
 )
 
-__all__ = ["pieces", "tex"]
+__all__ = ["marked", "pieces", "tex"]
 
 _SUM, _PRODUCT, _ATOM = range(3)
 """How tightly a text binds."""
 _SHORT = 16
 """An exponent with no more signs is written e^{…}."""
-_COMMAND = re.compile(r"\\mathrm\b|\\[A-Za-z]+|[{}_^ ]")
+_COMMAND = re.compile(r"\\mathrm\b|\\[A-Za-z]+|[{}_^ @]")
 
 _X = sp.Symbol("x", real=True)
+_ETA = sp.Symbol("eta", positive=True)
 
 Shown = tuple[str, int]
 
@@ -64,11 +69,20 @@ def tex(expression: sp.Basic | str) -> str:
     >>> tex((x - mu) / sigma**2), tex(1 - sp.Symbol("pi_1") - sp.Symbol("pi_2"))
     ('\\frac{x - \\mu_1}{\\sigma_1^2}', '1 - \\pi_1 - \\pi_2')
     """
+    return default(marked(expression))
+
+
+def marked(expression: sp.Basic | str) -> str:
+    r"""The LaTeX of an expression, marks in the place of what is no name.
+
+    >>> marked(sp.exp(-sp.Symbol("x", real=True)))
+    '@e^{-@x}'
+    """
     return expression if isinstance(expression, str) else _show(expression)[0]
 
 
 def pieces(expression: sp.Basic | str, room: float) -> list[str]:
-    r"""The LaTeX of an expression in pieces: a line may be broken before each but the first.
+    r"""The marked LaTeX of an expression in pieces: a line may be broken before each but the first.
 
     Sums are taken apart from outside, and what is in brackets only where it is wider than ``room``.
 
@@ -76,7 +90,7 @@ def pieces(expression: sp.Basic | str, room: float) -> list[str]:
     >>> pieces(eta * Terms(a, -b), room=20.0)
     ['\\eta \\Bigl(a', '{} - b\\Bigr)']
     """
-    whole = tex(expression)
+    whole = marked(expression)
     if isinstance(expression, str):
         row = whole.startswith("(") and ", " in whole and width(whole) > room
         return _row(whole) if row else [whole]
@@ -106,11 +120,11 @@ def _row(text: str) -> list[str]:
 def _opened(whole: sp.Expr, long: sp.Expr, inner: sp.Expr, room: float) -> list[str]:
     """A product with one long bracket, the bracket's terms apart."""
     mark = r"\relrephole{}"
-    before, _, after = tex(whole.xreplace({long: Hole(sp.Symbol("h"))})).partition(mark)
+    before, _, after = marked(whole.xreplace({long: Hole(sp.Symbol("h"))})).partition(mark)
     if before.count("{") != before.count("}"):  # inside a fraction or a root
-        return [tex(whole)]
+        return [marked(whole)]
     if isinstance(long, Expectation):
-        before += rf"\operatorname{{E}}_{script(tex(long.args[2]))}"
+        before += rf"@E_{script(_density(long))}"
         opening, closing = r"\Bigl[", r"\Bigr]"
     else:
         opening, closing = r"\Bigl(", r"\Bigr)"
@@ -144,14 +158,18 @@ class _Foreign(LatexPrinter):
     def _print_Symbol(self, expr: sp.Symbol, style: str = "plain") -> str:
         return _symbol(expr)[0]
 
-    _print_Parameter = _print_Entry = _print_Posterior = _print_Symbol
+    _print_Parameter = _print_Entry = _print_Auxiliary = _print_Symbol
 
 
 def _symbol(e: sp.Symbol) -> Shown:
     name = e.name
+    if isinstance(e, Auxiliary):
+        return _auxiliary(name), _ATOM
     if isinstance(e, Entry):
         return _entry(name), _ATOM
-    return (name if "\\" in name else latex_name(name)), _ATOM
+    if e in (_X, _ETA):
+        return ("@x" if e == _X else r"@\eta"), _ATOM
+    return (name if "\\" in name or "@" in name else latex_name(name)), _ATOM
 
 
 @lru_cache(maxsize=4096)
@@ -162,21 +180,35 @@ def _entry(name: str) -> str:
     if not mark:
         plain, number = split_index(stem)
         stem, index = (stem, "") if number is None else (plain, str(number))
-    return latex_name(stem, index or None) + ("^+" if new else "")
+    return latex_name(stem, at_index(index) or None) + ("^+" if new else "")
+
+
+@lru_cache(maxsize=4096)
+def _auxiliary(name: str) -> str:
+    """A quantity's mark, and its index."""
+    stem, mark, index = name.rstrip("]").partition("[")
+    new = stem.endswith("^+")
+    below = f"_{script(at_index(index))}" if mark else ""
+    return f"@{stem.removesuffix('^+')}{below}" + ("^+" if new else "")
 
 
 def _posterior(e: Posterior) -> Shown:
-    return _entry(e.name) + "(x)", _ATOM
+    return _auxiliary(e.name) + "(@x)", _ATOM
 
 
 def _responsibility(e: Responsibility) -> Shown:
-    return f"r_{script(str(e.component))}(x)", _ATOM
+    return f"@r_{script(str(e.component))}(@x)", _ATOM
 
 
 def _expectation(e: Expectation) -> Shown:
     inner = _show(e.args[0])[0]
-    density = script(_show(e.args[2])[0])
-    return rf"\operatorname{{E}}_{density}{_bracketed(inner, '[]')}", _ATOM
+    return rf"@E_{script(_density(e))}{_bracketed(inner, '[]')}", _ATOM
+
+
+def _density(e: Expectation) -> str:
+    """The density under which a mean is: q, p, or one of the components of q."""
+    letter, mark, number = e.args[2].name.partition("_")
+    return f"@{letter}" + (f"_{script(number)}" if mark else "")
 
 
 def _log_sum_exp(e: LogSumExp) -> Shown:
@@ -194,7 +226,10 @@ def _component_sum(e: ComponentSum) -> Shown:
     if level == _SUM:
         text = _bracketed(text)
     sign, text = ("-", text[1:].lstrip()) if text.startswith("-") else ("", text)
-    return rf"{sign}\sum_{{{letter.name}={first.name}}}^{script(last.name)} {text}", _PRODUCT
+    return (
+        rf"{sign}\sum_{{{at_index(letter.name)}={at_index(first.name)}}}"
+        rf"^{script(at_index(last.name))} {text}"
+    ), _PRODUCT
 
 
 def _matrix(e: sp.MatrixBase) -> Shown:
@@ -251,14 +286,14 @@ def _power(e: sp.Pow) -> Shown:
 def _exponential(e: sp.exp) -> Shown:
     inner = _show(e.args[0])[0]
     if not _tall(inner) and len(_COMMAND.sub("", inner)) <= _SHORT:
-        return f"e^{script(inner)}", _ATOM
+        return f"@e^{script(inner)}", _ATOM
     return rf"\exp{_bracketed(inner)}", _ATOM
 
 
 def _function(name: str) -> Callable[[sp.Expr], Shown]:
     def write(e: sp.Expr) -> Shown:
         text, level = _show(e.args[0])
-        if level == _ATOM and not text.startswith(("\\sqrt", "\\operatorname", "\\exp", "\\log")):
+        if level == _ATOM and not text.startswith(("\\sqrt", "@E", "\\exp", "\\log")):
             return f"{name} {text}", _PRODUCT
         return f"{name}{_bracketed(text)}", _PRODUCT
 
@@ -288,7 +323,7 @@ def _applied(name: str) -> Callable[[sp.Expr], Shown]:
 
 def _polygamma(e: sp.polygamma) -> Shown:
     order = e.args[0]
-    name = r"\psi" + ("" if order == 0 else "'" if order == 1 else f"^{{({order})}}")
+    name = r"@{digamma}" + ("" if order == 0 else "'" if order == 1 else f"^{{({order})}}")
     return _applied(name)(e)
 
 
@@ -302,6 +337,11 @@ def _log_total(e: LogTotal) -> Shown:
 
 def _clip(e: Clip) -> Shown:
     return r"\max" + _bracketed(f"0, {_show(e.args[0])[0]}"), _ATOM
+
+
+def _component_density(e: Density) -> Shown:
+    inner = ", ".join(_show(a)[0] for a in e.args)
+    return rf"@f(@x \mid {inner})" if inner else "@f(@x)", _ATOM
 
 
 def _hat(e: Hat) -> Shown:
@@ -320,14 +360,14 @@ def _binomial(e: sp.binomial) -> Shown:
 
 
 def _density_of_truth(e: sp.Expr) -> Shown:
-    return f"{latex_name(e.func.__name__)}({', '.join(_show(a)[0] for a in e.args)})", _ATOM
+    return f"@{e.func.__name__}({', '.join(_show(a)[0] for a in e.args)})", _ATOM
 
 
 def _bracketed(text: str, pair: str = "()") -> str:
     """A text in brackets as tall as they need be."""
     if _tall(text):
         return rf"\left{pair[0]}{text}\right{pair[1]}"
-    inner = text.replace("(x)", "") if pair == "()" else text.replace("(", "")
+    inner = text.replace("(@x)", "") if pair == "()" else text.replace("(", "")
     if "(" in inner or "[" in inner or r"\big" in inner:
         return rf"\bigl{pair[0]}{text}\bigr{pair[1]}"
     return pair[0] + text + pair[1]
@@ -432,7 +472,7 @@ def _joined(texts: Sequence[str]) -> str:
     for text in texts:
         if text:
             times = r" \cdot " if out and out[-1].isdigit() and text[0].isdigit() else " "
-            times = r" \, " if text == "x" and out.endswith("(x)") else times
+            times = r" \, " if text == "@x" and out.endswith("(@x)") else times
             out += (times if out else "") + text
     return out
 
@@ -455,11 +495,12 @@ def _root(square: sp.Expr) -> str:
     if square == 1:
         return ""
     whole = sp.sqrt(square)
-    return str(whole) if whole.is_Integer else rf"\sqrt{{{tex(square)}}}"
+    return str(whole) if whole.is_Integer else rf"\sqrt{{{marked(square)}}}"
 
 
 _WRITERS: dict[type, Callable[..., Shown]] = {
     sp.Symbol: _symbol,
+    Auxiliary: _symbol,
     Posterior: _posterior,
     Responsibility: _responsibility,
     Expectation: _expectation,
@@ -480,17 +521,19 @@ _WRITERS: dict[type, Callable[..., Shown]] = {
     sp.sign: _applied(r"\operatorname{sign}"),
     sp.erf: _applied(r"\operatorname{erf}"),
     Erfc: _applied(r"\operatorname{erfc}"),
-    sp.gamma: _applied(r"\Gamma"),
-    sp.loggamma: _applied(r"\log\Gamma"),
+    sp.gamma: _applied(r"@\Gamma"),
+    sp.loggamma: _applied(r"\log@\Gamma"),
     sp.polygamma: _polygamma,
     Softplus: lambda e: _function(r"\log")(sp.log(1 + sp.exp(e.args[0]), evaluate=False)),
     SoftplusInverse: lambda e: _function(r"\log")(sp.log(sp.exp(e.args[0]) - 1, evaluate=False)),
     LogTotal: _log_total,
     Clip: _clip,
+    Density: _component_density,
     Hat: _hat,
     Logistic: lambda e: _show(sp.Pow(1 + sp.exp(-e.args[0]), -1, evaluate=False)),
     sp.core.function.AppliedUndef: _density_of_truth,
-    type(sp.pi): lambda _: (r"\pi", _ATOM),
+    type(sp.pi): lambda _: ("@{number}", _ATOM),
+    type(sp.E): lambda _: ("@e", _ATOM),
     **{
         f: _function("\\" + f.__name__) for f in (sp.sin, sp.cos, sp.tan, sp.sinh, sp.cosh, sp.tanh)
     },

@@ -140,7 +140,7 @@ class Averaged(Stated):
         if self.chart.intermediates:
             return show.pulled_averaged_lines(self.generic)
         rates = zip(self.chart.names, self._averaged_column(), strict=True)
-        return tuple(Line(show.rate_left(latex_name(n), self.generic.time()), r) for n, r in rates)
+        return tuple(Line(show.rate_left(latex_name(n)), r) for n, r in rates)
 
     def _averaged_column(self) -> sp.ImmutableMatrix:
         return sp.ImmutableMatrix([ETA * self._mean(s) for s in self.chart_score])
@@ -197,6 +197,7 @@ class Averaged(Stated):
             ("PO09, Eq. (17)", "000, appendix D"),
             (),
             symmetric=True,
+            names=partial(self.names_of, view),
         )
 
     def _view_label(self, name: str, view: View) -> str:
@@ -227,6 +228,7 @@ class Averaged(Stated):
             partial(self._seen, view),
             ("000, appendix D",),
             ("view_field",),
+            names=partial(self.names_of, view),
         )
 
     def _seen_lines(self, view: View) -> tuple[Line, ...]:
@@ -235,9 +237,7 @@ class Averaged(Stated):
         if self.chart.intermediates:
             return maps.pushed_lines(self.generic, view)
         rates = zip(view.names, self._seen(view), strict=True)
-        return tuple(
-            Line(show.rate_left(latex_name(n), self.generic.time(view.names)), r) for n, r in rates
-        )
+        return tuple(Line(show.rate_left(latex_name(n)), r) for n, r in rates)
 
     def _seen(self, view: View) -> sp.ImmutableMatrix:
         rates = []

@@ -33,9 +33,12 @@ __all__ = [
     "seen_lines",
     "slope_lines",
     "view_lines",
+    "view_name",
     "weight_slope_lines",
 ]
 
+_POINT = r"@\lambda"
+_ENTRY = r"\frac{\partial @\theta_@i}{\partial @\lambda_@j}"
 MATRIX = 10
 """Jacobians with more rows or columns are shown by their nonzero entries."""
 _MATRIX_WIDTH = 48
@@ -48,7 +51,7 @@ def chart_lines(g: Generic) -> tuple[Line, ...]:
     names = [("~" if c.symbol in g.clashes else "") + c.name for c in g.chart.coordinates]
     rules = [block for block in _blocks(g) if not _trivial(block[0])]
     row = rf"({listed(names)})"
-    lines = [Line(g.point, row if rules else rf"\theta = {row}")]
+    lines = [Line(r"@\lambda", row if rules else rf"@\theta = {row}")]
     for block in rules:
         rule = block[0]
         if len(block) == 1:
@@ -104,7 +107,7 @@ def _trivial(rule: Rule) -> bool:
 
 def matrix_lines(g: Generic, matrix: sp.ImmutableMatrix) -> tuple[Line, ...]:
     """The Jacobian as a matrix."""
-    return (Line(rf"\frac{{\partial \theta}}{{\partial {g.point}}}", _entries(g, matrix)),)
+    return (Line(r"\frac{\partial @\theta}{\partial @\lambda}", _entries(g, matrix)),)
 
 
 def slope_lines(g: Generic, skip: frozenset[sp.Expr] = frozenset()) -> tuple[Line, ...]:
@@ -136,11 +139,10 @@ def slope_lines(g: Generic, skip: frozenset[sp.Expr] = frozenset()) -> tuple[Lin
             else:
                 back = rule.index - number
                 below = name_at(stem, "j")
-                sign = {0: r"j \le k", 1: "j < k"}.get(back, rf"j{back:+d} \le k")
+                sign = {0: r"@j \le @k", 1: "@j < @k"}.get(back, rf"@j{back:+d} \le @k")
                 where = rf"{number} \le {sign} \le {last}"
                 lines.append(_slope(g, rule, "k", below, read.partial, _plus("j", back), where))
-    end = Line(rf"\frac{{\partial \theta_i}}{{\partial {g.point}_j}}", "0", r"\text{otherwise}")
-    return (*lines, end)
+    return (*lines, Line(_ENTRY, "0", r"\text{otherwise}"))
 
 
 def weight_slope_lines(g: Generic) -> tuple[Line, ...]:
@@ -150,10 +152,12 @@ def weight_slope_lines(g: Generic) -> tuple[Line, ...]:
         if run.stem not in g.slopes:
             continue
         found = g.slopes[run.stem]
-        left = rf"\frac{{\partial \pi_k}}{{\partial {spaced(name_at(run.stem, 'j'))}}}"
-        sides = {"k < j": found.before, "k = j": found.here, "k > j": found.after}
+        left = (
+            rf"\frac{{\partial {name_at('pi', 'k')}}}{{\partial {spaced(name_at(run.stem, 'j'))}}}"
+        )
+        sides = {"@k < @j": found.before, "@k = @j": found.here, "@k > @j": found.after}
         if found.before == found.after:
-            sides = {"k = j": found.here, r"k \ne j": found.before}
+            sides = {"@k = @j": found.here, r"@k \ne @j": found.before}
         for where, value in sides.items():
             if value is not None:
                 shown = sp.Integer(0) if value == 0 else Entry.of("pi", "k") * g.at(value, "j")
@@ -163,10 +167,9 @@ def weight_slope_lines(g: Generic) -> tuple[Line, ...]:
 
 def local_slope_lines(g: Generic) -> tuple[Line, ...]:
     """The derivative of each value by what it is made of, where intermediates stand between."""
-    inner = rf"\frac{{\partial m}}{{\partial {g.point}_j}}"
-    chain = rf"\sum_m \frac{{\partial \theta_i}}{{\partial m}} {inner}"
-    whole = rf"\frac{{\partial \theta_i}}{{\partial {g.point}_j}}"
-    lines = [Line(whole, rf"\left.{whole}\right|_m + {chain}")]
+    inner = r"\frac{\partial @v}{\partial @\lambda_@j}"
+    chain = rf"\sum_@v \frac{{\partial @\theta_@i}}{{\partial @v}} {inner}"
+    lines = [Line(_ENTRY, rf"\left.{_ENTRY}\right|_@v + {chain}")]
     for block in _blocks(g):
         rule = block[0]
         numbers = sorted(r.index for r in block if r.index is not None)
@@ -181,8 +184,8 @@ def local_slope_lines(g: Generic) -> tuple[Line, ...]:
             below = name_at(shown.stem, shown.index or None)
             where = where_text(numbers) if many else ""
             lines.append(_slope(g, rule, here, below, partial, here, where))
-    end = Line(whole, "0", r"\text{otherwise}")
-    return (*lines[:1], *lines[1:], end) if len(lines) > 1 else tuple(lines)
+    end = Line(_ENTRY, "0", r"\text{otherwise}")
+    return (*lines, end) if len(lines) > 1 else tuple(lines)
 
 
 def _entries(g: Generic, matrix: sp.ImmutableMatrix) -> sp.ImmutableMatrix:
@@ -221,19 +224,19 @@ def is_small(matrix: sp.ImmutableMatrix) -> bool:
 # ------------------------------------------------------------------------------ the view
 
 
-def _view_name(g: Generic, view: View, name: str) -> str:
+def view_name(g: Generic, view: View, name: str) -> str:
     """A view function's name, with a bar where it is spelled like something that it is not."""
     symbol = sp.Symbol(name)
     taken = {*g.model.names, *g.chart.names, g.model.family.x.name, *TAKEN, *TAKEN_STEMS}
     same = symbol in g.chart.symbols and view.expressions[view.names.index(name)] == symbol
-    apart = (name in taken and not same) or latex_name(split_index(name)[0]) == g.point
+    apart = name in taken and not same
     return latex_name("-" + name if apart else name)
 
 
 def view_lines(g: Generic, view: View) -> tuple[Line, ...]:
     """The view's functions."""
     pairs = zip(view.names, view.expressions, strict=True)
-    return tuple(Line(_view_name(g, view, n), g.shown(e)) for n, e in pairs)
+    return tuple(Line(view_name(g, view, n), g.shown(e)) for n, e in pairs)
 
 
 def mobility_lines(
@@ -244,10 +247,9 @@ def mobility_lines(
     ``seen`` says whether the product is in the view's functions.
     """
     names = [("~" if c.symbol in g.clashes else "") + c.name for c in g.chart.coordinates]
-    b = g.seen(view.names)
-    above = [_view_name(g, view, n) for n in view.names]
+    above = [view_name(g, view, n) for n in view.names]
     if is_small(j):
-        left = rf"J_{b} = \frac{{\partial ({', '.join(above)})}}{{\partial ({listed(names)})}}"
+        left = rf"@J_@b = \frac{{\partial ({', '.join(above)})}}{{\partial ({listed(names)})}}"
         lines = [Line(left, _entries(g, j))]
     else:
         lines = [
@@ -259,9 +261,9 @@ def mobility_lines(
             for column, n in enumerate(names)
             if j[row, column] != 0
         ]
-        entry = rf"\frac{{\partial {b}_i}}{{\partial {g.point}_j}}"
+        entry = r"\frac{\partial @b_@i}{\partial @\lambda_@j}"
         lines.append(Line(entry, "0", r"\text{otherwise}"))
-        lines.append(Line(f"(J_{b})_{{ij}}", entry))
+        lines.append(Line("(@J_@b)_{@i@j}", entry))
     if is_small(product):
         barred = {
             sp.Symbol(n): Entry(f"-{n}")
@@ -269,22 +271,20 @@ def mobility_lines(
             if r"\bar" in a
         }
         shown = product.xreplace(barred) if seen else _entries(g, product)
-        return (*lines, Line(rf"J_{b} J_{b}^{{\top}}", shown))
-    rule = rf"\sum_k (J_{b})_{{ik}} (J_{b})_{{jk}}"
-    return (*lines, Line(rf"(J_{b} J_{b}^{{\top}})_{{ij}}", rule))
+        return (*lines, Line(r"@J_@b @J_@b^{\top}", shown))
+    rule = r"\sum_@k (@J_@b)_{@i@k} (@J_@b)_{@j@k}"
+    return (*lines, Line(r"(@J_@b @J_@b^{\top})_{@i@j}", rule))
 
 
 def pushed_lines(g: Generic, view: View) -> tuple[Line, ...]:
     """db/dt from dλ/dt, for charts with intermediates."""
-    time = g.time(view.names)
-    b = listed(list(view.names))
-    rates = rf"\frac{{\partial ({b})}}{{\partial {g.point}}} {rate_left(g.point, time)}"
-    return (Line(rate_left(f"({b})", time), rates),)
+    b = ", ".join(view_name(g, view, n) for n in view.names)
+    rates = rf"\frac{{\partial ({b})}}{{\partial @\lambda}} {rate_left(_POINT)}"
+    return (Line(rate_left(f"({b})"), rates),)
 
 
 def seen_lines(g: Generic, view: View) -> tuple[Line, ...]:
     """db/dt = η J ∇_λ L."""
-    time = g.time(view.names)
     eta = sp.Symbol("eta", positive=True)
     means: dict[str, sp.Expr] = {}
     for run in g.runs:
@@ -295,16 +295,16 @@ def seen_lines(g: Generic, view: View) -> tuple[Line, ...]:
         terms = []
         slopes = [sp.diff(e, c.symbol) for c in g.chart.coordinates]
         if max(len(str(s)) for s in slopes) > _MATRIX_WIDTH:
-            left = _view_name(g, view, name)
+            left = view_name(g, view, name)
             rates = (
-                rf"\frac{{\partial {left}}}{{\partial {g.point}_j}} "
-                rf"\frac{{d{g.point}_j}}{{d{time}}}"
+                rf"\frac{{\partial {left}}}{{\partial @\lambda_@j}} "
+                r"\frac{@d@\lambda_@j}{@d@t}"
             )
-            lines.append(Line(rate_left(left, time), rf"\sum_j {rates}"))
+            lines.append(Line(rate_left(left), rf"\sum_@j {rates}"))
             continue
         for c, slope in zip(g.chart.coordinates, slopes, strict=True):
             if slope != 0:
                 terms.append(scaled(g.shown(slope), means[c.name]))
         right = eta * summed(terms)
-        lines.append(Line(rate_left(_view_name(g, view, name), time), right))
+        lines.append(Line(rate_left(view_name(g, view, name)), right))
     return tuple(lines)

@@ -311,7 +311,7 @@ def _solved(family: Family, step: CMStep, count: int, logged: bool) -> tuple[Kin
     """The kind of a step that moves ``count`` entries of one role, or their logarithms."""
     pull = step.pull
     if pull is None:
-        return "none", f"∂Q/∂{step.role} has no closed form"
+        return "none", f"∂Q/∂{step.role} is not made of a few means of functions of x"
     located = family.location is not None and family.location.name == step.role
     if logged:
         if not located and powers_of(family, step.role) and all(a == 1 for _, a in step.slopes):

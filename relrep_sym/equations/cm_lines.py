@@ -25,11 +25,28 @@ from relrep_sym.equations.em import shift_symbol, statistic_symbol, statistics_o
 from relrep_sym.equations.generic import Coordinates, Generic
 from relrep_sym.equations.isotonic import Pull, pull_of
 from relrep_sym.equations.linear import shifted, summed
-from relrep_sym.equations.lines import Line, listed, name_at, numbers_to, spaced, where_text
-from relrep_sym.equations.nodes import Clip, ComponentSum, Entry, Expectation, Hat, Index, Terms
+from relrep_sym.equations.lines import (
+    Line,
+    listed,
+    mark_at,
+    name_at,
+    numbers_to,
+    spaced,
+    where_text,
+)
+from relrep_sym.equations.nodes import (
+    Auxiliary,
+    Clip,
+    ComponentSum,
+    Entry,
+    Expectation,
+    Hat,
+    Index,
+    Terms,
+)
 from relrep_sym.equations.q_lines import mass_line
 
-__all__ = ["cm_lines"]
+__all__ = ["cm_lines", "cm_words"]
 
 _Q = sp.Symbol("q")
 _Y = sp.Symbol("y", real=True)
@@ -53,7 +70,7 @@ def cm_lines(g: Generic, steps: Sequence[CMStep]) -> tuple[Line, ...]:
     runs = g.runs if g.regular else tuple(_alone(g, n) for n in g.chart.names)
     shown = [_Run.of(g, part, by_name) for run in runs for part in _parts(run, by_name)]
     marked = sum(s.bounded for s in shown) > 1
-    lines = _weights(g, shown)
+    lines: list[Line] = []
     unsolved: list[str] = []
     for s in shown:
         found = s.lines(marked)
@@ -61,41 +78,43 @@ def cm_lines(g: Generic, steps: Sequence[CMStep]) -> tuple[Line, ...]:
         if not found:
             unsolved += [("~" if sp.Symbol(n) in g.clashes else "") + n for n in s.run.names]
     if unsolved:
-        left = rf"\frac{{\partial Q}}{{\partial {g.point}_j}}"
-        where = rf"\text{{no closed form for }} {listed(unsolved)}"
+        left = r"\frac{\partial @Q}{\partial @\lambda_@j}"
+        where = rf"{_NUMERICALLY} {listed(unsolved)}"
         lines.append(Line(left, "0", where))
     ahead = [mass_line(g)] if g.model.components > 1 else []
     return (*ahead, *_shorthands(g, lines), *lines)
 
 
-def _letter(g: Generic, wanted: Sequence[str]) -> str:
-    """The first of some letters that no coordinate, constant or parameter is called by."""
-    names = (*g.chart.names, *g.model.names, *(c.name for c in g.chart.constants))
-    taken = {split_index(n)[0] for n in names}
-    return next(s for s in wanted if s not in taken)
+_NUMERICALLY = r"\text{solved numerically for }"
+"""Where a line is an equation, not a value."""
+
+
+def cm_words(g: Generic, steps: Sequence[CMStep]) -> str:
+    """What is said of the weights, which are taken together unless an order says otherwise."""
+    free = g.model.free_weights
+    if sum(s.role == "weight" for s in steps) < 2 or len(free) < 2:
+        return ""
+    return (
+        "Unless an order says otherwise the weights' coordinates are taken together, as one block."
+    )
 
 
 def _shorthands(g: Generic, lines: Sequence[Line]) -> list[Line]:
     """m_k and w_k, where a line reads them."""
     read = {s.stem for line in lines if isinstance(line.right, sp.Basic)
-            for s in line.right.atoms(Entry)}  # fmt: skip
+            for s in line.right.atoms(Auxiliary)}  # fmt: skip
     out = []
     where = where_text(numbers_to(g.model.components))
     family = g.model.family
-    mean, precision = _letter(g, _MEANS), _letter(g, _PRECISIONS)
-    if mean in read:
+    if "m" in read:
         right = Expectation(g.posterior("k") * family.x, family.x, _Q) / _mass(g, "k")
-        out.append(Line(Entry.of(mean, "k"), right, where))
-    if precision in read and family.location is not None:
+        out.append(Line(Auxiliary.of("m", "k"), right, where))
+    if "w" in read and family.location is not None:
         pull = pull_of(family, family.location.name)
         assert pull is not None
         factor = _sympify(g.at_component(pull.factor * pull.shape, "k"))
-        out.append(Line(Entry.of(precision, "k"), factor * _mass(g, "k"), where))
+        out.append(Line(Auxiliary.of("w", "k"), factor * _mass(g, "k"), where))
     return out
-
-
-_MEANS = ("m", "M", "b", "B")
-_PRECISIONS = ("w", "W", "c", "C")
 
 
 def _alone(g: Generic, name: str) -> Coordinates:
@@ -114,20 +133,7 @@ def _parts(run: Coordinates, steps: Mapping[str, CMStep]) -> list[Coordinates]:
 
 
 def _mass(g: Generic, i: Index) -> sp.Expr:
-    return Entry.of("N", i) if g.model.components > 1 else _ONE
-
-
-def _weights(g: Generic, shown: Sequence[_Run]) -> list[Line]:
-    """The weights of all their coordinates together."""
-    kinds = [s for s in shown if s.step.kind in ("simplex", "softmax", "stick")]
-    free = [k + 1 for k in g.model.free_weights]
-    if not kinds or len(free) < 2:
-        return []
-    share = _mass(g, "k")
-    if len(free) < g.model.components:
-        room = 1 - sum((w for w in g.model.weights if isinstance(w, sp.Expr)), sp.Integer(0))
-        share = room * share / summed([_mass(g, i) for i in free])
-    return [Line(Entry.of("pi^+", "k"), share, where_text(free) + r"\text{, as one block}")]
+    return Auxiliary.of("N", i) if g.model.components > 1 else _ONE
 
 
 @dataclass(frozen=True)
@@ -250,6 +256,8 @@ class _Run:
         else:
             last = self.g.model.free_weights[-1] + 1
             right = Terms(p, Entry.of("pi", last)) * n / Terms(n, _mass(self.g, last))
+            if self.g.model.components == 2:  # what the two share is all there is
+                right = n
         return [Line(self._entry("^+"), right, self.where)]
 
     @property
@@ -268,7 +276,7 @@ class _Run:
             return []
         right = self.g.averaged(self.run, self.index)
         which = ", ".join(w for w in (self.name, self.where) if w)
-        return [Line("0", right, rf"\text{{no closed form for }} {which}")]
+        return [Line("0", right, rf"{_NUMERICALLY} {which}")]
 
     def _from_gap(self, value: sp.Expr, precision: sp.Expr, marked: bool) -> list[Line]:
         """The coordinate, from the unconstrained value of its gap."""
@@ -280,10 +288,10 @@ class _Run:
             kappa = self._multiplier(marked)
             lines.append(Line(new, Clip(hat), self.where))
             lines.append(Line(kappa, precision * Clip(-hat), self.where))
-            product = rf"{kappa} {name_at(self.run.stem, self.index)}^+"
+            product = rf"{kappa} {self.name}^+"
             lines.append(Line(product, "0", rf"{kappa} \ge 0"))
         elif gap == "square":
-            left = rf"\frac{{\partial Q}}{{\partial {spaced(self.name)}}}"
+            left = rf"\frac{{\partial @Q}}{{\partial {spaced(self.name)}}}"
             slope = 2 * self._entry() * precision * Terms(hat, -self.gap)
             lines.append(Line(left, slope, self.where))
             lines.append(Line(new, sp.sqrt(Clip(hat)), self.where))
@@ -333,7 +341,7 @@ class _Run:
         factor = self._factor(pull, i)
         located = self.g.model.family.location
         if factor.free_symbols and located is not None and located.name == pull.role:
-            return Entry.of(_letter(self.g, _PRECISIONS), i)
+            return Auxiliary.of("w", i)
         return factor * _mass(self.g, i)
 
     def _residual(self, pull: Pull, i: Index, slope: sp.Expr, gap: sp.Expr) -> sp.Expr:
@@ -341,13 +349,22 @@ class _Run:
         g = self.g
         if not self._mean_is_statistic(pull):
             return slope * self._statistic(pull, i) / _mass(g, i) + gap
-        mean, phi = Entry.of(_letter(g, _MEANS), i), _sympify(g.phi(pull.role, i))
+        mean, phi = Auxiliary.of("m", i), _sympify(g.phi(pull.role, i))
         alone = pull.role in g.tied or (i == self.first == self.index and i != "k")
         if gap != 0 and alone and self.rest is not None:
             return slope * (mean - self.rest)
         if gap == 0:
             return slope * (mean - phi)
+        if slope == 1 and self._is_place(pull, i):
+            return mean
         return Terms(phi, -mean, gap) if slope == -1 else Terms(mean, -phi, gap)
+
+    def _is_place(self, pull: Pull, i: Index) -> bool:
+        """Whether the coordinate is component i's parameter itself."""
+        if not isinstance(i, int) or len(self.run.names) != 1:
+            return False
+        rules = {target.name: rule for target, rule in self.g.chart.program}
+        return rules.get(f"{pull.role}_{i}") == sp.Symbol(self.run.names[0])
 
     def _mean_is_statistic(self, pull: Pull) -> bool:
         """Whether s is the mean of x, as a location's is."""
@@ -365,7 +382,7 @@ class _Run:
             if self.first == self.last and self.first is not None:
                 rest = self.rest
                 if self._mean_is_statistic(pull) and rest is not None:
-                    return a * Entry.of(_letter(g, _MEANS), self.first) - a * rest, precision
+                    return a * Auxiliary.of("m", self.first) - a * rest, precision
                 return self._residual(pull, self.first, a, gap), precision
             above = self._sum(lambda i: self._precision(pull, i) * self._residual(pull, i, a, gap))
             return above / precision, precision
@@ -440,7 +457,7 @@ class _Run:
             return [Line(new, value, self.where)]
         lines = [Line(hat, value, self.where)]
         if gap == "plain":
-            slope = rf"\frac{{\partial Q}}{{\partial {spaced(self.name)}}}"
+            slope = rf"\frac{{\partial @Q}}{{\partial {spaced(self.name)}}}"
             kappa = self._multiplier(marked)
             at_end = rf"\max\left(0, -\left.{slope}\right|_{{{self.name} = 0}}\right)"
             lines += [Line(new, Clip(hat), self.where), Line(kappa, at_end, self.where)]
@@ -452,8 +469,10 @@ class _Run:
 
     def _multiplier(self, marked: bool) -> str:
         """The multiplier's name, with the coordinate's where several runs have one."""
-        return rf"\kappa_{{{self.name}}}" if marked else name_at("kappa", self.index)
+        if marked:
+            return rf"@\kappa_{{{self.name}}}"
+        return r"@\kappa" if self.index is None else mark_at(r"\kappa", self.index)
 
     def _open_end(self) -> str:
-        says = rf"\text{{if the hat is positive; else }} {self.name} \to -\infty"
+        says = rf"\text{{if its argument is positive; else }} {self.name} \to -\infty"
         return ", ".join(w for w in (self.where, says) if w)

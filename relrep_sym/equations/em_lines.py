@@ -20,7 +20,14 @@ from relrep_sym.equations.em import MStep, Update, shift_symbol, statistic_symbo
 from relrep_sym.equations.generic import Generic
 from relrep_sym.equations.linear import summed
 from relrep_sym.equations.lines import Line, numbers_to, where_text
-from relrep_sym.equations.nodes import ComponentSum, Entry, Expectation, Index, Terms
+from relrep_sym.equations.nodes import (
+    Auxiliary,
+    ComponentSum,
+    Entry,
+    Expectation,
+    Index,
+    Terms,
+)
 
 __all__ = [
     "m_step_lines",
@@ -67,7 +74,7 @@ def weight_lines(g: Generic) -> tuple[Line, ...]:
 
 def mass_of(g: Generic, i: Index) -> sp.Expr:
     """N_i."""
-    return Entry.of("N", i) if g.model.components > 1 else sp.Integer(1)
+    return Auxiliary.of("N", i) if g.model.components > 1 else sp.Integer(1)
 
 
 def new_entry(stem: str, i: Index | None) -> Entry:

@@ -7,7 +7,7 @@ equation is used does not pay for the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -36,6 +36,7 @@ class Equation:
         kernels: functions of the generated module that compute it.
         symmetric: whether the value is a symmetric matrix.
         say: gives what is said of it in words, formulas between dollars.
+        names: gives every name of a user's that its document prints, with its LaTeX.
     """
 
     name: str
@@ -47,10 +48,14 @@ class Equation:
     kernels: tuple[str, ...] = ()
     symmetric: bool = False
     say: Callable[[], str] | None = field(default=None, repr=False, compare=False)
+    names: Callable[[], Mapping[str, str]] = field(default=dict, repr=False, compare=False)
 
     @cached_property
     def lines(self) -> tuple[Line, ...]:
-        """What is printed: left = right, one line for all components that share a formula."""
+        """What is printed: left = right, one line for all components that share a formula.
+
+        Names are in LaTeX, other quantities marked (:mod:`relrep_sym.emit.letters`).
+        """
         return self.show()
 
     @cached_property
@@ -60,5 +65,8 @@ class Equation:
 
     @cached_property
     def words(self) -> str:
-        """What is said of it, formulas between dollars; empty where its lines say it all."""
+        """What is said of it, formulas between dollars; empty where its lines say it all.
+
+        Formulas are marked as lines are.
+        """
         return "" if self.say is None else self.say()

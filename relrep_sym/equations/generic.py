@@ -144,7 +144,7 @@ class Generic:
     def clashes(self) -> Mapping[sp.Symbol, sp.Symbol]:
         """Coordinates that print like what they are not (θ's, x, η, N_k …): set with a tilde."""
         owners = {latex_name(n): n for n in (*self.model.names, *self.model.fixed)}
-        owners |= {latex_name(c): f"the constant {c}" for c in self._constant_names}
+        owners |= {latex_name(c): f"the constant {c}" for c in self.constant_names}
         out: dict[sp.Symbol, sp.Symbol] = {}
         for c in self.chart.coordinates:
             shown, alias = latex_name(c.name), self.chart.stands_for.get(c.name)
@@ -168,28 +168,12 @@ class Generic:
             here[s] = Entry(stem) if number is None else Entry.of(stem, number)
         return expression.xreplace(here)
 
-    def time(self, names: Sequence[str] = ()) -> str:
-        """The letter of time, in LaTeX: t unless a coordinate or one of ``names`` is called so."""
-        free = [n for n in ("t", "tau", "s") if n not in (*self.chart.names, *names)]
-        return latex_name(free[0]) if free else r"\mathrm{time}"
-
     @cached_property
-    def _constant_names(self) -> list[str]:
+    def constant_names(self) -> list[str]:
         """The names of what is given: what the chart's rules read, if it declares none."""
         declared = [c.name for c in getattr(self.chart, "constants", ())]
         read = {s.name for _, rule in self.chart.program for s in rule.atoms(Constant)}
         return declared or sorted(read)
-
-    @cached_property
-    def point(self) -> str:
-        """The letter of the coordinates together, in LaTeX: λ unless one is called so."""
-        taken = {latex_name(split_index(n)[0]) for n in (*self.chart.names, *self._constant_names)}
-        return next(s for s in (r"\lambda", r"\xi", r"\zeta", r"\Lambda") if s not in taken)
-
-    def seen(self, names: Sequence[str]) -> str:
-        """The letter of a view's functions together: b unless something is called so."""
-        stems = {split_index(n)[0] for n in (*self.chart.names, *names, *self._constant_names)}
-        return next(s for s in ("b", "h", "y", "B", "H") if s not in stems)
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:

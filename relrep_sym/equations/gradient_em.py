@@ -76,15 +76,15 @@ def gradient_em_lines(g: Generic, column: Sequence[sp.Expr]) -> tuple[Line, ...]
     >>> from relrep_sym.declare.model import mixture
     >>> lines = gradient_em_lines(Generic(identity(mixture("poisson", components=2))), ())
     >>> lines[0].left, lines[1].right
-    ('\\lambda^+', '\\nabla_\\lambda L(\\lambda)')
+    ('@\\lambda^+', '\\nabla_@\\lambda @L(@\\lambda)')
     >>> lines[-1].right
     Terms(rate[k], eta*Expectation(r[k]*(-rate[k] + x), x, q)/rate[k])
     """
-    p = g.point
-    uphill = rf"\nabla_{{{p}'}} Q({p}' \mid {p}) \big|_{{{p}' = {p}}}"
+    p = r"@\lambda"
+    uphill = rf"\nabla_{{{p}'}} @Q({p}' \mid {p}) \big|_{{{p}' = {p}}}"
     lines = [
-        Line(f"{p}^+", rf"{p} + \eta \, {uphill}"),
-        Line(uphill, rf"\nabla_{p} L({p})"),
+        Line(f"{p}^+", rf"{p} + @\eta \, {uphill}"),
+        Line(uphill, rf"\nabla_{p} @L({p})"),
     ]
     if g.regular:
         for run in g.runs:
@@ -94,8 +94,8 @@ def gradient_em_lines(g: Generic, column: Sequence[sp.Expr]) -> tuple[Line, ...]
         return tuple(lines)
     if g.chart.intermediates:
         _, *parts = pulled_averaged_lines(g)
-        total = r"J^{\top} \frac{\partial L}{\partial \theta}"
-        return (*lines, Line(rf"\nabla_{p} L({p})", total), *parts)
+        total = r"@J^{\top} \frac{\partial @L}{\partial @\theta}"
+        return (*lines, Line(rf"\nabla_{p} @L({p})", total), *parts)
     for name, value in zip(g.chart.names, column, strict=True):
         stem, number = g.entry(name)
         lines.append(Line(_entry(f"{stem}^+", number), value))

@@ -19,7 +19,12 @@ import sympy as sp
 from relrep_sym.declare.chart import Chart
 from relrep_sym.declare.symbols import Parameter, script
 from relrep_sym.equations.generic import Generic
-from relrep_sym.equations.lines import Line, density_latex, log_weighted_latex
+from relrep_sym.equations.lines import (
+    Line,
+    density_latex,
+    jacobian_line,
+    log_weighted_latex,
+)
 from relrep_sym.equations.nodes import Responsibility
 from relrep_sym.equations.program import jacobian
 
@@ -32,36 +37,35 @@ def hessian_lines(g: Generic, *, bends: bool) -> tuple[Line, ...]:
     >>> from relrep_sym.declare.chart import identity
     >>> from relrep_sym.declare.model import mixture
     >>> [line.left for line in hessian_lines(Generic(identity(mixture("normal", 2))), bends=False)]
-    ['\\ell_k(x)', 's(x)', 'H_\\theta', 'H_\\lambda', 'J']
+    ['@\\ell_@k(@x)', '@{score}(@x)', '@H_@\\theta', '@H_@\\lambda', '@J']
     """
     lines = []
     if g.model.components == 1:
         inner = _second(rf"\log {density_latex(g, 1)}")
     else:
-        own = r"\ell_k(x)"
+        own = r"@\ell_@k(@x)"
         count = script(str(g.model.components))
         inner = (
-            rf"\sum_{{k=1}}^{count} r_k(x) \left({_second(own)} + {_outer(_slope(own))}\right)"
-            r" - s(x) \, s(x)^{\top}"
+            rf"\sum_{{@k=1}}^{count} @r_@k(@x) \left({_second(own)} + {_outer(_slope(own))}\right)"
+            r" - @{score}(@x) \, @{score}(@x)^{\top}"
         )
         lines.append(log_weighted_latex(g, own))
     if g.model.components > 1 or bends:
-        lines.append(Line("s(x)", _slope(r"\log p(x)")))
-    lines.append(Line(r"H_\theta", rf"\operatorname{{E}}_q\left[{inner}\right]"))
-    pulled = r"J^{\top} H_\theta J"
+        lines.append(Line("@{score}(@x)", _slope(r"\log @p(@x)")))
+    lines.append(Line(r"@H_@\theta", rf"@E_@q\left[{inner}\right]"))
+    pulled = r"@J^{\top} @H_@\theta @J"
     if bends:
-        bend = _second(r"\theta_i", g.point)
-        pulled += rf" + \sum_i \operatorname{{E}}_q[s_i(x)] \, {bend}"
-    lines.append(Line(f"H_{g.point}", pulled))
-    lines.append(Line("J", rf"\frac{{\partial \theta}}{{\partial {g.point}}}"))
+        bend = _second(r"@\theta_@i", r"@\lambda")
+        pulled += rf" + \sum_@i @E_@q[@{{score}}_@i(@x)] \, {bend}"
+    lines += [Line(r"@H_@\lambda", pulled), jacobian_line()]
     return tuple(lines)
 
 
-def _slope(of: str, by: str = r"\theta") -> str:
+def _slope(of: str, by: str = r"@\theta") -> str:
     return rf"\frac{{\partial {of}}}{{\partial {by}}}"
 
 
-def _second(of: str, by: str = r"\theta") -> str:
+def _second(of: str, by: str = r"@\theta") -> str:
     return rf"\frac{{\partial^2 {of}}}{{\partial {by} \, \partial {by}^{{\top}}}}"
 
 

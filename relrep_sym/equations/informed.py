@@ -100,11 +100,10 @@ class Informed(Averaged):
 
     @cached_property
     def _covariance(self) -> Equation:
-        names = None if self.view is None else self.view.names
         return self._equation(
             "covariance",
             "covariance of the estimates",
-            partial(covariance_lines, self.generic, names),
+            partial(covariance_lines, self.view is not None),
             self._observed_covariance,
             ("LO82", "W82"),
             ("covariance", "standard_errors", "confidence_intervals"),
@@ -119,7 +118,7 @@ class Informed(Averaged):
         return self._equation(
             "natural",
             "natural gradient learning",
-            partial(natural_lines, self.generic),
+            natural_lines,
             self._natural_column,
             ("A98", "002, section 2"),
             ("natural_field", "flow"),

@@ -20,13 +20,25 @@ from relrep_sym.equations.em_lines import mass_of, new_entry, relocated, sum_ove
 from relrep_sym.equations.generic import Generic
 from relrep_sym.equations.isotonic import pull_of
 from relrep_sym.equations.joint import JointStep, LeastSquares, OneUnknown, Profile, entry_symbol
-from relrep_sym.equations.lines import Line, name_at, numbers_to, spaced, where_text
+from relrep_sym.equations.lines import (
+    Line,
+    name_at,
+    numbers_to,
+    spaced,
+    where_text,
+)
 from relrep_sym.equations.median import MedianStep
-from relrep_sym.equations.nodes import ComponentSum, Entry, Expectation, Index, Posterior, Terms
+from relrep_sym.equations.nodes import (
+    Auxiliary,
+    ComponentSum,
+    Entry,
+    Expectation,
+    Index,
+    Terms,
+)
 from relrep_sym.equations.pull_lines import (
     affected,
     factor_at,
-    letters,
     new_value,
     renewed,
     role_line,
@@ -65,29 +77,29 @@ def coordinate_lines(g: Generic, step: JointStep) -> tuple[Line, ...]:
 def _square_lines(g: Generic, square: LeastSquares) -> list[Line]:
     """β⁺ = (Aᵀ W A)⁻¹ Aᵀ W (m − C)."""
     count = g.model.components
-    m, w = letters(g, "m", "w")
     every = where_text(numbers_to(count))
     rows = [
-        Line(Entry.of(m, "k"), target_at(g, square.pull, "k"), every),
-        Line(Entry.of(w, "k"), factor_at(g, square.pull, "k"), every),
+        Line(Auxiliary.of("m", "k"), target_at(g, square.pull, "k"), every),
+        Line(Auxiliary.of("w", "k"), factor_at(g, square.pull, "k"), every),
     ]
     names = [name_at(*_stem(g, n)) + "^+" for n in square.names]
     shifts = any(c != 0 for c in square.offset)
-    left = rf"{m} - C" if shifts else m
+    left = "@m - @B" if shifts else "@m"
     if len(names) == 1:
-        above, below = _one_column(square, m, w, count)
+        above, below = _one_column(square, count)
         rows.append(Line(names[0], above / below))
     else:
         column = " \\\\ ".join(names)
         vector = rf"\begin{{pmatrix}} {column} \end{{pmatrix}}"
-        right = rf"(A^{{\top}} W A)^{{-1}} A^{{\top}} W {rf'({left})' if shifts else left}"
+        shifted = f"({left})" if shifts else left
+        right = rf"(@A^{{\top}} @W @A)^{{-1}} @A^{{\top}} @W {shifted}"
         rows.append(Line(vector, right))
         last = script(str(count))
-        rows.append(Line("W", rf"\operatorname{{diag}}({w}_1, \dots, {w}_{last})"))
+        rows.append(Line("@W", rf"\operatorname{{diag}}(@w_1, \dots, @w_{last})"))
         if count <= _ROWS:
-            rows.append(Line("A", square.matrix))
+            rows.append(Line("@A", square.matrix))
         if shifts and count <= _ROWS:
-            rows.append(Line("C", sp.ImmutableMatrix(square.offset)))
+            rows.append(Line("@B", sp.ImmutableMatrix(square.offset)))
     if count <= _ROWS:
         for k, (e, c) in enumerate(zip(square.matrix.tolist(), square.offset, strict=True), 1):
             terms = [
@@ -100,16 +112,16 @@ def _square_lines(g: Generic, square: LeastSquares) -> list[Line]:
     return rows
 
 
-def _one_column(square: LeastSquares, m: str, w: str, count: int) -> tuple[sp.Expr, sp.Expr]:
+def _one_column(square: LeastSquares, count: int) -> tuple[sp.Expr, sp.Expr]:
     """Σ w a (m − c) and Σ w a², component by component."""
     above, below = [], []
     for k in numbers_to(count):
         a, c = square.matrix[k - 1, 0], square.offset[k - 1]
         if a == 0:
             continue
-        apart = Entry.of(m, k) - c
-        above.append(a * Entry.of(w, k) * apart)
-        below.append(a**2 * Entry.of(w, k))
+        apart = Auxiliary.of("m", k) - c
+        above.append(a * Auxiliary.of("w", k) * apart)
+        below.append(a**2 * Auxiliary.of("w", k))
     return _added(above), _added(below)
 
 
@@ -130,13 +142,14 @@ def _root_lines(g: Generic, root: OneUnknown) -> list[Line]:
     """One coordinate's root, or its equation."""
     symbol, new = sp.Symbol(root.name), Entry(f"{_mark(g, root.name)}^+")
     count = g.model.components
-    (s,) = letters(g, "s")
-    rows = [Line(Entry.of(s, "k"), target_at(g, root.pull, "k"), where_text(numbers_to(count)))]
+    rows = [
+        Line(Auxiliary.of("s", "k"), target_at(g, root.pull, "k"), where_text(numbers_to(count)))
+    ]
     if root.value is not None:
         back: dict[sp.Basic, sp.Basic] = {symbol: new}
         for k in numbers_to(count):
             back[entry_symbol("N", k)] = factor_at(g, root.pull, k)
-            back[entry_symbol("s", k)] = Entry.of(s, k)
+            back[entry_symbol("s", k)] = Auxiliary.of("s", k)
         rows.append(Line(new, root.value.xreplace(back)))
     else:
         terms = []
@@ -144,7 +157,7 @@ def _root_lines(g: Generic, root: OneUnknown) -> list[Line]:
             target = sp.Dummy("s")
             slope = root.pull.shape * (target - root.pull.link)
             whole = slope.xreplace({root.pull.symbol: value}) * sp.diff(value, symbol)
-            shown = whole.xreplace({symbol: new, target: Entry.of(s, k)})
+            shown = whole.xreplace({symbol: new, target: Auxiliary.of("s", k)})
             terms.append(factor_at(g, root.pull, k) * shown)
         rows.append(Line("0", _added(terms)))
     for k, value in enumerate(root.entries, start=1):
@@ -162,21 +175,19 @@ def median_lines(g: Generic, step: MedianStep) -> tuple[Line, ...]:
     tied = step.location in g.tied
     members = sorted({k + 1 for group in step.groups for k in group})
     if tied:
-        inner = r"\operatorname{E}_q[r_k(x) \, |x - m|]"
+        inner = r"@E_@q[@r_@k(@x) \, |@x - @a|]"
         shared = step.tension.as_independent(
             *(p.symbol for p in g.model.family.parameters if p.name in g.tied), as_Add=False
         )[0]
         share = renewed(g, shared, "k")
         weigh = share != 1 and not share.is_number
-        (w,) = letters(g, "w")
         if weigh:
-            rows.append(Line(Entry.of(w, "k"), share, where_text(numbers_to(count))))
-        head = rf"\sum_{{k=1}}^{script(str(count))} {w + '_k ' if weigh else ''}"
-        rows.append(
-            Line(new_entry(step.location, None), rf"\operatorname*{{arg\,min}}_m \, {head}{inner}")
-        )
+            rows.append(Line(Auxiliary.of("w", "k"), share, where_text(numbers_to(count))))
+        head = rf"\sum_{{@k=1}}^{script(str(count))} {'@w_@k ' if weigh else ''}"
+        right = rf"\operatorname*{{arg\,min}}_@a \, {head}{inner}"
+        rows.append(Line(new_entry(step.location, None), right))
     elif members:
-        inner = r"\operatorname*{arg\,min}_m \, \operatorname{E}_q[r_k(x) \, |x - m|]"
+        inner = r"\operatorname*{arg\,min}_@a \, @E_@q[@r_@k(@x) \, |@x - @a|]"
         rows.append(Line(new_entry(step.location, "k"), inner, where_text(members)))
     for u in step.updates:
         those = [k + 1 for k in u.components]
@@ -212,19 +223,19 @@ def stationary_lines(g: Generic) -> tuple[Line, ...]:
             if run.numbers:
                 i = run.numbers[0] if len(run.numbers) == 1 else "k"
                 where = "" if len(run.numbers) == 1 else where_text(run.numbers)
-            left = rf"0 = \frac{{\partial Q}}{{\partial {spaced(name_at(run.stem, i))}^+}}"
+            left = rf"0 = \frac{{\partial @Q}}{{\partial {spaced(name_at(run.stem, i))}^+}}"
             rows.append(Line(left, _renew(g, g.averaged(run, i)), where))
         return tuple(rows)
     plain = Generic(identity(g.model))
-    total = r"J^{\top} \frac{\partial Q}{\partial \theta^+}"
+    total = r"@J^{\top} \frac{\partial @Q}{\partial @\theta^+}"
     rows = [
-        Line(rf"0 = \frac{{\partial Q}}{{\partial {g.point}^+}}", total),
-        Line("J", rf"\frac{{\partial \theta^+}}{{\partial {g.point}^+}}"),
+        Line(r"0 = \frac{\partial @Q}{\partial @\lambda^+}", total),
+        Line("@J", r"\frac{\partial @\theta^+}{\partial @\lambda^+}"),
     ]
     for run in plain.runs:
         i = None if not run.numbers else run.numbers[0] if len(run.numbers) == 1 else "k"
         where = where_text(run.numbers) if len(run.numbers) > 1 else ""
-        left = rf"\frac{{\partial Q}}{{\partial {spaced(name_at(run.stem, i))}^+}}"
+        left = rf"\frac{{\partial @Q}}{{\partial {spaced(name_at(run.stem, i))}^+}}"
         rows.append(Line(left, _renew(plain, plain.averaged(run, i)), where))
     return tuple(rows)
 
@@ -234,7 +245,7 @@ def _renew(g: Generic, expression: sp.Expr) -> sp.Expr:
     given = {c.name for c in g.chart.constants} | set(g.model.fixed)
     back: dict[sp.Basic, sp.Basic] = {}
     for s in expression.free_symbols:
-        if isinstance(s, Posterior | Constant) or s == g.model.family.x:
+        if isinstance(s, Auxiliary | Constant) or s == g.model.family.x:
             continue
         if isinstance(s, Entry):
             stem, index = s.stem, s.index
@@ -276,57 +287,57 @@ def profile_lines(g: Generic, profile: Profile) -> tuple[Line, ...]:
 
 def joint_words(g: Generic, step: JointStep, profile: Profile | None) -> str:
     """Which way the step is solved, and why, formulas between dollars."""
-    point = g.point
+    point = r"@\lambda"
     newton = (
-        "Newton's method, with the derived gradient and Hessian of $Q$, solves it and never lowers "
-        "$Q$."
+        "Newton's method, with the derived gradient and Hessian of $@Q$, solves it and never "
+        "lowers $@Q$."
     )
     if component_form(g.model.family).slopes is not None:
-        newton = "The maximum is found numerically, by steps that never lower $Q$."
+        newton = "The maximum is found numerically, by steps that never lower $@Q$."
     if step.way == "mapped" and step.medians is not None:
         return (
-            r"The chart reaches every $\theta$, so that this is EM itself, mapped. The locations "
-            "are weighted medians: $Q$ falls on both sides of them."
+            r"The chart reaches every $@\theta$, so that this is EM itself, mapped. The locations "
+            "are weighted medians: $@Q$ falls on both sides of them."
         )
     if step.way == "mapped":
         return (
-            r"The chart reaches every $\theta$, so that this is EM itself: the new values of "
-            rf"$\theta$, mapped to ${point}^+$ by the inverse of the chart, make every "
-            rf"$\partial Q / \partial {point}^+$ vanish."
+            r"The chart reaches every $@\theta$, so that this is EM itself: the new values of "
+            rf"$@\theta$, mapped to ${point}^+$ by the inverse of the chart, make every "
+            rf"$\partial @Q / \partial {point}^+$ vanish."
         )
     if step.way == "ordered":
         return (
-            r"New values of $\theta$ where they satisfy what the chart asks of them, and "
+            r"New values of $@\theta$ where they satisfy what the chart asks of them, and "
             rf"${point}^+$ then follows by its inverse; where they do not, the constrained problem "
             "is solved exactly."
         )
     if step.way == "partly":
         return (
-            r"New values of $\theta$ where they lie in the chart's image, and "
-            rf"${point}^+$ then follows by its inverse. Where they do not there is no closed form: "
+            r"New values of $@\theta$ where they lie in the chart's image, and "
+            rf"${point}^+$ then follows by its inverse. Elsewhere no closed form is derived: "
             f"{_sentence(_named(g, step.reason))} The maximum is then found numerically, by steps "
-            "that never lower $Q$."
+            "that never lower $@Q$."
         )
     if step.way == "coordinates":
         polynomials = [r for r in step.roots if r.value is None]
-        words = rf"The equations $\partial Q / \partial {point}^+ = 0$ are solved as they stand."
+        words = rf"The equations $\partial @Q / \partial {point}^+ = 0$ are solved as they stand."
         for r in polynomials:
             unknown = latex_name(_mark(g, r.name)) + "^+"
             if r.unknown != sp.Symbol(r.name):
-                unknown = f"e^{{{unknown}}}"
+                unknown = f"@e^{{{unknown}}}"
             words += (
                 rf" That for ${unknown}$ is a polynomial of degree {r.degree}: its real roots "
-                "inside of the domain, and the domain's ends, are compared by $Q$."
+                "inside of the domain, and the domain's ends, are compared by $@Q$."
             )
         return words
     if profile is not None:
         plural = g.model.family.parameter(profile.role).plural
         return (
-            f"No closed form: with the other parameters at their maximisers the equation for the "
-            f"tied one of the {plural} is a polynomial of degree {profile.degree}, "
+            "No closed form is derived: with the other parameters at their maximisers the equation "
+            f"for the tied one of the {plural} is a polynomial of degree {profile.degree}, "
             rf"which has no solution in radicals in general. {newton}"
         )
-    return f"No closed form: {_sentence(_named(g, _short(step.reason)))} {newton}"
+    return f"No closed form is derived: {_sentence(_named(g, _short(step.reason)))} {newton}"
 
 
 def _short(reason: str) -> str:
@@ -348,9 +359,9 @@ def _named(g: Generic, text: str) -> str:
     def shown(found: re.Match[str]) -> str:
         name = found[0]
         if name in ("Q", "x"):
-            return f"${name}$"
+            return f"$@{name}$"
         if name == "log":
-            return r"$\log f$"
+            return r"$\log @f$"
         return f"${latex_name(name)}$" if name in known - plurals else name
 
     return re.sub(r"[A-Za-z]\w*", shown, text)

@@ -15,7 +15,7 @@ import sympy as sp
 from sympy.core.sympify import _sympify
 
 from relrep_sym.declare.chart import identity
-from relrep_sym.declare.symbols import latex_name, script, split_index
+from relrep_sym.declare.symbols import at_index, latex_name, script, split_index
 from relrep_sym.equations.generic import Coordinates, Generic
 from relrep_sym.equations.nodes import Index
 
@@ -27,10 +27,12 @@ __all__ = [
     "density_lines",
     "each",
     "fisher_lines",
+    "jacobian_line",
     "kl_lines",
     "likelihood_lines",
     "listed",
     "log_weighted_latex",
+    "mark_at",
     "mixture_latex",
     "name_at",
     "numbers_to",
@@ -86,8 +88,8 @@ def listed(names: Sequence[str]) -> str:
 def where_text(numbers: Sequence[int], letter: str = "k") -> str:
     """For which numbers a generic line holds."""
     if len(numbers) > 3 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
-        return rf"{letter} = {numbers[0]}, \dots, {numbers[-1]}"
-    return f"{letter} = {', '.join(map(str, numbers))}"
+        return rf"@{letter} = {numbers[0]}, \dots, {numbers[-1]}"
+    return f"@{letter} = {', '.join(map(str, numbers))}"
 
 
 def numbers_to(count: int) -> list[int]:
@@ -97,7 +99,12 @@ def numbers_to(count: int) -> list[int]:
 
 def name_at(stem: str, i: Index | None) -> str:
     """An entry in LaTeX."""
-    return latex_name(stem, None if i is None else str(i))
+    return latex_name(stem, None if i is None else at_index(str(i)))
+
+
+def mark_at(mark: str, i: Index) -> str:
+    """A quantity of the equations' own at a component, by its mark."""
+    return f"@{mark}_{script(at_index(str(i)))}"
 
 
 def each(run: Coordinates) -> tuple[Index | None, str]:
@@ -124,7 +131,7 @@ def _arguments(g: Generic, i: Index | None) -> str:
 def density_latex(g: Generic, i: Index | None) -> str:
     """F(x | φ_i)."""
     inner = _arguments(g, i)
-    return rf"f(x \mid {inner})" if inner else "f(x)"
+    return rf"@f(@x \mid {inner})" if inner else "@f(@x)"
 
 
 def mixture_latex(g: Generic, letter: str = "k") -> str:
@@ -133,12 +140,12 @@ def mixture_latex(g: Generic, letter: str = "k") -> str:
     >>> from relrep_sym.declare.chart import identity
     >>> from relrep_sym.declare.model import mixture
     >>> mixture_latex(Generic(identity(mixture("poisson", components=2))))
-    '\\sum_{k=1}^2 \\pi_k f(x \\mid \\rho_k)'
+    '\\sum_{@k=1}^2 \\pi_@k @f(@x \\mid \\rho_@k)'
     """
     count = g.model.components
     if count == 1:
         return density_latex(g, 1)
-    head = rf"\sum_{{{letter}=1}}^{script(str(count))} "
+    head = rf"\sum_{{@{letter}=1}}^{script(str(count))} "
     return head + _weighted(g, letter)
 
 
@@ -147,7 +154,7 @@ def _weighted(g: Generic, i: Index) -> str:
     if weight is None:
         shown = name_at("pi", i)
     else:
-        shown = rf"\tfrac{{{weight.p}}}{{{weight.q}}}" if weight.is_Rational else str(weight)
+        shown = rf"\tfrac{{{weight.p}}}{{{weight.q}}}" if weight.is_Rational else sp.latex(weight)
     return f"{shown} {density_latex(g, i)}"
 
 
@@ -206,18 +213,18 @@ def density_lines(g: Generic) -> tuple[Line, ...]:
 
 
 def _r(i: Index) -> str:
-    return name_at("r", i) + "(x)"
+    return mark_at("r", i) + "(@x)"
 
 
 def likelihood_lines(g: Generic) -> tuple[Line, ...]:
     """L(λ) = E_q[log p]."""
-    return (Line(rf"L({g.point})", rf"\operatorname{{E}}_q\left[\log {mixture_latex(g)}\right]"),)
+    return (Line(r"@L(@\lambda)", rf"@E_@q\left[\log {mixture_latex(g)}\right]"),)
 
 
 def kl_lines(g: Generic) -> tuple[Line, ...]:
     """KL(q ‖ p)."""
-    ratio = rf"\log \frac{{q(x)}}{{{mixture_latex(g)}}}"
-    return (Line(r"\mathrm{KL}(q \,\|\, p)", rf"\operatorname{{E}}_q\left[{ratio}\right]"),)
+    ratio = rf"\log \frac{{@q(@x)}}{{{mixture_latex(g)}}}"
+    return (Line(r"@{KL}(@q \,\|\, @p)", rf"@E_@q\left[{ratio}\right]"),)
 
 
 def log_weighted_latex(g: Generic, left: str) -> Line:
@@ -227,13 +234,18 @@ def log_weighted_latex(g: Generic, left: str) -> Line:
 
 def fisher_lines(g: Generic) -> tuple[Line, ...]:
     """Fisher information in θ, and its pull-back."""
-    s = r"\frac{\partial \log p(x)}{\partial \theta}"
-    outer = rf"\operatorname{{E}}_p\left[{s} \left({s}\right)^{{\top}}\right]"
+    s = r"\frac{\partial \log @p(@x)}{\partial @\theta}"
+    outer = rf"@E_@p\left[{s} \left({s}\right)^{{\top}}\right]"
     return (
-        Line(r"I_\theta", outer),
-        Line(f"I_{g.point}", r"J^{\top} I_\theta J"),
-        Line("J", rf"\frac{{\partial \theta}}{{\partial {g.point}}}"),
+        Line(r"@I_@\theta", outer),
+        Line(r"@I_@\lambda", r"@J^{\top} @I_@\theta @J"),
+        jacobian_line(),
     )
+
+
+def jacobian_line() -> Line:
+    """J = ∂θ/∂λ."""
+    return Line("@J", r"\frac{\partial @\theta}{\partial @\lambda}")
 
 
 # ------------------------------------------------------------------------------ the gradient
@@ -241,12 +253,12 @@ def fisher_lines(g: Generic) -> tuple[Line, ...]:
 
 def score_left(coordinate: str) -> str:
     """∂ log p(x)/∂λ_j, the coordinate in LaTeX."""
-    return rf"\frac{{\partial \log p(x)}}{{\partial {spaced(coordinate)}}}"
+    return rf"\frac{{\partial \log @p(@x)}}{{\partial {spaced(coordinate)}}}"
 
 
-def rate_left(coordinate: str, time: str = "t") -> str:
+def rate_left(coordinate: str) -> str:
     """dλ_j/dt, the coordinate in LaTeX."""
-    return rf"\frac{{d{spaced(coordinate)}}}{{d{time}}}"
+    return rf"\frac{{@d{spaced(coordinate)}}}{{@d@t}}"
 
 
 def spaced(name: str) -> str:
@@ -265,23 +277,19 @@ def score_lines(g: Generic) -> tuple[Line, ...]:
 
 def pulled_score_lines(g: Generic) -> tuple[Line, ...]:
     """∂ log p(x)/∂λ by the Jacobian, and ∂ log p(x)/∂θ: for charts with intermediates."""
-    total = r"J^{\top} \frac{\partial \log p(x)}{\partial \theta}"
-    first = Line(rf"\frac{{\partial \log p(x)}}{{\partial {g.point}}}", total)
-    jacobian = Line("J", rf"\frac{{\partial \theta}}{{\partial {g.point}}}")
-    return (first, jacobian, *score_lines(Generic(identity(g.model))))
+    total = r"@J^{\top} \frac{\partial \log @p(@x)}{\partial @\theta}"
+    first = Line(r"\frac{\partial \log @p(@x)}{\partial @\lambda}", total)
+    return (first, jacobian_line(), *score_lines(Generic(identity(g.model))))
 
 
 def pulled_averaged_lines(g: Generic) -> tuple[Line, ...]:
     """dλ/dt = η Jᵀ ∂L/∂θ: for charts with intermediates."""
-    total = r"\eta J^{\top} \frac{\partial L}{\partial \theta}"
+    total = r"@\eta @J^{\top} \frac{\partial @L}{\partial @\theta}"
     plain = Generic(identity(g.model))
-    lines = [
-        Line(rate_left(g.point, g.time()), total),
-        Line("J", rf"\frac{{\partial \theta}}{{\partial {g.point}}}"),
-    ]
+    lines = [Line(rate_left(r"@\lambda"), total), jacobian_line()]
     for run in plain.runs:
         i, where = each(run)
-        left = rf"\frac{{\partial L}}{{\partial {spaced(name_at(run.stem, i))}}}"
+        left = rf"\frac{{\partial @L}}{{\partial {spaced(name_at(run.stem, i))}}}"
         lines.append(Line(left, plain.averaged(run, i), where))
     return tuple(lines)
 
@@ -292,7 +300,5 @@ def averaged_lines(g: Generic) -> tuple[Line, ...]:
     lines = []
     for run in g.runs:
         i, where = each(run)
-        lines.append(
-            Line(rate_left(name_at(run.stem, i), g.time()), eta * g.averaged(run, i), where)
-        )
+        lines.append(Line(rate_left(name_at(run.stem, i)), eta * g.averaged(run, i), where))
     return tuple(lines)

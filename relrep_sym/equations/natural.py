@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from relrep_sym.equations.generic import Generic
-from relrep_sym.equations.lines import Line
+from relrep_sym.equations.lines import Line, rate_left
 
 __all__ = ["PseudoInverse", "natural_column", "natural_lines"]
 
@@ -48,8 +47,7 @@ def natural_column(information: sp.ImmutableMatrix, averaged: sp.ImmutableMatrix
     return sp.MatMul(PseudoInverse(information), sp.ImmutableMatrix(averaged), evaluate=False)
 
 
-def natural_lines(g: Generic) -> tuple[Line, ...]:
+def natural_lines() -> tuple[Line, ...]:
     """Natural gradient learning, in the chart's Fisher information."""
-    p = g.point
-    left = rf"\frac{{d{p}}}{{d{g.time()}}}"
-    return (Line(left, rf"\eta \, I_{p}^{{+}} \nabla_{p} L({p})"),)
+    right = r"@\eta \, @I_@\lambda^{\dagger} \nabla_@\lambda @L(@\lambda)"
+    return (Line(rate_left(r"@\lambda"), right),)

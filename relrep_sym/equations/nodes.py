@@ -14,8 +14,10 @@ import sympy as sp
 from sympy.core.function import ArgumentIndexError
 
 __all__ = [
+    "Auxiliary",
     "Clip",
     "ComponentSum",
+    "Density",
     "Entry",
     "Expectation",
     "Hat",
@@ -158,7 +160,20 @@ class Entry(sp.Symbol):
         return str(self.name.partition("[")[2][:-1])
 
 
-class Posterior(Entry):
+class Auxiliary(Entry):
+    """A quantity that an equation defines beside the names of the user, for display.
+
+    Its stem is the quantity's mark (:mod:`relrep_sym.emit.letters` says which letter it gets), so
+    that it is another symbol than a user's of the same spelling.
+
+    >>> Auxiliary.of("N", "k"), Auxiliary.of("N", "k") == Entry.of("N", "k")
+    (N[k], False)
+    """
+
+    __slots__ = ()
+
+
+class Posterior(Auxiliary):
     """r_k(x) for display, k maybe generic.
 
     >>> Posterior.of("r", "k")
@@ -200,6 +215,14 @@ class Clip(sp.Function):
 
     >>> Clip(sp.Symbol("a"))
     Clip(a)
+    """
+
+
+class Density(sp.Function):
+    """f(x | φ), a component's density at some parameters, for display.
+
+    >>> Density(sp.Symbol("mu"))
+    Density(mu)
     """
 
 

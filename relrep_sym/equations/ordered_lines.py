@@ -14,13 +14,12 @@ from relrep_sym.declare.symbols import latex_name, script, split_index
 from relrep_sym.equations.em_lines import new_entry
 from relrep_sym.equations.generic import Generic
 from relrep_sym.equations.isotonic import Regression, inverse_link
-from relrep_sym.equations.lines import Line, name_at, numbers_to, spaced, where_text
-from relrep_sym.equations.nodes import ComponentSum, Entry, Index, Terms
+from relrep_sym.equations.lines import Line, mark_at, name_at, numbers_to, spaced, where_text
+from relrep_sym.equations.nodes import Auxiliary, ComponentSum, Entry, Index, Terms
 from relrep_sym.equations.orders import Floor, Order
 from relrep_sym.equations.pull_lines import (
     affected,
     factor_at,
-    letters,
     new_value,
     role_line,
     target_at,
@@ -40,30 +39,28 @@ def ordered_lines(g: Generic, r: Regression) -> tuple[Line, ...]:
     """The regression, its solution, new values, multipliers."""
     count, order = g.model.components, r.order
     every, links = where_text(numbers_to(count)), where_text(numbers_to(count - 1))
-    y, u, w, nu = letters(g, "y", "u", "w", "nu")
-    rows = [Line(Entry.of(y, "k"), _target(g, r, "k"), every)]
-    rows.append(Line(Entry.of(w, "k"), _weight(g, r, "k"), every))
+    rows = [Line(Auxiliary.of("y", "k"), _target(g, r, "k"), every)]
+    rows.append(Line(Auxiliary.of("w", "k"), _weight(g, r, "k"), every))
     rows += _clearances(g, order)
     up = r.pull.rising
     sign = r"\le" if up else r"\ge"
-    chain = rf"{u}_1 {sign} \dots {sign} {u}_{script(str(count))}"
+    chain = rf"@u_1 {sign} \dots {sign} @u_{script(str(count))}"
     if count < 4:
-        chain = rf" {sign} ".join(f"{u}_{k}" for k in numbers_to(count))
+        chain = rf" {sign} ".join(f"@u_{k}" for k in numbers_to(count))
     half = r"\tfrac{1}{2}"
-    total = rf"{half} \sum_{{k=1}}^{script(str(count))} {w}_k ({y}_k - {u}_k)^2"
-    rows.append(Line(f"({_row(u, count)})", rf"\operatorname*{{arg\,min}}_{{{chain}}} {total}"))
+    total = rf"{half} \sum_{{@k=1}}^{script(str(count))} @w_@k (@y_@k - @u_@k)^2"
+    rows.append(Line(f"({_row(count)})", rf"\operatorname*{{arg\,min}}_{{{chain}}} {total}"))
     outer, inner = (r"\max", r"\min") if up else (r"\min", r"\max")
-    mean = rf"\frac{{\sum_{{l=i}}^j {w}_l {y}_l}}{{\sum_{{l=i}}^j {w}_l}}"
-    pooled = rf"{outer}_{{1 \le i \le k}} \, {inner}_{{k \le j \le {count}}} \, {mean}"
-    rows.append(Line(new_entry(u, "k"), pooled, every))
-    rows.append(_new_line(g, r, u, every))
+    mean = r"\frac{\sum_{@l=@i}^@j @w_@l @y_@l}{\sum_{@l=@i}^@j @w_@l}"
+    pooled = rf"{outer}_{{1 \le @i \le @k}} \, {inner}_{{@k \le @j \le {count}}} \, {mean}"
+    rows.append(Line(_fitted("k"), pooled, every))
+    rows.append(_new_line(g, r, every))
     rows += [line for role in affected(g, order.role) if (line := role_line(g, role))]
     rows += _gap_lines(g, order)
-    rows.append(Line(Entry.of(nu, "k"), _multiplier(g, r, y, u, w), links))
-    slack = f"{nu}_k ({_difference(g, r, u)})"
-    slack = _greek(nu, slack)
-    rows.append(Line(slack, "0", rf"{latex_name(nu)}_k \ge 0, \quad {links}"))
-    rows += _gap_gradients(g, order, nu, links)
+    rows.append(Line(_nu("k"), _multiplier(g, r), links))
+    slack = rf"@\nu_@k ({_difference(r)})"
+    rows.append(Line(slack, "0", rf"@\nu_@k \ge 0, \quad {links}"))
+    rows += _gap_gradients(g, order, links)
     return tuple(rows)
 
 
@@ -73,13 +70,18 @@ def regression_column(g: Generic, r: Regression) -> sp.ImmutableMatrix:
     return sp.ImmutableMatrix([[_target(g, r, k), _weight(g, r, k)] for k in numbers_to(count)])
 
 
-def _greek(name: str, text: str) -> str:
-    return text.replace(f"{name}_k", f"{latex_name(name)}_k", 1)
+def _nu(i: Index) -> sp.Expr:
+    return Auxiliary.of(r"\nu", i)
 
 
-def _row(u: str, count: int) -> str:
-    shown = [f"{u}_{k}^+" for k in numbers_to(count)]
-    return ", ".join(shown if count < 4 else [shown[0], r"\dots", f"{u}_{script(str(count))}^+"])
+def _fitted(i: Index) -> sp.Expr:
+    """u_i⁺."""
+    return Auxiliary(f"u^+[{i}]")
+
+
+def _row(count: int) -> str:
+    shown = [f"@u_{k}^+" for k in numbers_to(count)]
+    return ", ".join(shown if count < 4 else [shown[0], r"\dots", f"@u_{script(str(count))}^+"])
 
 
 def _clearance(order: Order, i: Index) -> sp.Expr:
@@ -88,15 +90,15 @@ def _clearance(order: Order, i: Index) -> sp.Expr:
     if c == 0:
         return sp.Integer(0)
     if c is None:
-        return Entry.of("C", i)
-    return c * (sp.Symbol(str(i)) - 1)
+        return Auxiliary.of("B", i)
+    return c * ((sp.Symbol(f"@{i}") if isinstance(i, str) else sp.Integer(i)) - 1)
 
 
 def _clearances(g: Generic, order: Order) -> list[Line]:
     if order.clearance is not None:
         return []
-    names = ", ".join(f"C_{k}" for k in numbers_to(g.model.components))
-    return [Line(sp.Symbol(rf"({names})\,"), sp.ImmutableMatrix([list(order.totals)]))]
+    names = ", ".join(f"@B_{script(str(k))}" for k in numbers_to(g.model.components))
+    return [Line(rf"({names})\,", sp.ImmutableMatrix([list(order.totals)]))]
 
 
 def _target(g: Generic, r: Regression, i: Index) -> sp.Expr:
@@ -110,9 +112,9 @@ def _weight(g: Generic, r: Regression, i: Index) -> sp.Expr:
     return factor_at(g, r.pull, i) * sp.exp(r.tilt * _clearance(r.order, i))
 
 
-def _new_line(g: Generic, r: Regression, u: str, where: str) -> Line:
+def _new_line(g: Generic, r: Regression, where: str) -> Line:
     """φ_k⁺ of u_k⁺."""
-    role, new = r.order.role, new_entry(u, "k")
+    role, new = r.order.role, _fitted("k")
     c = _clearance(r.order, "k")
     value = inverse_link(r.pull, new)
     if value is None:  # such as digamma, which has no inverse in closed form
@@ -165,22 +167,22 @@ def _gap_stem(g: Generic, order: Order) -> str:
     return split_index(_shown(g, order.gaps[0]))[0]
 
 
-def _difference(g: Generic, r: Regression, u: str) -> str:
+def _difference(r: Regression) -> str:
     a, b = ("k+1", "k") if r.pull.rising else ("k", "k+1")
-    return f"{u}_{script(a)}^+ - {u}_{script(b)}^+"
+    return f"{mark_at('u', a)}^+ - {mark_at('u', b)}^+"
 
 
-def _multiplier(g: Generic, r: Regression, y: str, u: str, w: str) -> sp.Expr:
+def _multiplier(g: Generic, r: Regression) -> sp.Expr:
     """ν_k = Σ_{j ≤ k} ∂Q/∂φ_j, of logarithms where it is these that are in order."""
-    new = new_entry(u, "j")
+    new = _fitted("j")
     shape, at = r.pull.shape, new_value(g, r.order.role, "j")
     if r.order.multiplicative:  # the clearance's factors are in y, w and u
         shape, inner = shape * r.pull.symbol, inverse_link(r.pull, new)
         at = at if inner is None else inner
     slope = sp.powdenest(sp.simplify(shape).xreplace({r.pull.symbol: at}), force=True)
     shared = factor_at(g, r.pull, "j", tied=True)
-    apart = Terms(Entry.of(y, "j"), -new)
-    return shared * ComponentSum.over(Entry.of(w, "j") * slope * apart, "j", 1, "k")
+    apart = Terms(Auxiliary.of("y", "j"), -new)
+    return shared * ComponentSum.over(Auxiliary.of("w", "j") * slope * apart, "j", 1, "k")
 
 
 def gap_slope(step: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
@@ -193,20 +195,20 @@ def gap_slope(step: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
     return sp.diff(step, symbol).rewrite(sp.exp)
 
 
-def _gap_gradients(g: Generic, order: Order, nu: str, where: str) -> list[Line]:
+def _gap_gradients(g: Generic, order: Order, where: str) -> list[Line]:
     """∂Q/∂Δ_k = −g′(Δ_k) ν_k."""
     if _regular(order):
         stem = _gap_stem(g, order)
         (s,) = order.steps[0].free_symbols
         slope = gap_slope(order.steps[0], s).xreplace({s: new_entry(stem, "k")})
-        left = rf"\frac{{\partial Q}}{{\partial {spaced(latex_name(stem, 'k'))}^+}}"
-        return [Line(left, -slope * Entry.of(nu, "k"), where)]
+        left = rf"\frac{{\partial @Q}}{{\partial {spaced(name_at(stem, 'k'))}^+}}"
+        return [Line(left, -slope * _nu("k"), where)]
     out = []
     for k, (name, step) in enumerate(zip(order.gaps, order.steps, strict=True), start=1):
         symbol = sp.Symbol(name)
         slope = gap_slope(step, symbol).xreplace({symbol: Entry(f"{_shown(g, name)}^+")})
-        left = rf"\frac{{\partial Q}}{{\partial {spaced(latex_name(_shown(g, name)))}^+}}"
-        out.append(Line(left, -slope * Entry.of(nu, k)))
+        left = rf"\frac{{\partial @Q}}{{\partial {spaced(latex_name(_shown(g, name)))}^+}}"
+        out.append(Line(left, -slope * _nu(k)))
     return out
 
 
@@ -229,32 +231,32 @@ def ordered_words(g: Generic, r: Regression) -> str:
         out.append(
             f"What the ordered {plural} satisfy at the joint maximum, where the {held} are new "
             f"ones too: at given {held} it is the step; together they have no closed form and are "
-            "found numerically, by steps that never lower $Q$."
+            "found numerically, by steps that never lower $@Q$."
         )
     if not r.pull.quadratic:
         out.append(
-            "Pooled components have the parameter at which the weighted mean of their $y_k$ is "
+            "Pooled components have the parameter at which the weighted mean of their $@y_@k$ is "
             "stationary, so that the solution is that of least squares."
         )
-    nu, count = latex_name(letters(g, "nu")[0]), script(str(g.model.components))
+    nu, count = r"@\nu", script(str(g.model.components))
     here, after = (name_at(order.role, i) + "^+" for i in ("k", "k+1"))
     if order.multiplicative:
         here, after = rf"\log {here}", rf"\log {after}"
     room, what = _room(order)
     out.append(
-        rf"${nu}_k$ are the multipliers of the Lagrangian $Q + \sum_k {nu}_k ({after} - {here}"
+        rf"${nu}_@k$ are the multipliers of the Lagrangian $@Q + \sum_@k {nu}_@k ({after} - {here}"
         rf"{room})$, stationary in every component with ${nu}_0 = {nu}_{count} = 0${what}."
     )
     if "square" in order.kinds:
         out.append(
-            rf"A square gap is stationary at zero whatever ${nu}_k$ is: it may be the maximum "
-            rf"(${nu}_k \ge 0$) or not (${nu}_k < 0$), and gradients do not tell."
+            rf"A square gap is stationary at zero whatever ${nu}_@k$ is: it may be the maximum "
+            rf"(${nu}_@k \ge 0$) or not (${nu}_@k < 0$), and gradients do not tell."
         )
     if not order.closed:
         kinds = [k for k in dict.fromkeys(order.kinds) if k in ("exp", "softplus")]
         names = " and ".join({"exp": "An exponential", "softplus": "A softplus"}[k] for k in kinds)
         out.append(
-            f"{names} gap does not reach zero: where components are pooled the supremum of $Q$ is "
+            f"{names} gap does not reach zero: where components are pooled the supremum of $@Q$ is "
             r"approached as the gap's coordinate goes to $-\infty$ and is not attained."
         )
     return " ".join(out)
@@ -262,14 +264,15 @@ def ordered_words(g: Generic, r: Regression) -> str:
 
 # ------------------------------------------------------------------------------ weights
 
+_NU = Auxiliary(r"\nu")
+
 
 def floor_lines(g: Generic, floors: tuple[Floor, ...]) -> tuple[Line, ...]:
     """π_k⁺ = max(c, N_k/ν), ν from the sum, and the multipliers."""
-    (nu, kappa) = letters(g, "nu", "kappa")
     free = [k + 1 for k in g.model.free_weights]
     bounds = {f.component + 1: f.bound for f in floors}
     room = 1 - sp.Add(*(w for w in g.model.weights if isinstance(w, sp.Expr)))
-    share = Entry.of("N", "k") / sp.Symbol(nu)
+    share = Auxiliary.of("N", "k") / _NU
     rows = []
     for bound in dict.fromkeys(bounds.values()):
         those = [k for k in free if bounds.get(k) == bound]
@@ -277,7 +280,7 @@ def floor_lines(g: Generic, floors: tuple[Floor, ...]) -> tuple[Line, ...]:
     rest = [k for k in free if k not in bounds]
     for k in rest:
         rows.append(
-            Line(new_entry("pi", k), share.xreplace({Entry.of("N", "k"): Entry.of("N", k)}))
+            Line(new_entry("pi", k), share.xreplace({Auxiliary.of("N", "k"): Auxiliary.of("N", k)}))
         )
     whole = Entry("pi^+[k]")
     total = (
@@ -287,15 +290,12 @@ def floor_lines(g: Generic, floors: tuple[Floor, ...]) -> tuple[Line, ...]:
     )
     rows.append(Line(total, room))
     those = [k for k in free if k in bounds]
-    excess = sp.Symbol(nu) - Entry.of("N", "k") / whole
-    rows.append(Line(Entry.of(kappa, "k"), excess, where_text(those)))
-    name = latex_name(kappa)
+    kappa = Auxiliary.of(r"\kappa", "k")
+    rows.append(Line(kappa, _NU - Auxiliary.of("N", "k") / whole, where_text(those)))
     for bound in dict.fromkeys(bounds.values()):
         above = Terms(whole, -bound)
         where = where_text([k for k in free if bounds.get(k) == bound])
-        rows.append(
-            Line(Entry.of(kappa, "k") * above, sp.Integer(0), rf"{name}_k \ge 0, \quad {where}")
-        )
+        rows.append(Line(kappa * above, sp.Integer(0), rf"@\kappa_@k \ge 0, \quad {where}"))
     return tuple(rows)
 
 
@@ -305,15 +305,14 @@ def _larger(bound: sp.Expr, share: sp.Expr) -> sp.Expr:
 
 def floor_words(g: Generic, floors: tuple[Floor, ...]) -> str:
     """What is said of weights that are kept above a clearance."""
-    nu = latex_name(letters(g, "nu")[0])
     out = (
-        f"The weights above their clearance share what is left in proportion to $N_k$; ${nu}$ is "
+        r"The weights above their clearance share what is left in proportion to $@N_@k$; $@\nu$ is "
         "the one number with which they sum to what they share."
     )
     if not all(f.closed for f in floors):
         out += (
             " A softmax does not reach its clearance: where a weight would lie on it the supremum "
-            "of $Q$ is approached and not attained."
+            "of $@Q$ is approached and not attained."
         )
     return out
 
@@ -328,10 +327,10 @@ def _room(order: Order) -> tuple[str, str]:
     if clearance is not None and clearance.is_Integer:
         return f" - {clearance}", ""
     return (
-        (" - c", ", $c$ being the clearance")
+        (" - @c", ", $@c$ being the clearance")
         if clearance is not None
         else (
-            " - c_k",
-            ", $c_k$ being the clearances",
+            " - @c_@k",
+            ", $@c_@k$ being the clearances",
         )
     )

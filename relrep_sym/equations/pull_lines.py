@@ -10,7 +10,6 @@ from __future__ import annotations
 import sympy as sp
 from sympy.core.sympify import _sympify
 
-from relrep_sym.declare.symbols import split_index
 from relrep_sym.equations.em import shift_symbol
 from relrep_sym.equations.em_lines import (
     mass_of,
@@ -30,20 +29,11 @@ __all__ = [
     "affected",
     "factor_at",
     "is_learned",
-    "letters",
     "new_value",
     "renewed",
     "role_line",
     "target_at",
 ]
-
-
-def letters(g: Generic, *wanted: str) -> list[str]:
-    """Letters for what an equation defines, other than the names of the derivation."""
-    taken = {split_index(n)[0] for n in (*g.chart.names, *g.model.names, *g.constants)}
-    taken |= {c.name for c in g.chart.constants}
-    spare = [s for s in ("h", "s", "a", "b", "z", "zeta", "xi", "chi") if s not in taken]
-    return [w if w not in taken else spare.pop(0) for w in wanted]
 
 
 def is_learned(g: Generic, role: str) -> bool:

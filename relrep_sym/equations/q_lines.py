@@ -27,7 +27,14 @@ from relrep_sym.equations.lines import (
     numbers_to,
     where_text,
 )
-from relrep_sym.equations.nodes import ComponentSum, Entry, Expectation, Responsibility, Terms
+from relrep_sym.equations.nodes import (
+    Auxiliary,
+    ComponentSum,
+    Entry,
+    Expectation,
+    Responsibility,
+    Terms,
+)
 from relrep_sym.equations.values import mean
 
 __all__ = ["expected_complete", "mass_line", "new_density", "q_left", "q_lines"]
@@ -53,9 +60,9 @@ def expected_complete(
     return sp.Add(*total)
 
 
-def q_left(g: Generic) -> str:
+def q_left() -> str:
     """Q(λ⁺ | λ)."""
-    return rf"Q({g.point}^+ \mid {g.point})"
+    return r"@Q(@\lambda^+ \mid @\lambda)"
 
 
 def new_density(g: Generic, i: str | int | None) -> str:
@@ -65,13 +72,13 @@ def new_density(g: Generic, i: str | int | None) -> str:
         for p in g.model.family.parameters
         if p.name not in g.constants
     ]
-    return rf"f(x \mid {', '.join(shown)})" if shown else "f(x)"
+    return rf"@f(@x \mid {', '.join(shown)})" if shown else "@f(@x)"
 
 
 def mass_line(g: Generic) -> Line:
     """N_k = E_q[r_k]."""
     n = Expectation(g.posterior("k"), g.model.family.x, sp.Symbol("q"))
-    return Line(Entry.of("N", "k"), n, where_text(numbers_to(g.model.components)))
+    return Line(Auxiliary.of("N", "k"), n, where_text(numbers_to(g.model.components)))
 
 
 def q_lines(g: Generic) -> tuple[Line, ...]:
@@ -81,25 +88,24 @@ def q_lines(g: Generic) -> tuple[Line, ...]:
     >>> from relrep_sym.declare.model import mixture
     >>> for line in q_lines(Generic(identity(mixture("poisson", components=2)))):
     ...     print(line.left, "=", line.right)  # doctest: +ELLIPSIS
-    Q(\lambda^+ \mid \lambda) = Terms(ComponentSum(N[k]*log(pi^+[k]), k, 1, 2), Compo...
+    @Q(@\lambda^+ \mid @\lambda) = Terms(ComponentSum(N[k]*log(pi^+[k]), k, 1, 2), Compo...
     N[k] = Expectation(r[k], x, q)
-    f(x \mid \rho) = rate**x*exp(-rate)/factorial(x)
+    @f(@x \mid \rho) = rate**x*exp(-rate)/factorial(x)
     """
     x, count = g.model.family.x, g.model.components
     shown = new_density(g, "k" if count > 1 else 1)
-    plain = sp.Function("f")(x)
-    logarithm = sp.log(plain if shown == "f(x)" else sp.Symbol(shown), evaluate=False)
+    logarithm = sp.log(sp.Symbol(shown), evaluate=False)
     last = Line(density_latex(g, None), density(g))
     if count == 1:
-        return Line(q_left(g), Expectation(logarithm, x, sp.Symbol("q"))), last
+        return Line(q_left(), Expectation(logarithm, x, sp.Symbol("q"))), last
     inner = Expectation(g.posterior("k") * logarithm, x, sp.Symbol("q"))
     data = ComponentSum.over(inner, "k", 1, count)
     given = g.constants.get("weight")
     if given is None:
         weights = ComponentSum.over(
-            Entry.of("N", "k") * sp.log(Entry("pi^+[k]"), evaluate=False), "k", 1, count
+            Auxiliary.of("N", "k") * sp.log(Entry("pi^+[k]"), evaluate=False), "k", 1, count
         )
     else:  # the masses sum to one
         weights = sp.log(given)
-    first = Line(q_left(g), Terms(weights, data))
+    first = Line(q_left(), Terms(weights, data))
     return (first, mass_line(g), last) if given is None else (first, last)

@@ -23,6 +23,7 @@ from relrep_sym.equations.equation import Equation
 from relrep_sym.equations.generic import Generic
 from relrep_sym.equations.lines import Line
 from relrep_sym.equations.nodes import LogSumExp, Responsibility
+from relrep_sym.equations.printed import printed_names
 
 __all__ = ["Stated"]
 
@@ -113,8 +114,31 @@ class Stated:
         cites: tuple[str, ...] = (),
         kernels: tuple[str, ...] = (),
         symmetric: bool = False,
+        say: Callable[[], str] | None = None,
     ) -> Equation:
-        return Equation(name, title, self.label(name), show, derive, cites, kernels, symmetric)
+        return Equation(
+            name,
+            title,
+            self.label(name),
+            show,
+            derive,
+            cites,
+            kernels,
+            symmetric,
+            say,
+            self.names_of,
+        )
+
+    @cached_property
+    def printed_names(self) -> Mapping[str, str]:
+        """Every name of a user's that the equations print, stems too, with its LaTeX."""
+        return printed_names(self.generic, self.view)
+
+    def names_of(self, view: View | None = None) -> Mapping[str, str]:
+        """The same, with the names of another view than the record's own."""
+        if view is None or view == self.view:
+            return self.printed_names
+        return {**self.printed_names, **printed_names(self.generic, view)}
 
     def _mean(self, expression: sp.Expr) -> sp.Expr:
         return values.mean(expression, self.x)

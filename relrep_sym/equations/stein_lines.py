@@ -1,7 +1,7 @@
-r"""What the Stein form shows: slopes in x, C = E[ψψᵀ], and the gradient of the loss by them.
+r"""What the Stein form shows: slopes in x, G = E[ψψᵀ], and the gradient of the loss by them.
 
 In: a :class:`~.stein.SteinForm` and a :class:`~.generic.Generic`. Out: lines for every component at
-once. ψ̃ is the posterior mean of the location, as in paper 004.
+once. ψ̃ is the posterior mean of the location, as in Xu, Fazel and Du (2024).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from relrep_sym.equations.stein import SteinForm, components_of
 
 __all__ = ["stein_lines"]
 
-_PSI = Posterior("~psi")
-_LOSS = r"\mathrm{KL}(q \,\|\, p)"
+_PSI = Posterior(r"\psi")
+_LOSS = r"@{KL}(@q \,\|\, @p)"
 
 
 def stein_lines(g: Generic, form: SteinForm, truth: Truth | None = None) -> tuple[Line, ...]:
-    """ψ̃, its slope and those of r_k; then the gradient, by C where q is N(0, σ²)."""
+    """ψ̃, its slope and those of r_k; then the gradient, by G where q is N(0, σ²)."""
     count = form.model.components
     over, top = form.scale**2, script(str(count))
     location = form.model.family.location
@@ -32,27 +32,29 @@ def stein_lines(g: Generic, form: SteinForm, truth: Truth | None = None) -> tupl
     each = where_text(numbers_to(count))
     psi = ComponentSum.over(g.posterior("k") * mean, "k", 1, count)
     apart = f"({name_at(location.name, 'i')} - {name_at(location.name, 'j')})^2"
-    half = _over(2 * over) + rf"\sum_{{i=1}}^{top} \sum_{{j=1}}^{top} r_i(x) r_j(x) {apart}"
+    half = _over(2 * over) + (
+        rf"\sum_{{@i=1}}^{top} \sum_{{@j=1}}^{top} @r_@i(@x) @r_@j(@x) {apart}"
+    )
     lines = [
         Line(_PSI, psi),
-        Line(r"\frac{\partial r_k(x)}{\partial x}", slope, each),
-        Line(r"\frac{\partial \tilde{\psi}(x)}{\partial x}", half),
+        Line(r"\frac{\partial @r_@k(@x)}{\partial @x}", slope, each),
+        Line(r"\frac{\partial @\psi(@x)}{\partial @x}", half),
     ]
     left = rf"\frac{{\partial {_LOSS}}}{{\partial {name_at(location.name, 'k')}}}"
     if truth is not None:
         return (*lines, *_parts(form, truth), Line(left, _under(g, form, truth), each))
     square = Expectation(_PSI**2, form.model.family.x, sp.Symbol("q"))
-    product = _over(over) + rf"\sum_{{j=1}}^{top} C_{{kj}} {name_at(location.name, 'j')}"
-    total = rf"\sum_{{k=1}}^{top} {name_at(location.name, 'k')} {left}"
+    product = _over(over) + (rf"\sum_{{@j=1}}^{top} @G_{{@k@j}} {name_at(location.name, 'j')}")
+    total = rf"\sum_{{@k=1}}^{top} {name_at(location.name, 'k')} {left}"
     c = Expectation(g.posterior("k") * g.posterior("j"), form.model.family.x, sp.Symbol("q"))
     return (
         *lines,
-        Line("C_{kj}", c),
+        Line("@G_{@k@j}", c),
         Line(left, product, each),
         Line(total, square / over),
         Line(
-            rf"\nabla_{g.point} {_LOSS}",
-            rf"\left(\frac{{\partial {latex_name(location.name)}}}{{\partial {g.point}}}\right)"
+            rf"\nabla_@\lambda {_LOSS}",
+            rf"\left(\frac{{\partial {latex_name(location.name)}}}{{\partial @\lambda}}\right)"
             rf"^{{\top}} \frac{{\partial {_LOSS}}}{{\partial {latex_name(location.name)}}}",
         ),
     )
@@ -69,7 +71,7 @@ def _parts(form: SteinForm, truth: Truth) -> tuple[Line, ...]:
     if len(parts) == 1:
         return ()
     terms = [p * Posterior.of("q", j) for j, (p, *_) in enumerate(parts, start=1)]
-    return (Line("q(x)", Terms(*terms)),)
+    return (Line("@q(@x)", Terms(*terms)),)
 
 
 def _under(g: Generic, form: SteinForm, truth: Truth) -> sp.Expr:

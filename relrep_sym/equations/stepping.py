@@ -13,7 +13,7 @@ import sympy as sp
 from relrep_sym.declare.truth import Truth
 from relrep_sym.equations import values
 from relrep_sym.equations.cm import CMStep, cm_steps
-from relrep_sym.equations.cm_lines import cm_lines
+from relrep_sym.equations.cm_lines import cm_lines, cm_words
 from relrep_sym.equations.cm_values import conditional_steps
 from relrep_sym.equations.em import MStep, derive_m_step
 from relrep_sym.equations.em_lines import m_step_lines
@@ -77,7 +77,11 @@ class Stepping(Informed):
             self._conditional_steps,
             ("MR93", "000, section 4.2"),
             ("ecm_step",),
+            say=self._cm_words,
         )
+
+    def _cm_words(self) -> str:
+        return cm_words(self.generic, self.cm_steps)
 
     def _cm_lines(self) -> tuple[Line, ...]:
         return cm_lines(self.generic, self.cm_steps)
@@ -120,6 +124,7 @@ class Stepping(Informed):
             ("DLR77", "000, section 4.1"),
             ("em_step", "fit"),
             say=self._m_step_words,
+            names=self.names_of,
         )
 
     @cached_property
@@ -150,8 +155,13 @@ class Stepping(Informed):
     @cached_property
     def constrained_m_step(self) -> tuple[Equation, ...]:
         """The step where a constraint binds: an equation for each ordered parameter, and one for
-        weights that are kept above a clearance."""
+        weights that are kept above a clearance.
+
+        Where coordinates are held there is none: it would move what is held.
+        """
         out: list[Equation] = []
+        if self.chart.whole is not None:
+            return ()
         for r in self.joint.regressions:
             if isinstance(r, str):
                 continue
@@ -168,6 +178,7 @@ class Stepping(Informed):
                     ("BBBB72", "RWD88", "000, appendix B"),
                     ("em_step",),
                     say=partial(ordered_words, self.generic, r),
+                    names=self.names_of,
                 )
             )
         floors = self.joint.orders.floors
@@ -182,6 +193,7 @@ class Stepping(Informed):
                     ("000, section 2",),
                     ("em_step",),
                     say=partial(floor_words, self.generic, floors),
+                    names=self.names_of,
                 )
             )
         return tuple(out)
@@ -247,6 +259,7 @@ class Stepping(Informed):
             partial(self._stein_column, form, truth),
             ("004, Lemma 9 and Corollary 10", "ST81"),
             ("responsibility_gram",) if truth is None else (),
+            names=self.names_of,
         )
 
     def _stein_column(self, form: SteinForm, truth: Truth | None) -> sp.ImmutableMatrix:

@@ -27,14 +27,14 @@ from relrep_sym.runtime.stationary import (
     free_of,
     held_by,
     judged,
-    near_open_end,
+    near_no_end,
     optimality,
     scaled_curvature,
 )
 
 __all__ = ["Maximum", "maximise"]
 
-_STEPS = 200
+_STEPS = 100
 """Steps of Newton's method after which it is given up, unconverged."""
 _HALVINGS = 60
 _LOOK = 25
@@ -83,7 +83,7 @@ def maximise(
     worse = ~(gain >= base)
     here, gain = np.where(worse, rows, here), np.where(worse, base, gain)
     end = optimality(objective, here, free)
-    near_open_end(objective, rows, here, end)
+    near_no_end(objective, rows, here, end)
     return Maximum(here, gain, end.accepted & np.isfinite(gain), end)
 
 
@@ -145,7 +145,7 @@ def _ascended(
     left = np.flatnonzero(worse | ~done)
     if left.size:
         end.put(left, optimality(objective.take(left), here[:, left], free))
-    near_open_end(objective, rows, here, end)
+    near_no_end(objective, rows, here, end)
     return Maximum(here, value, end.accepted & np.isfinite(value), end)
 
 
@@ -155,6 +155,7 @@ def _newton(gradient: Array, hessian: Array, open_: NDArray[np.bool_]) -> Array:
     scaled, scale = scaled_curvature(hessian, open_)
     values, vectors = np.linalg.eigh(scaled)
     values = np.maximum(np.abs(values), 1e-10 * np.abs(values).max(axis=1, keepdims=True))
+    values = np.where(values > 0.0, values, 1.0)  # no curvature at all: along the slope
     along = np.einsum("bpq,bp->bq", vectors, np.where(mask, gradient.T * scale, 0.0)) / values
     out: Array = np.where(mask, np.einsum("bpq,bq->bp", vectors, along) * scale, 0.0).T
     return out

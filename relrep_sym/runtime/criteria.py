@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from relrep_sym.errors import DataError, problem
 from relrep_sym.runtime.check import Array
 
-__all__ = ["Criteria", "information_criteria"]
+__all__ = ["Criteria", "information_criteria", "number_of_points"]
 
 
 class Criteria(NamedTuple):
@@ -48,3 +49,17 @@ def information_criteria(mean: ArrayLike, parameters: int, points: float) -> Cri
         parameters,
         points,
     )
+
+
+def number_of_points(x: ArrayLike, weights: Array | None, count: float | None) -> float:
+    """N: ``count`` where it is given, else how many points have a positive weight.
+
+    >>> number_of_points([3, 4, 5], np.array([0.5, 0.0, 0.5]), None)
+    2.0
+    """
+    if count is None:
+        return float(np.size(x) if weights is None else np.count_nonzero(weights))
+    number = isinstance(count, int | float | np.number) and not isinstance(count, bool)
+    if not number or not 0 < count < np.inf:
+        raise DataError(problem("count is no number of points", count, "a number > 0"))
+    return float(count)

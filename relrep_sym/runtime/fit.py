@@ -18,14 +18,11 @@ from numpy.typing import NDArray
 from relrep_sym.errors import DataError, DomainError, problem
 from relrep_sym.runtime import kernel
 from relrep_sym.runtime.check import Array
-from relrep_sym.runtime.em import Taken
+from relrep_sym.runtime.ending import Judge, StepFunction
 from relrep_sym.runtime.fitted import Callback, Fit, State, shaped
 from relrep_sym.runtime.point import Point
 
-__all__ = ["Options", "StepFunction", "fit"]
-
-StepFunction = Callable[[Array, Point, Array, Array | None], Taken]
-"""(rows (P + C, B), their point, x, weights) → the step of each member, or why it took none."""
+__all__ = ["Options", "fit"]
 
 
 class _Advance(NamedTuple):
@@ -40,6 +37,9 @@ class _Advance(NamedTuple):
 _ROUNDING = 2.0**-26
 """By how much of itself a mean log-likelihood can fall and it is rounding, also far from zero."""
 
+_SADDLES = 8
+"""Saddles that a fit leaves at most."""
+
 _EVERY = 0.1
 """Seconds between two lines of progress."""
 
@@ -51,10 +51,13 @@ class Options(NamedTuple):
     max_iter: int
     callback: Callback | None
     progress: bool
+    blame: str = "the likelihood is not told beyond rounding there"
 
     @staticmethod
-    def of(tol: object, max_iter: object, callback: object, progress: object) -> Options:
-        """The options of a fit, checked."""
+    def of(
+        tol: object, max_iter: object, callback: object, progress: object, *, rated: bool = False
+    ) -> Options:
+        """The options of a fit, checked; ``rated`` says that steps have a rate of the user's."""
         number = isinstance(tol, int | float | np.integer | np.floating)
         if not number or isinstance(tol, bool) or not 0 <= tol < np.inf:  # type: ignore[operator]
             raise DataError(problem("tol is not a tolerance", tol, "a number >= 0"))
@@ -66,7 +69,8 @@ class Options(NamedTuple):
             raise DataError(problem("callback is not a function", callback, right))
         if not isinstance(progress, bool | np.bool_):
             raise DataError(problem("progress is not a switch", progress, "True or False"))
-        return Options(float(tol), int(max_iter), callback, bool(progress))  # type: ignore[arg-type, call-overload]
+        blame = "as a rate that is too large does" if rated else Options._field_defaults["blame"]
+        return Options(float(tol), int(max_iter), callback, bool(progress), blame)  # type: ignore[arg-type, call-overload]
 
 
 def fit(
@@ -78,23 +82,27 @@ def fit(
     x: Array,
     weights: Array | None,
     options: Options,
+    judge: Judge,
     *,
     count: int,
+    size: float,
 ) -> Fit:
     """Step from each start until a step gains no more than ``tol`` in mean log-likelihood.
 
     ``rows`` (P + C, B) are the starts and the constants, ``count`` is P, ``shape`` the starts'
-    leading axes; ``point_at`` makes a point of such rows, and ``theta_of`` θ by name.
+    leading axes, ``size`` how many observations there are; ``point_at`` makes a point of such rows,
+    ``theta_of`` θ by name. ``judge`` says what the end points are: a fit that comes to rest at a
+    saddle goes on from a higher point beside it, a few times.
     """
     run = _Run(step, point_at, rows, shape, x, weights, options, count)
-    run.all()
+    run.all(judge)
     parameters = {name: shaped(values, shape) for name, values in theta_of(run.rows).items()}
-    history = run.history()
-    size = x.size if weights is None else int(np.count_nonzero(weights))
+    history, path = run.history()
     return Fit(
         run.rows[:count].T.reshape(*shape, count).copy(),
         parameters,
         history.reshape(*shape, history.shape[-1]),
+        path.reshape(*shape, *path.shape[1:]),
         shaped(run.iterations, shape),
         shaped(run.converged, shape),
         shaped(run.reasons, shape),
@@ -128,24 +136,42 @@ class _Run:
         self.converged = np.zeros(size, dtype=bool)
         self.valid = np.ones(size, dtype=bool)
         self.reasons = np.full(size, "", dtype=object)
-        self._seen: list[tuple[NDArray[np.intp], Array]] = []
+        self.resting = np.zeros(size, dtype=bool)
+        self._seen: list[tuple[NDArray[np.intp], NDArray[np.intp], Array, Array]] = []
         self._notes: dict[int, dict[str, None]] = {}
 
-    def all(self) -> None:
-        """Step until every member has stopped."""
+    def all(self, judge: Judge) -> None:
+        """Step until every member has stopped, and judge where; go on from beside a saddle."""
         ticker = _Ticker(self.options.max_iter) if self.options.progress else None
-        rows = self.rows
-        point: Point | None = self.point_at(rows)  # a start that is no mixture raises
-        iteration = 0
+        # a start that is no mixture raises
+        self._iterate(self.rows.copy(), self.point_at(self.rows), ticker)
+        for turn in range(_SADDLES + 1):
+            beside = self._ended(judge, last=turn == _SADDLES)
+            if not beside:
+                break
+            self.going = np.array(sorted(beside), dtype=np.intp)
+            rows = np.stack([beside[int(b)] for b in self.going], axis=1)
+            self.iterations[self.going] += 1
+            self.rows[:, self.going] = rows
+            rows, point = self._pointed(rows)
+            self._iterate(rows, point, ticker)
+        if ticker is not None:
+            ticker.close()
+
+    def _iterate(self, rows: Array, point: Point | None, ticker: _Ticker | None) -> None:
+        """Step those that are going until each has stopped."""
         while point is not None:
             taken = self._attempt(rows, point)
-            if iteration == 0 and np.isnan(taken.log_likelihood).all():
+            first = not self._seen
+            if first and np.isnan(taken.log_likelihood).all():
                 raise taken.failures[0]  # nothing was found that a Fit could hold
-            keep = self._judged(iteration, taken)
+            keep = self._judged(rows, taken)
+            iteration = int(self.iterations.max())
             if ticker is not None:
                 ticker.tell(iteration, self.going.size, self.present, over=not self.going.size)
-            if iteration and self._told(iteration):
+            if self._told(iteration):
                 self._stop(np.ones(self.going.size, bool), "stopped by the callback")
+                self.resting[:] = False
                 break
             if not self.going.size:
                 break
@@ -154,11 +180,34 @@ class _Run:
                 after = np.concatenate([after, rows[self.count :]])
             rows = after if keep is None else after[:, keep]
             rows, point = self._pointed(rows)
-            iteration += 1
             self.rows[:, self.going] = rows
-            self.iterations[self.going] = iteration
-        if ticker is not None:
-            ticker.close()
+            self.iterations[self.going] += 1
+
+    def _ended(self, judge: Judge, *, last: bool) -> dict[int, Array]:
+        """What the members that came to rest have come to; points beside saddles by member."""
+        which = np.flatnonzero(self.resting)
+        self.resting[:] = False
+        beside: dict[int, Array] = {}
+        if not which.size:
+            return beside
+        for b, end in zip(which.tolist(), judge(self.rows[:, which]), strict=True):
+            rested = self.converged[b]
+            more = not last and self.iterations[b] < self.options.max_iter
+            if end.kind == "saddle" and more and end.beside is not None:
+                beside[b] = end.beside
+                self.converged[b] = False
+                said = f"a saddle of the likelihood was left after step {self.iterations[b]}"
+                self._notes.setdefault(b, {})[said] = None
+            elif end.kind in ("maximum", "unknown"):
+                if rested:
+                    self._notes.setdefault(b, {}).update(dict.fromkeys(end.notes))
+            else:
+                said = "the likelihood is higher beside this point: a saddle, no maximum"
+                self.reasons[b] = "; ".join(end.notes or (said,)) + (
+                    f" ({self.reasons[b]})" if end.kind != "no maximum" else ""
+                )
+                self.converged[b] = False
+        return beside
 
     # ------------------------------------------------------------------------- one iteration
 
@@ -188,10 +237,10 @@ class _Run:
             value = np.full(1, np.nan)
         return _Advance(rows[: self.count], value, {0: why}, {})
 
-    def _judged(self, iteration: int, taken: _Advance) -> NDArray[np.bool_] | None:
+    def _judged(self, rows: Array, taken: _Advance) -> NDArray[np.bool_] | None:
         """Note what a step found and stop those that are over; the rest, None where that is all."""
         going, options, values = self.going, self.options, taken.log_likelihood
-        self._seen.append((going, values))
+        self._seen.append((going, self.iterations[going], values, rows[: self.count]))
         for member, note in taken.notes.items():
             self._notes.setdefault(int(going[member]), {})[note] = None
         over = np.zeros(going.size, dtype=bool)
@@ -203,18 +252,19 @@ class _Run:
         fell = gained < -np.maximum(options.tol, _ROUNDING * np.maximum(1.0, np.abs(values)))
         for b in np.flatnonzero(fell & ~over):
             over[b] = True
-            lost = f"a step lowered the mean log-likelihood by {-gained[b]:.3g}"
-            self.reasons[going[b]] = lost + ": as a rate that is too large does"
+            lost = f"a step lowered the mean log-likelihood by {-gained[b]:.3g}: {options.blame}"
+            self.reasons[going[b]] = lost
+            self.resting[going[b]] = True
         small = gained <= options.tol
         if small.any():  # at the start nothing was gained: NaN is not small
             for b in np.flatnonzero(small & ~over):
                 over[b] = True
-                self.converged[going[b]] = True
+                self.converged[going[b]] = self.resting[going[b]] = True
                 self.reasons[going[b]] = f"a step gained {gained[b]:.3g} <= tol"
         self.present[going] = values
-        if iteration == options.max_iter:
-            self._stop(~over, f"max_iter = {options.max_iter} steps were taken")
-            return None
+        for b in np.flatnonzero(~over & (self.iterations[going] >= options.max_iter)):
+            over[b] = True
+            self.reasons[going[b]] = f"max_iter = {options.max_iter} steps were taken"
         if not over.any():
             return None
         self.going = going[~over]
@@ -256,12 +306,15 @@ class _Run:
         answer = self.options.callback(State(iteration, coords, value, shaped(active, self.shape)))
         return isinstance(answer, bool | np.bool_) and bool(answer)
 
-    def history(self) -> Array:
-        """(B, T + 1), NaN after a member's last iterate."""
-        out = np.full((self.rows.shape[1], len(self._seen)), np.nan)
-        for t, (members, values) in enumerate(self._seen):
-            out[members, t] = values
-        return out[:, : int(self.iterations.max()) + 1]
+    def history(self) -> tuple[Array, Array]:
+        """(B, T + 1) and (B, T + 1, P), NaN after a member's last iterate."""
+        batch, most = self.rows.shape[1], int(self.iterations.max()) + 1
+        values, path = np.full((batch, most), np.nan), np.full((batch, most, self.count), np.nan)
+        for members, when, found, rows in self._seen:
+            values[members, when] = found
+            path[members, when] = rows.T
+        path[np.arange(batch), self.iterations] = self.rows[: self.count].T
+        return values, path
 
     def notes(self) -> NDArray[np.object_]:
         """Each member's notes in the order in which they came, each once."""

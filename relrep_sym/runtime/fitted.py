@@ -25,7 +25,7 @@ class State:
     """Where a fit is, as a callback sees it; its arrays are copies.
 
     Attributes:
-        iteration: how many steps were taken, from 1.
+        iteration: how many steps were taken: 0 at the start.
         coords: the present coordinates, (…, P); of members that have stopped, their last.
         log_likelihood: the mean log-likelihood there, (…,).
         active: which members go on, (…,).
@@ -38,7 +38,7 @@ class State:
 
 
 Callback = Callable[[State], object]
-"""What is called once an iteration; its answer True stops the fit."""
+"""What is called at the start and after each iteration; its answer True stops the fit."""
 
 
 @dataclass(frozen=True)
@@ -53,20 +53,25 @@ class Fit:
         history: mean log-likelihood at the start and after each iteration, (…, T + 1): T
             iterations in the longest fit, and NaN after the last of a shorter one.
         iterations: how many steps were taken, (…,).
-        converged: whether the last step raised the mean log-likelihood by no more than ``tol``; a
-            step that lowered it by more than rounding, at a rate that is too large, is none.
+        path: the coordinates of every iterate, the start included, (…, T + 1, P), NaN as in
+            ``history``.
+        converged: whether the fit ended at a local maximum of the likelihood over the chart's
+            closed domain: the last step gained no more than ``tol``, no free coordinate slopes by
+            more than that explains, and the observed Hessian does not rise along a free direction.
+            A saddle, a likelihood that rises towards an end without reaching it, and a slope that
+            is left are none; ``reason`` says which.
         reason: why the fit stopped, in words.
         valid: whether no step failed: False where the likelihood has no maximum on the way (an
             empty component, a scale that collapses).
         notes: what else there is to say of the steps, a tuple of sentences.
-        size: N in :attr:`bic`: how many points have a positive weight. Weights are normalised, so
-            their sum does not count observations; for counts of observations set it yourself,
-            ``dataclasses.replace(found, size=weights.sum())``.
+        size: N in :attr:`bic`: ``count``, or how many points have a positive weight. Weights are
+            normalised, so their sum does not count observations.
     """
 
     coords: Array
     parameters: dict[str, Any]
     history: Array = field(repr=False)
+    path: Array = field(repr=False)
     iterations: Any
     converged: Any
     reason: Any
@@ -141,6 +146,7 @@ class Fit:
             self.coords[place].copy(),
             {name: float(values[place]) for name, values in self.parameters.items()},
             self.history[place][: iterations + 1].copy(),
+            self.path[place][: iterations + 1].copy(),
             iterations,
             bool(self.converged[place]),
             str(self.reason[place]),

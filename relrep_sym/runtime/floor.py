@@ -22,7 +22,7 @@ from relrep_sym.errors import DataError, DomainError, problem
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.em import Taken
-from relrep_sym.runtime.fit import StepFunction
+from relrep_sym.runtime.ending import End, Judge, StepFunction
 from relrep_sym.runtime.point import Point
 from relrep_sym.runtime.refusals import learned_of
 
@@ -104,6 +104,21 @@ class Floor:
             medians=medians,
             roots=None,  # they are those without a floor
         )
+
+    def point_at(self, rows: Array) -> Point:
+        """The mixtures at rows (P + C, B); DomainError where a learned scale is below the floor."""
+        point = self.solver.point_at(rows)
+        self.insist(point, (rows.shape[1],))
+        return point
+
+    def judged(self, judge: Judge, rows: Array) -> list[End]:
+        """What end points are, those at the floor maxima over what the floor leaves."""
+        with np.errstate(all="ignore"):
+            scales = self.solver.chart.components(rows)[1][self.role]
+        touching = (self.learned & (scales <= self.value * (1.0 + _ROUNDING))).any(axis=0)
+        free = np.flatnonzero(~np.asarray(touching))
+        found = iter(judge(rows[:, free]) if free.size else [])
+        return [End("maximum") if held else next(found) for held in np.asarray(touching).tolist()]
 
     def held(
         self, step: StepFunction, rows: Array, point: Point, x: Array, weights: Array | None

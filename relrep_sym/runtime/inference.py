@@ -36,7 +36,7 @@ from relrep_sym.runtime import check, kernel
 from relrep_sym.runtime.block import insist_finite, score_rows
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, Coords, Entries
-from relrep_sym.runtime.criteria import Criteria, information_criteria
+from relrep_sym.runtime.criteria import Criteria, information_criteria, number_of_points
 from relrep_sym.runtime.point import Point
 from relrep_sym.runtime.regularity import (
     bounds,
@@ -58,7 +58,6 @@ __all__ = [
     "covariance",
     "criteria",
     "estimate",
-    "number_of_points",
     "pushed",
     "standard_errors",
 ]
@@ -71,20 +70,6 @@ _DIGITS = 1e10
 
 _FAR = 1.0
 """Standard errors from the maximum above which a point is said not to be it."""
-
-
-def number_of_points(x: ArrayLike, weights: Array | None, count: float | None) -> float:
-    """N: ``count`` where it is given, else how many points have a positive weight.
-
-    >>> number_of_points([3, 4, 5], np.array([0.5, 0.0, 0.5]), None)
-    2.0
-    """
-    if count is None:
-        return float(np.size(x) if weights is None else np.count_nonzero(weights))
-    number = isinstance(count, int | float | np.number) and not isinstance(count, bool)
-    if not number or not 0 < count < np.inf:
-        raise DataError(problem("count is no number of points", count, "a number > 0"))
-    return float(count)
 
 
 # ------------------------------------------------------------------------------ one estimate

@@ -6,6 +6,7 @@ that names what was wrong.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,12 +14,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from relrep_sym.errors import DataError, problem
+from relrep_sym.errors import DataError, DomainError, problem
 from relrep_sym.runtime import check
 from relrep_sym.runtime.check import Array, Coords, Entries
+from relrep_sym.runtime.criteria import number_of_points
 from relrep_sym.runtime.ecm import Order, ecm_step
+from relrep_sym.runtime.edges import insist_slopes
 from relrep_sym.runtime.em import Taken, em_step
-from relrep_sym.runtime.fit import Options, StepFunction, fit
+from relrep_sym.runtime.ending import Judge, StepFunction, ends_of_fits
+from relrep_sym.runtime.fit import Options, fit
 from relrep_sym.runtime.fitted import Callback, Fit
 from relrep_sym.runtime.floor import Floor
 from relrep_sym.runtime.point import Point
@@ -50,16 +54,19 @@ def learn(
     rng: int | np.random.Generator = 0,
     callback: Callback | None = None,
     progress: bool = False,
+    count: float | None = None,
 ) -> Fit:
     """Maximise the mean log-likelihood from one start or many by a method's steps."""
     _insist_method(method, order, sweeps, rate)
-    options = Options.of(tol, max_iter, callback, progress)
+    options = Options.of(tol, max_iter, callback, progress, rated=rate is not None)
     points = check.sample(x, solver.form.support)
     share = check.sample_weights(weights, points.size)
+    size = number_of_points(points, share, count)
     if floor is None:
         insist_spread(solver, points, share)
     bound = None if floor is None else Floor(solver, floor)
     given, point = _starts(solver, start, starts, rng, points, share, floor)
+    insist_slopes(solver.chart, point, points)
     if bound is not None:
         bound.insist(point, given.shape)
         solver = copy(solver)
@@ -67,6 +74,11 @@ def learn(
     warn_of_few(solver, points, share, stacklevel=6)
     step = _step(solver, method, order, sweeps, rate)
     held: StepFunction = step if bound is None else partial(bound.held, step)
+    allowed = solver.point_at if bound is None else bound.point_at
+    beside = partial(_em, solver) if method == "gradient_em" else step
+    judge: Judge = partial(ends_of_fits, solver, allowed, points, share, options.tol, beside)
+    if bound is not None:
+        judge = partial(bound.judged, judge)
     return fit(
         held,
         solver.point_at,
@@ -76,7 +88,9 @@ def learn(
         points,
         share,
         options,
+        judge,
         count=len(solver.chart.coordinates),
+        size=size,
     )
 
 
@@ -135,10 +149,25 @@ def _starts(
         if starts is not None:
             right = 'starts=None, or a named start such as "k-means++"'
             raise DataError(problem("starts counts named starts", starts, right))
-        return starting(solver, start)
+        return starting(solver, _by_parameters(solver, start))
     whole = isinstance(starts, int | np.integer) and not isinstance(starts, bool)
     if starts is not None and (not whole or starts < 1):  # type: ignore[operator]
         raise DataError(problem("starts is not a count", starts, "an integer >= 1, or None"))
     count = 1 if starts is None else int(starts)  # type: ignore[call-overload]
     rows = named_starts(solver, start, count, check.generator(rng), x, weights, floor)
     return starting(solver, rows[:, 0] if starts is None else rows.T)
+
+
+def _by_parameters(solver: Learning, start: Entries) -> Entries:
+    """A start by the names of θ, such as ``Fit.parameters``, as coordinates; others as they are.
+
+    Where names of coordinates and of θ are the same, they are the coordinates.
+    """
+    keys = set(start.keys()) if isinstance(start, Mapping) else set()
+    chart = solver.chart
+    if keys == set(chart.coordinates) or keys != set(chart.parameters):
+        return start
+    try:
+        return solver.from_model(start)
+    except DomainError as why:
+        raise DomainError(f"start: {why}") from None

@@ -38,24 +38,39 @@ def learned_of(solver: Learning, role: int | None) -> set[int]:
 def insist_spread(solver: Learning, x: Array, weights: Array | None) -> None:
     """Refuse a sample of equal points where a component can shrink onto it.
 
-    A chart with fewer coordinates than θ may forbid that: there the steps say what happens.
+    It can where a location and a scale are learned, and where two parameters are of a family with
+    two statistics on a continuum: the mean statistic of equal points then is on the edge of all
+    means (Barndorff-Nielsen 1978, theorem 9.13), as of a gamma density whose shape grows. A chart
+    with fewer coordinates than θ may forbid that: there the steps say what happens.
     """
     seen = x if weights is None else x[weights > 0]
     if seen.min() < seen.max() or len(solver.chart.coordinates) < len(solver.chart.parameters):
         return
     form = solver.form
-    if form.location is None or form.scale is None:
+    learned = [learned_of(solver, i) for i in range(len(form.names))]
+    if form.location is not None and form.scale is not None:
+        shrinks, name = learned[form.location] & learned[form.scale], form.names[form.scale]
+        right = f"points that differ, a model with fixed {name}, or a lower bound floor="
+    elif form.second is not None and form.basis > 1 and _continuous(form.support):
+        shrinks = {k for k in range(form.components) if sum(k in of for of in learned) > 1}
+        name = " and ".join(form.names)
+        right = "points that differ, or a model in which fewer parameters are learned"
+    else:
         return
-    if learned_of(solver, form.location) & learned_of(solver, form.scale):
-        name = form.names[form.scale]
+    if shrinks:
         raise DataError(
             problem(
                 "all points of the sample are equal, where the likelihood has no maximum in "
                 f"{name}",
                 f"x = {seen[0]}",
-                f"points that differ, a model with fixed {name}, or a lower bound floor=",
+                right,
             )
         )
+
+
+def _continuous(support: check.Support) -> bool:
+    kind = support if isinstance(support, str) else support[0]
+    return kind in ("line", "half-line", "interval")
 
 
 def warn_of_few(solver: Learning, x: Array, weights: Array | None, stacklevel: int) -> None:

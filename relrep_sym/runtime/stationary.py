@@ -28,10 +28,11 @@ __all__ = [
     "ACCEPTED",
     "ROUNDING",
     "Optimality",
+    "around",
     "aside",
     "free_of",
     "judged",
-    "near_open_end",
+    "near_no_end",
     "optimality",
     "unended",
 ]
@@ -51,12 +52,16 @@ _SHRUNK = 1e-6
 """The share of the way to an open end that is left at most where a coordinate has come near it."""
 _FLAT = 1e-11
 """The share of its curvature in the logarithm of that way that is left at most, where Q is flat."""
+_LEVEL = 1e-7
+"""The curvature in the logarithm of the way to infinity below which Q is flat, its mass one."""
 _BENT = 1e-8
 """A scaled curvature that is no maximum's, relative to the largest: flat, or rising."""
 _FOLDED = 1e-3
 """The sum of a slope's absolute terms, in √|∂²Q/∂λ_j²|, below which the map to θ has no slope."""
 _LENGTHS = 0.25 ** np.arange(32.0)
 """Trials beside a point, in widths of the curvature."""
+_MIXED = 0.1
+"""The part of a direction above which a coordinate is tried alone too."""
 _WAYS = 4
 """Directions that are tried beside a point, the most rising first."""
 
@@ -144,28 +149,31 @@ def judged(
     return Optimality(np.where(pushed, force, 0.0), residual, off.argmax(axis=0), drift)
 
 
-def near_open_end(objective: Objective, start: Array, rows: Array, end: Optimality) -> None:
-    """Write into ``end`` which members came so near an open end that Q is flat along the way.
+def near_no_end(objective: Objective, start: Array, rows: Array, end: Optimality) -> None:
+    """Write into ``end`` which members came so near an end that is not attained that Q is flat.
 
-    An end is open where a domain says so, and at zero where Q has no slope there. The way that is
-    left is compared with that at the ``start``, and so is ∂²Q by its logarithm: a scale that is as
-    small as its data has the curvature that it had.
+    An end is open where a domain says so, at infinity, and at zero where Q has no slope there. The
+    way that is left, or that was gone, is compared with that at the ``start``, and so is ∂²Q by its
+    logarithm: a scale that is as small as its data has the curvature that it had.
     """
     ends = Ends.of(objective.chart)
     count = len(ends.lower)
-    zero = np.where(np.isfinite(ends.lower), ends.lower, 0.0)
+    finite = np.isfinite(ends.lower)
+    zero = np.where(finite, ends.lower, 0.0)
     before, after = np.abs(start[:count] - zero), np.abs(rows[:count] - zero)
-    close = (after < _SHRUNK * before) & (ends.strict | ~np.isfinite(ends.lower)) & (after > 0.0)
-    for b in np.flatnonzero(close.any(axis=0)):
+    close = (after < _SHRUNK * before) & (ends.strict | ~finite) & (after > 0.0)
+    far = (after > before / _SHRUNK) & (before > 0.0) & np.isinf(ends.upper)
+    for b in np.flatnonzero((close | far).any(axis=0)):
         part = objective.take(np.array([b]))
         was, now = (
             np.abs(np.einsum("bpp->pb", part.hessian(at[:, [b]]))[:, 0]) * way[:, b] ** 2
             for at, way in ((start, before), (rows, after))
         )
-        for j in np.flatnonzero(close[:, b] & ~(now > _FLAT * was)):
+        flat = ~(now > np.where(far[:, b], _LEVEL, _FLAT * was))
+        for j in np.flatnonzero((close | far)[:, b] & flat):
             there = rows[:, [b]]
             there[j] = zero[j]
-            if ends.strict[j, 0] or not _has_slopes(part, there):
+            if far[j, b] or ends.strict[j, 0] or not _has_slopes(part, there):
                 end.drift[b] = j
 
 
@@ -187,10 +195,15 @@ def held_by(ends: Ends, rows: Array, slopes: Slopes) -> NDArray[np.bool_]:
     return out
 
 
-def scaled_curvature(hessian: Array, open_: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """−H of the coordinates that are open (P, B), at a unit diagonal, (B, P, P), and its units."""
+def scaled_curvature(
+    hessian: Array, open_: NDArray[np.bool_], units: Array | None = None
+) -> tuple[Array, Array]:
+    """−H of the coordinates that are open (P, B), at a unit diagonal, (B, P, P), and its units.
+
+    ``units`` (B, P, P) is the matrix whose diagonal they are of, if it is not H.
+    """
     mask = open_.T
-    diagonal = np.abs(np.einsum("bpp->bp", hessian))
+    diagonal = np.abs(np.einsum("bpp->bp", hessian if units is None else units))
     good = mask & (diagonal > 0.0) & np.isfinite(diagonal)
     scale = np.where(good, 1.0 / np.sqrt(np.where(good, diagonal, 1.0)), 1.0)
     inside = mask[:, :, None] & mask[:, None, :]
@@ -199,6 +212,49 @@ def scaled_curvature(hessian: Array, open_: NDArray[np.bool_]) -> tuple[Array, A
     scaled += np.eye(scaled.shape[1]) * ~mask[:, :, None]
     scaled[~np.isfinite(scaled)] = 0.0
     return scaled, scale
+
+
+def around(
+    ends: Ends,
+    rows: Array,
+    slopes: Slopes,
+    hessian: Array,
+    moving: NDArray[np.bool_],
+    asked: NDArray[np.bool_],
+    units: Array | None = None,
+    bending: NDArray[np.bool_] | None = None,
+) -> dict[int, Array]:
+    """Points (P + C, n) around those of ``rows`` (P + C, B) that are ``asked``, by member.
+
+    Where the function is stationary and its curvature along a direction is not that of a maximum
+    (a saddle, an inflection, a flat direction), points to both its sides; so along a coordinate
+    from which the map to θ has next to no slope there. A coordinate that rests flat on a bound may
+    leave it. Around any other maximum there are none. ``units`` is the matrix whose diagonal gives
+    the coordinates' widths, if not the Hessian; ``bending`` names more coordinates to try, (P, B).
+    """
+    count = len(moving)
+    flat = np.abs(slopes.gradient) <= ROUNDING * slopes.size
+    open_ = moving & (flat | ~held_by(ends, rows[:count], slopes))
+    scaled, scale = scaled_curvature(hessian, open_, units)
+    values, vectors = np.linalg.eigh(scaled)
+    bent = values <= _BENT * np.abs(values).max(axis=1, keepdims=True)
+    bent[:, _WAYS:] = False
+    folded = np.abs(slopes.gradient) > _SLOPED * slopes.size
+    folded |= slopes.size < _FOLDED * np.sqrt(np.abs(np.einsum("bpp->pb", hessian)))
+    if bending is not None:
+        folded |= bending
+    folded &= open_
+    lengths = np.concatenate([_LENGTHS, -_LENGTHS])
+    out: dict[int, Array] = {}
+    for b in np.flatnonzero(asked & (bent.any(axis=1) | folded.any(axis=0))).tolist():
+        along = vectors[b][:, bent[b]]  # flat directions come mixed: their coordinates alone too
+        alone = open_[:, b] & (folded[:, b] | (np.abs(along) > _MIXED).any(axis=1))
+        ways = np.concatenate([along, np.eye(count)[:, alone]], axis=1)
+        ways = np.where(open_[:, [b]], ways * scale[b][:, None], 0.0)
+        moves = (ways[:, :, None] * lengths).reshape(count, -1)
+        out[b] = np.repeat(rows[:, [b]], moves.shape[1], axis=1)
+        out[b][:count] = ends.clipped(out[b][:count], moves)
+    return out
 
 
 def aside(
@@ -210,36 +266,16 @@ def aside(
     moving: NDArray[np.bool_],
     asked: NDArray[np.bool_],
 ) -> dict[int, tuple[Array, float]]:
-    """Higher points beside those of ``rows`` (P + C, B) that are ``asked``, and Q there, by member.
-
-    Where Q is stationary and the curvature along a direction is not that of a maximum (a saddle,
-    an inflection, a flat direction), points to both its sides are tried; so they are along a
-    coordinate from which the map to θ has next to no slope there. A coordinate that rests flat on a
-    bound may leave it. Any other maximum costs no trial.
+    """The highest of the points around those that are ``asked``, and Q there, where it is higher,
+    by member.
     """
-    count = len(moving)
-    flat = np.abs(slopes.gradient) <= ROUNDING * slopes.size
-    open_ = moving & (flat | ~held_by(ends, rows[:count], slopes))
-    scaled, scale = scaled_curvature(hessian, open_)
-    values, vectors = np.linalg.eigh(scaled)
-    bent = values <= _BENT * np.abs(values).max(axis=1, keepdims=True)
-    bent[:, _WAYS:] = False
-    folded = np.abs(slopes.gradient) > _SLOPED * slopes.size
-    folded |= slopes.size < _FOLDED * np.sqrt(np.abs(np.einsum("bpp->pb", hessian)))
-    folded &= open_
-    lengths = np.concatenate([_LENGTHS, -_LENGTHS])
     out: dict[int, tuple[Array, float]] = {}
-    for b in np.flatnonzero(asked & (bent.any(axis=1) | folded.any(axis=0))).tolist():
-        ways = np.concatenate([vectors[b][:, bent[b]], np.eye(count)[:, folded[:, b]]], axis=1)
-        ways = np.where(open_[:, [b]], ways * scale[b][:, None], 0.0)
-        moves = (ways[:, :, None] * lengths).reshape(count, -1)
-        same = np.full(1 + moves.shape[1], b)  # the point itself is the first
-        trial = rows[:, same]
-        trial[:count, 1:] = ends.clipped(trial[:count, 1:], moves)
-        gains = objective.take(same).gain(trial)
+    for b, trial in around(ends, rows, slopes, hessian, moving, asked).items():
+        same = np.full(1 + trial.shape[1], b)  # the point itself is the first
+        gains = objective.take(same).gain(np.concatenate([rows[:, [b]], trial], axis=1))
         i = int(np.where(np.isfinite(gains), gains, -np.inf).argmax())
         if gains[i] > gains[0] + 64.0 * ROUNDING * (1.0 + np.abs(gains[0])):
-            out[b] = trial[:, i], float(gains[i])
+            out[b] = trial[:, i - 1], float(gains[i])
     return out
 
 

@@ -1,7 +1,8 @@
 r"""Reads printed LaTeX back as numbers: so that what is printed is held against what was derived.
 
 It knows the notation of textbooks (fractions, roots, sums over components, E_q[…], r_k(x),
-f(x | …)), and nothing of how the package writes it.
+f(x | …)), and which letters a document has for them; nothing of how the package writes it. Letters
+are read as marks, ``@r_@k(@x)``: a name that is spelled like one of them is another thing.
 """
 
 from __future__ import annotations
@@ -14,16 +15,43 @@ from functools import reduce
 
 import numpy as np
 import sympy as sp
-from scipy.special import gammaln, logsumexp
+from scipy.special import erf, gammaln, logsumexp, psi
 
+from relrep_sym.declare.functions import Logistic, LogTotal, Softplus, SoftplusInverse
+from relrep_sym.emit.letters import LETTERS
 from relrep_sym.equations.nodes import Expectation, LogSumExp, Responsibility
 
 Key = tuple[str, ...]
-_TOKEN = re.compile(r"\\[A-Za-z]+\*?|\\.|\d+\.?\d*|\S")
+_TOKEN = re.compile(r"@\{[A-Za-z]+\}|@\\[A-Za-z]+|@.|\\[A-Za-z]+\*?|\\.|\d+\.?\d*|\S")
 _SKIPPED = set(r"\left \right \bigl \bigr \Bigl \Bigr \, \! \quad".split())
 _FUNCTIONS: dict[str, Callable[..., object]] = {
     r"\log": np.log, r"\exp": np.exp, r"\sin": np.sin, r"\cos": np.cos, r"\tanh": np.tanh,
+    r"\max": lambda values: np.max(values, axis=0),
 }  # fmt: skip
+DEFAULT: Mapping[str, str] = {letter.mark: letter.shown for letter in LETTERS.values()}
+
+
+def remarked(text: str, letters: Mapping[str, str] = DEFAULT) -> str:
+    r"""A printed text with every letter of the document's own as its mark.
+
+    >>> remarked(r"\operatorname{E}_q[r_k(x) \pi_k] + \pi")
+    '@E_@q[@r_@k(@x) \\pi_@k] + @{number}'
+    """
+    back = {shown: mark for mark, shown in letters.items()}
+    longer = "".join(
+        rf"\{{{re.escape(s)}\}}|{re.escape(s)}|" for s in back if len(s) > 1 and s[-1] == "}"
+    )
+    words = r"\\(?:begin|end|label|text|mathrm|operatorname\*?|mathbf|mathcal|mathsf)\{[^{}]*\}"
+    signs = r"@\{[A-Za-z]+\}|@\\[A-Za-z]+|@.|\\[A-Za-z]+|\\.|.|\n"
+    out, pieces = [], re.findall(f"{longer}{words}|{signs}", text)
+    for n, piece in enumerate(pieces):
+        if piece[0] == "{" and piece[1:-1] in back:
+            piece = piece[1:-1]
+        mark = back.get(piece)
+        if mark == "{number}" and pieces[n + 1 : n + 2] == ["_"]:
+            mark = None
+        out.append(piece if mark is None else f"@{mark}")
+    return re.sub(r"([_^])\{(@(?:\{\w+\}|\\[A-Za-z]+|.))\}", r"\1\2", "".join(out))
 
 
 @dataclass
@@ -37,6 +65,7 @@ class World:
     responsibilities: Sequence[np.ndarray] = ()
     names: dict[Key, object] = field(default_factory=dict)
     letters: dict[str, int] = field(default_factory=dict)
+    spelled: Mapping[str, str] = field(default_factory=lambda: DEFAULT)
 
     def let(self, printed: str, value: object) -> None:
         """Give a printed name a value."""
@@ -44,7 +73,7 @@ class World:
 
     def read(self, printed: str, **letters: int) -> object:
         """The value of a printed expression, its free letters given."""
-        self.letters = dict(letters)
+        self.letters = {f"@{name}": n for name, n in letters.items()}
         reader = Reader(printed, self)
         value = reader.sum()
         assert reader.at_end(), f"left unread: {reader.rest()} of {printed}"
@@ -52,7 +81,7 @@ class World:
 
     def key(self, printed: str, **letters: int) -> Key:
         """A printed name, its index a number."""
-        self.letters = dict(letters)
+        self.letters = {f"@{name}": n for name, n in letters.items()}
         return Reader(printed, self).name()
 
 
@@ -60,7 +89,8 @@ class Reader:
     """Recursive descent over the tokens of one formula."""
 
     def __init__(self, text: str, world: World) -> None:
-        self.tokens = [t for t in _TOKEN.findall(text.replace("{}", "")) if t not in _SKIPPED]
+        text = remarked(text.replace("{}", ""), world.spelled)
+        self.tokens = [t for t in _TOKEN.findall(text) if t not in _SKIPPED]
         self.at = 0
         self.world = world
 
@@ -144,6 +174,13 @@ class Reader:
         if token in ("(", "["):
             self.take()
             value = self.sum()
+            if self.peek() == ",":  # of max(a, b)
+                values = [value]
+                while self.peek() == ",":
+                    self.take()
+                    values.append(self.sum())
+                size = sum(np.asarray(v) for v in values) * 0
+                value = np.array([v + size for v in values])
             self.take(")" if token == "(" else "]")
             return value, False
         if token in (r"\frac", r"\tfrac"):
@@ -156,13 +193,38 @@ class Reader:
             return self.component_sum(), False
         if token == r"\begin":
             return self.matrix(), False
-        if token == r"\operatorname":
+        if token == "@E":
             return self.expectation(), False
         if token in _FUNCTIONS:
             self.take()
             inner = self.product() if self.peek() == r"\sum" else self.factor()
             return _FUNCTIONS[token](inner), False
+        if token == "|":
+            self.take()
+            value = self.sum()
+            self.take("|")
+            return np.abs(value), False
+        if token == r"\binom":
+            self.take()
+            n, k = self.braced(), self.braced()
+            return np.exp(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)), False
+        if token == r"\operatorname":
+            self.take()
+            self.take("{")
+            word = "".join(iter(self.take, "}"))
+            return {"sign": np.sign, "erf": erf}[word](self.bracketed()), False
+        if token in (r"@\Gamma", "@{digamma}"):
+            self.take()
+            return {r"@\Gamma": lambda v: np.exp(gammaln(v)), "@{digamma}": psi}[token](
+                self.bracketed()
+            ), False
         return self.variable()
+
+    def bracketed(self) -> object:
+        self.take("(")
+        value = self.sum()
+        self.take(")")
+        return value
 
     def braced(self) -> object:
         self.take("{")
@@ -171,10 +233,9 @@ class Reader:
         return value
 
     def expectation(self) -> object:
-        self.take(r"\operatorname")
-        assert [self.take() for _ in range(3)] == ["{", "E", "}"]
+        self.take("@E")
         self.take("_")
-        self.take("q")
+        self.take("@q")
         self.take("[")
         value = self.sum()
         self.take("]")
@@ -242,7 +303,17 @@ class Reader:
 
     def name(self) -> Key:
         head = self.take()
-        if head in (r"\mathrm", r"\tilde", r"\bar"):
+        if head in (r"\hat", r"\widehat", r"\overline"):
+            self.take("{")
+            inner = [self.take()]
+            depth = 1
+            while depth:
+                inner.append(self.take())
+                depth += {"{": 1, "}": -1}.get(inner[-1], 0)
+            hatted = Reader("", self.world)
+            hatted.tokens = inner[:-1]
+            head = "hat of " + " ".join(hatted.settled())
+        elif head in (r"\mathrm", r"\tilde", r"\bar", r"\mathbf", r"\mathsf", r"\vec", r"\mathcal"):
             self.take("{")
             open_braces = 1
             while open_braces:
@@ -266,7 +337,15 @@ class Reader:
         if self.peek() == "^" and self.tokens[self.at + 1] == "+":
             self.at += 2
             key.append("+")
+        if self.tokens[self.at : self.at + 5] == ["^", "{", r"\mathrm", "{", "n"]:
+            self.at += 9
+            key.append("+")
         return tuple(key)
+
+    def settled(self) -> list[str]:
+        """The tokens, index letters as numbers."""
+        letters = self.world.letters
+        return [str(letters[t]) if t in letters else t for t in self.tokens]
 
     def is_index(self) -> bool:
         return self.peek().isdigit() or self.peek() in self.world.letters
@@ -277,25 +356,27 @@ class Reader:
     def variable(self) -> tuple[object, bool]:
         key = self.name()
         world = self.world
-        if key == ("x",):
+        if key == ("@x",):
             return world.x, False
-        if key == (r"\pi",):
+        if key == ("@{number}",):
             return np.pi, False
-        if key[0] == "r" and len(key) == 2 and self.peek() == "(":
-            assert [self.take() for _ in range(3)] == ["(", "x", ")"]
+        if key[0] == "@r" and len(key) == 2 and self.peek() == "(":
+            assert [self.take() for _ in range(3)] == ["(", "@x", ")"]
             return world.responsibilities[int(key[1]) - 1], False
-        if key == ("q",):
-            assert [self.take() for _ in range(3)] == ["(", "x", ")"]
+        if key == ("@q",):
+            assert [self.take() for _ in range(3)] == ["(", "@x", ")"]
             return world.truth, False
-        if key == ("f",):
+        if key == ("@f",):
             return self.component(), False
-        if key == ("e",):
+        if key == ("@e",):
             return np.e, False
+        if len(key) == 1 and key[0] in world.letters:
+            return float(world.letters[key[0]]), False
         return world.names[key], False
 
     def component(self) -> np.ndarray:
         self.take("(")
-        self.take("x")
+        self.take("@x")
         arguments = []
         if self.peek() == r"\mid":
             self.take()
@@ -320,19 +401,21 @@ class Printed:
 
     def places(self) -> Iterator[dict[str, int]]:
         """The letters' values for which the line holds."""
-        order = re.fullmatch(r"(\d+) \\le j (<|\\le) k \\le (\d+)", self.where)
+        where = remarked(self.where)
+        order = re.fullmatch(r"(\d+) \\le @j (<|\\le) @k \\le (\d+)", where)
         if order:
             low, sign, high = int(order[1]), order[2], int(order[3])
             for k in range(low, high + 1):
                 for j in range(low, k + (sign != "<")):
                     yield {"j": j, "k": k}
-        elif self.where.startswith("k ="):
-            numbers = [int(n) for n in re.findall(r"\d+", self.where)]
-            if r"\dots" in self.where:
+        elif where.startswith("@k ="):
+            said = where.partition(r"\text")[0]
+            numbers = [int(n) for n in re.findall(r"\d+", said)]
+            if r"\dots" in said:
                 numbers = list(range(numbers[0], numbers[-1] + 1))
             yield from ({"k": n} for n in numbers)
-        elif self.where != r"\text{otherwise}":
-            assert not self.where
+        elif where != r"\text{otherwise}":
+            assert not where or where.startswith(r"\text{if its")
             yield {}
 
 
@@ -350,9 +433,11 @@ def lines_of(fragment: str) -> list[Printed]:
             rows.append(text)
     out = []
     for row in rows:
-        where = re.search(r"(?:, \\quad|\\qquad) ((?:k =|\d+ \\le|\\text).*)$", row)
+        where = re.search(r"(?:, \\quad|\\qquad) ((?:@?k =|\d+ \\le|\\text).*)$", row)
         text = row[: where.start()] if where else row
         parts = text.split(" &= ") if " &= " in text else text.split(" = ", 1)
+        if " &= " not in text and text.startswith("0 = "):
+            parts = text.rsplit(" = ", 1)
         out.append(Printed(parts[0].strip(), parts[1].strip(), where[1].strip() if where else ""))
     return out
 
@@ -381,7 +466,22 @@ def number(e: sp.Basic, values: Mapping[sp.Symbol, float], x: np.ndarray, w: np.
             return reduce(operator.mul, (of(a) for a in e.args))
         if e.is_Pow:
             return of(e.base) ** of(e.exp)
-        one = {sp.exp: np.exp, sp.log: np.log, sp.loggamma: gammaln, sp.tanh: np.tanh}
+        if isinstance(e, sp.Max):
+            return np.max(
+                np.array([of(a) + 0 * sum(of(b) for b in e.args) for a in e.args]), axis=0
+            )
+        if isinstance(e, Softplus | SoftplusInverse | LogTotal | Logistic):
+            plain = e.rewrite((Softplus, SoftplusInverse, LogTotal), sp.log).rewrite(
+                Logistic, sp.exp
+            )
+            return of(plain)
+        if isinstance(e, sp.polygamma):
+            assert e.args[0] == 0
+            return psi(of(e.args[1]))
+        one = {
+            sp.exp: np.exp, sp.log: np.log, sp.loggamma: gammaln, sp.tanh: np.tanh, sp.Abs: np.abs,
+            sp.sign: np.sign, sp.erf: erf, sp.sin: np.sin, sp.cos: np.cos,
+        }  # fmt: skip
         return one[type(e)](of(e.args[0]))
 
     return of(e)

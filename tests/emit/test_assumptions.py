@@ -13,6 +13,7 @@ import relrep_sym as rs
 from relrep_sym.declare.domains import domain
 from relrep_sym.emit import assumptions
 from relrep_sym.emit.bibliography import PACKAGE
+from relrep_sym.emit.letters import default
 from relrep_sym.equations.equation import PAPERS
 from relrep_sym.equations.sources import SOURCES
 from tests.emit.cases import NAMES, case
@@ -35,7 +36,7 @@ POISSON = rs.mixture("poisson", components=3)
 def test_the_truth_is_asked_for_the_moments_that_bound_the_integrands(
     model: rs.Mixture, asked: list[str]
 ) -> None:
-    said = assumptions.truth(rs.derive(model).record)
+    said = default(assumptions.truth(rs.derive(model).record))
     assert all(a in said for a in asked)
     assert said.count(r"\infty") == len(asked)
     assert "need not be in the model" in said
@@ -60,7 +61,7 @@ def test_these_moments_bound_the_log_density_and_the_score(model: rs.Mixture) ->
 
 def needed(name: str, equation: str) -> str:
     record = case(name).record
-    return " ".join(assumptions.needed(record, record[equation]))
+    return default(" ".join(assumptions.needed(record, record[equation])))
 
 
 def test_each_equation_says_what_it_needs() -> None:

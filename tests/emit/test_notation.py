@@ -15,7 +15,8 @@ import relrep_sym as rs
 from relrep_sym.declare.symbols import split_index
 from relrep_sym.emit import latex
 from relrep_sym.emit.harmless import harmless
-from relrep_sym.emit.notation import LETTERS, notation
+from relrep_sym.emit.letters import LETTERS
+from relrep_sym.emit.notation import notation
 from tests.emit.cases import NAMES, case
 from tests.emit.reading import lines_of
 from tests.emit.test_latex import Point, compiled
@@ -142,15 +143,18 @@ def test_macros_are_defined_once_and_used(three: rs.Derivation) -> None:
 @pytest.mark.parametrize(
     ("symbols", "macros", "says"),
     [
-        ({"nu": "m"}, False, "symbols= names nothing that is printed; given: nu; expected: one of"),
+        ({"no": "m"}, False, "symbols= names nothing that is printed; given: no; expected: one of"),
         ({"mu": ""}, False, "the symbol of mu is no LaTeX"),
         ({"mu": 3}, False, "the symbol of mu is no LaTeX"),
         ({"mu": r"\input{a}"}, False, r"\\input is more than a sign"),
         ({"mu": "m", "sigma": "m"}, False, "mu and sigma would be printed alike; given: m"),
-        ({"mu": "x"}, False, "x and mu would be printed alike"),
+        ({"mu": "x", "x": "x"}, False, "mu and x would be printed alike"),
+        ({"pi": "a", "mu_1": "a_2"}, False, "mu_1 and pi_2 would be printed alike; given: a_2"),
+        ({"mu": r"\sigma"}, False, "mu and sigma would be printed alike"),
+        ({"mu": r"\pi", "pi": "w"}, False, "a name would be printed like the number π"),
         ([("mu", "m")], False, "symbols= is no mapping"),
         (None, "mu", "macros= is of a wrong kind"),
-        (None, {"nu"}, "macros= names nothing that is printed"),
+        (None, {"no"}, "macros= names nothing that is printed"),
         (None, {"E1": "m"}, "this is no name for a macro"),
         (None, {"def": "m"}, "this is no name for a macro"),
         (None, {"EX": r"\write18{ls}"}, r"the macro EX: \\write is more than a sign"),
@@ -193,9 +197,16 @@ def test_what_tex_would_do_more_with_is_not(text: str) -> None:
 
 
 def test_the_letters_are_those_that_are_printed() -> None:
-    text = case("normal2_unit").latex()
-    for letter, shown in LETTERS.items():
-        assert shown in text, letter
+    shown = {case(n).latex() for n in ("normal2_unit", "relative3", "wild", "poisson2", "viewed3")}
+    model = rs.mixture("normal", components=3, scales="tied")
+    shown.add(rs.derive(model, rs.affine(model, [[1, 0], [1, 1], [1, 3]], parameter="mu")).latex())
+    free = rs.mixture("normal", components=3)
+    shown.add(rs.derive(free, rs.stick_breaking(free, clearance="1/10")).latex())
+    shown.add(rs.derive(rs.mixture("gamma", components=2)).latex())
+    every = "".join(shown)
+    elsewhere = {"M", "rho", "epsilon", "O", "s", "a", "gamma", "B"}  # series, rarer steps
+    for name, letter in LETTERS.items():
+        assert name in elsewhere or letter.shown in every, name
 
 
 # ------------------------------------------------------------------------------ pdflatex

@@ -178,7 +178,7 @@ print(sorted({name.partition(".")[0] for name in sys.modules} & BLOCKED))
     assert reached == "[]"
 
 
-def test_a_flow_is_the_same_and_alone_needs_scipy(tmp_path: Path) -> None:
+def test_a_flow_is_the_same_and_alone_needs_numpy(tmp_path: Path) -> None:
     k, own, c = compiled("relative3"), module_of("relative3"), CASES["relative3"].point
     truth, times = k.components(np.array(c) * 1.25), (0.0, 0.01, 0.02)
     for options in ({}, {"method": "RK23", "rtol": 1e-4}):
@@ -188,12 +188,27 @@ def test_a_flow_is_the_same_and_alone_needs_scipy(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(text_of("relative3"), encoding="utf-8")
     script = f"""
 import mine
-try:
-    mine.flow({c}, mine.components({c}), (0, 1))
-except ImportError as why:
-    print(why)
+print(mine.flow({c}, mine.components({c}), (0, 1)).shape)
 """
-    assert alone(script, tmp_path).startswith("not on this machine: scipy")
+    assert alone(script, tmp_path).strip() == "(2, 8)"
+
+
+def test_a_start_that_needs_scipy_says_so(tmp_path: Path) -> None:
+    """The package's own error, which names what would be right; the other starts need NumPy."""
+    (tmp_path / "mine.py").write_text(text_of("relative3"), encoding="utf-8")
+    script = """
+import mine
+x = [0.1, 0.2, 1.1, 1.3, 4.0, 4.4, 5.0, -2.0, -2.2]
+try:
+    mine.fit(x, "k-means++", max_iter=2)
+except mine.NotInstalledError as why:
+    print(isinstance(why, ImportError), why)
+print(mine.fit(x, "quantiles", max_iter=2).iterations)
+"""
+    said = alone(script, tmp_path).splitlines()
+    assert said[0].startswith('True the start "k-means++" needs SciPy; given: it is not installed')
+    assert "pip install scipy" in said[0]
+    assert said[1] == "2"
 
 
 @pytest.mark.slow
@@ -227,7 +242,7 @@ def test_nodes_of_the_package_are_nodes_to_a_file_of_its_own() -> None:
 
 
 def test_errors_are_classes_of_the_file() -> None:
-    k = derivation("viewed").compile(standalone=True)
+    k = module_of("viewed")
     with pytest.raises(k.DataError) as why:
         k.score("x", (0.5, 0, 1))
     assert not isinstance(why.value, errors.RelrepError)
@@ -235,7 +250,7 @@ def test_errors_are_classes_of_the_file() -> None:
 
 
 def test_a_fit_pickles(tmp_path: Path) -> None:
-    derivation("viewed").write(tmp_path / "alone_and_pickled.py", standalone=True)
+    (tmp_path / "alone_and_pickled.py").write_text(text_of("viewed"), encoding="utf-8")
     k = loaded(tmp_path / "alone_and_pickled.py")
     fit = k.fit([0.0, 1.0, 4.0], (0.5, 0.0, 1.0), max_iter=2)
     assert pickle.loads(pickle.dumps(fit)).converged == fit.converged
@@ -255,8 +270,8 @@ def test_compiling_leaves_no_module_behind() -> None:
 
 
 def test_the_text_is_clean_for_ruff_and_says_what_it_is(tmp_path: Path) -> None:
-    assert derivation("relative3").write(tmp_path / "m0.py", standalone=True)
-    for number, name in enumerate(SOME[1:], start=1):
+    assert derivation("viewed").write(tmp_path / "m0.py", standalone=True)
+    for number, name in enumerate(SOME, start=1):
         (tmp_path / f"m{number}.py").write_text(text_of(name), encoding="utf-8")
     for command in (["check", "--no-cache"], ["format", "--check", "--no-cache"]):
         call = [
@@ -271,7 +286,7 @@ def test_the_text_is_clean_for_ruff_and_says_what_it_is(tmp_path: Path) -> None:
         done = subprocess.run(call, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
     text = (tmp_path / "m0.py").read_text("utf-8")
-    header, ordinary = read_header(tmp_path / "m0.py"), source("relative3")
+    header, ordinary = read_header(tmp_path / "m0.py"), source("viewed")
     assert header is not None
     assert header.command == "derivation.write('m0.py', standalone=True)"
     assert f"Specification sha256: {header.digest}" in ordinary
@@ -455,6 +470,7 @@ def bundled(texts: dict[str, str], mine: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def forget() -> None:
+    standalone.cache_clear()
     pieces.read_runtime.cache_clear()
     pieces._is_module.cache_clear()
 

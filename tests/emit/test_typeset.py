@@ -8,6 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from relrep_sym.declare.symbols import latex_name
+from relrep_sym.emit.letters import default
 from relrep_sym.emit.measure import filled, width
 from relrep_sym.emit.typeset import pieces, tex
 from relrep_sym.equations.nodes import ComponentSum, Entry, Expectation, Terms
@@ -108,7 +109,7 @@ def test_broken_lines_are_the_expression_too(e: sp.Expr, room: float) -> None:
     assume(_depth(e) <= 1)
     expected = value(e)
     assume(np.all(np.isfinite(expected)) and np.all(np.abs(expected) < 1e6))
-    shown = " ".join(filled(pieces(e, room), room))
+    shown = default(" ".join(filled(pieces(e, room), room)))
     np.testing.assert_allclose(world().read(shown), expected, rtol=1e-9, atol=1e-9, err_msg=shown)
 
 

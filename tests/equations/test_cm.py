@@ -189,10 +189,10 @@ def test_lines_are_as_many_at_any_number_of_components(case):
     assert len(counts) == 1
 
 
-def test_a_relative_scale_has_no_closed_form_and_its_equation_is_shown():
+def test_a_relative_scale_is_solved_numerically_and_its_equation_is_shown():
     d = derived("normal", 3, "both")
     text = d.latex("cm_steps")
-    assert r"\text{no closed form for } \sigma_1" in text
+    assert r"\text{solved numerically for } \sigma_1" in text
     assert "3 sigma move together" in d.record.cm_steps[5].reason
     assert d.record.cm_steps[7].kind == "own"  # the last gap moves one scale alone
 
@@ -217,7 +217,7 @@ def test_all_roots_of_a_square_gap_are_compared():
     assert set(roots) >= {0, sp.sqrt(g)}
     d = derived("normal", 3, "square")
     shown = [line for line in d.cm_steps.equation.lines if isinstance(line.left, str)]
-    assert any(r"\partial Q" in line.left for line in shown)
+    assert any(r"\partial @Q" in line.left for line in shown)
 
 
 def test_a_coordinate_enters_twice_or_by_its_own_map():

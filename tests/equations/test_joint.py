@@ -253,7 +253,7 @@ def test_laplace_locations_are_shown_as_weighted_medians(scales: str) -> None:
     assert d.joint.medians is not None
     assert "weighted medians" in d.m_step.words
     text = d.m_step.latex()
-    assert r"\operatorname*{arg\,min}_m \, \operatorname{E}_q[r_k(x) \, |x - m|]" in text
+    assert r"\operatorname*{arg\,min}_a \, \operatorname{E}_q[r_k(x) \, |x - a|]" in text
     assert r"r_k(x) \left|x - \mu_k^+\right|" in text
 
 

@@ -277,8 +277,8 @@ def test_the_printed_lines() -> None:
         r"\tilde{\psi}(x) &= \sum_{k=1}^3 \mu_k r_k(x)",
         r"\frac{\partial r_k(x)}{\partial x} &= 4 r_k(x) (\mu_k - \tilde{\psi}(x))",
         r"&= 2 \sum_{i=1}^3 \sum_{j=1}^3 r_i(x) r_j(x) (\mu_i - \mu_j)^2",
-        r"C_{kj} &= \operatorname{E}_q[r_j(x) r_k(x)]",
-        r"\partial \mu_k} &= 4 \sum_{j=1}^3 C_{kj} \mu_j, \quad k = 1, 2, 3",
+        r"G_{kj} &= \operatorname{E}_q[r_j(x) r_k(x)]",
+        r"\partial \mu_k} &= 4 \sum_{j=1}^3 G_{kj} \mu_j, \quad k = 1, 2, 3",
         r"&= 4 \operatorname{E}_q[\tilde{\psi}(x)^2]",
     ):
         assert said in text

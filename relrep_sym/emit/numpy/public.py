@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from relrep_sym.declare.chart import Chart
-from relrep_sym.emit.latex import one_line
+from relrep_sym.emit.latex import notation_of, one_line
 from relrep_sym.emit.numpy.layout import filled_text
 from relrep_sym.emit.numpy.naming import identifiers
 from relrep_sym.equations.component import ComponentForm
@@ -252,21 +252,25 @@ _FUNCTIONS: tuple[_Function, ...] = (
     _Function(
         "fit",
         'x, start, method="em", *, order=None, sweeps=1, rate=None, weights=None, tol=1e-10, '
-        "max_iter=1000, floor=None, starts=None, rng=0, callback=None, progress=False",
+        "max_iter=1000, floor=None, starts=None, rng=0, callback=None, progress=False, count=None",
         "x, start, method, order=order, sweeps=sweeps, rate=rate, weights=weights, tol=tol, "
         "max_iter=max_iter, floor=floor, starts=starts, rng=rng, callback=callback, "
-        "progress=progress",
+        "progress=progress, count=count",
         "Maximise the mean log-likelihood from `start` until a step gains no more than `tol`. "
-        "`start` is coordinates (…, {p}), each member a fit of its own, or one of "
+        "`start` is coordinates (…, {p}), each member a fit of its own, or a mapping by the names "
+        "of COORDINATES or of PARAMETERS (a Fit's `parameters`), or one of "
         '"quantiles", "k-means++" (needs SciPy) and "random": then `starts` says how many '
         "(None: one, as a single fit), and `rng`, a seed or a numpy.random.Generator, which. "
         '`method` is "em", "ecm" (with `order` and `sweeps`) or "gradient_em" (with '
         "`rate`), as `em_step` and its fellows. `floor` is a lower bound on the scales. "
-        "`callback(state)` is called once an iteration, and stops the fit by "
-        "returning True; `progress` writes a line on standard error. A fit that does not "
-        "converge says why.",
+        "`callback(state)` is called at the start and after each iteration, and stops the fit by "
+        "returning True; `progress` writes a line on standard error. `count` is N in `aic` and "
+        "`bic`, or how many points have a positive weight: for weights that are frequencies, "
+        "their sum. The end point is judged by gradient, observed Hessian and bounds: `converged` "
+        "means a local maximum, a saddle is left along a direction that rises, and a fit that "
+        "does not converge says why.",
         None,
-        "a Fit: coords, parameters, history, iterations, converged, reason, best, aic, bic",
+        "a Fit: coords, parameters, history, path, iterations, converged, reason, best, aic, bic",
     ),
     _Function(
         "covariance",
@@ -463,8 +467,9 @@ def _docstring(says: str, equation: Equation | None, returns: str) -> str:
     lines += ["", *filled_text(f"Returns: {returns}.", 94)]
     if equation is not None:
         lines += ["", f"Equation {equation.label}:", ""]
+        notation = notation_of(equation)
         for line in equation.lines:
-            first, *more = filled_text(one_line(line), 86)
+            first, *more = filled_text(one_line(line, notation), 86)
             lines += [f"    {first}", *(f"        {m}" for m in more)]
     if len(lines) == 1:
         return f'    {lines[0]}"""'
