@@ -21,7 +21,6 @@ from relrep_sym.runtime.evaluated import Evaluated
 from relrep_sym.runtime.fitted import Fit
 from relrep_sym.runtime.gradient_em import Climb, gradient_em_step, step_of
 from relrep_sym.runtime.mapped import columns
-from relrep_sym.runtime.point import Point
 from relrep_sym.runtime.rates import Rates, ecm_rates
 from relrep_sym.runtime.stationary import optimality
 from relrep_sym.runtime.step import Step
@@ -135,11 +134,12 @@ class Learning(Evaluated):
 
     def climb(self, rows: Array, x: Array, weights: Array | None, rate: Array | None) -> Climb:
         """One step of gradient EM of a batch, checked data, member by member."""
-        point = Point(self.form, *self._referred(rows, None, self.chart.reference))
+        point = self._pointed(rows)
         return gradient_em_step(
             self.chart, self._pulled, self.point_at, rows, point, x, weights, rate
         )
 
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
     def _step(
         self,
         given: Coords,
