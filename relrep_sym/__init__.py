@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         NoInverseError,
         NotInstalledError,
         ParseError,
+        PrecisionWarning,
         RelrepError,
         RelrepWarning,
     )
@@ -72,6 +73,7 @@ _HOME = {
     "NoInverseError": "errors",
     "NotInstalledError": "errors",
     "ParseError": "errors",
+    "PrecisionWarning": "errors",
     "RelrepError": "errors",
     "RelrepWarning": "errors",
     "Truth": "declare.truth",
@@ -115,6 +117,7 @@ __all__ = [
     "NoInverseError",
     "NotInstalledError",
     "ParseError",
+    "PrecisionWarning",
     "RelrepError",
     "RelrepWarning",
     "Truth",

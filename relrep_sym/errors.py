@@ -26,10 +26,15 @@ __all__ = [
     "NoInverseError",
     "NotInstalledError",
     "ParseError",
+    "PrecisionWarning",
     "RelrepError",
     "RelrepWarning",
     "problem",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 class RelrepError(Exception):
@@ -96,6 +101,10 @@ class FlowWarning(RelrepWarning):
 
 class InferenceWarning(RelrepWarning):
     """Standard errors at a point where they do not mean what they say; the text says why."""
+
+
+class PrecisionWarning(RelrepWarning):
+    """An expression of the user's own that loses digits somewhere, however it is written."""
 
 
 def problem(wrong: str, given: object, right: str) -> str:

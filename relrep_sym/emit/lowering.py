@@ -14,6 +14,7 @@ import sympy as sp
 from sympy.codegen.cfunctions import expm1, log1p
 
 from relrep_sym.declare.functions import Logistic, LogTotal, Softplus, SoftplusInverse
+from relrep_sym.equations.special_nodes import Choice
 from relrep_sym.errors import DerivationError, problem
 from relrep_sym.statements.language import Node, Num, Op
 
@@ -60,11 +61,16 @@ def _log_total(*args: Node) -> Node:
     return total
 
 
+def _choice(z: Node, one: Node, other: Node) -> Node:
+    return Op("where", (Op("greater", (z, Num(Fraction(0)))), one, other))
+
+
 _STABLE: dict[type, Callable[..., Node]] = {
     Softplus: _softplus,
     Logistic: _logistic,
     SoftplusInverse: _softplus_inverse,
     LogTotal: _log_total,
+    Choice: _choice,
 }
 """Functions with a kernel of several operations."""
 

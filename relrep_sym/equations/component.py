@@ -17,7 +17,8 @@ from functools import cache
 import sympy as sp
 
 from relrep_sym.declare.family import Family
-from relrep_sym.equations.kernels import LogGammaRatio, LogRatio, StirlingRemainder, stable
+from relrep_sym.equations.kernels import StirlingRemainder, stable_density
+from relrep_sym.equations.special_nodes import LogGammaRatio, LogRatio
 
 __all__ = [
     "ComponentForm",
@@ -176,7 +177,7 @@ def _curves_separate(
 
 def _general(family: Family) -> ComponentForm:
     """The form whose basis functions are log f and its slopes."""
-    logarithm = stable(family.log_density)
+    logarithm = stable_density(family)
     slopes = tuple(sp.diff(logarithm, s) for s in family.symbols)
     zero, one = sp.Integer(0), sp.Integer(1)
     return ComponentForm(
@@ -200,9 +201,9 @@ def _general(family: Family) -> ComponentForm:
 
 
 def _vanishes_openly(coefficient: sp.Expr) -> bool:
-    """Whether differences are in it as rational functions and logarithmic ratios alone."""
+    """Whether differences are in it as rational functions and logarithmic ratios of such alone."""
     plain = coefficient.replace(
-        lambda e: isinstance(e, LogRatio | LogGammaRatio), lambda e: sp.Dummy()
+        lambda e: isinstance(e, LogRatio | LogGammaRatio), lambda e: sp.Dummy() * e.args[0]
     )
     varying = [
         e

@@ -12,7 +12,7 @@ program that are no entry of θ have no adjoint of their own, unless they are sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import sympy as sp
@@ -63,9 +63,14 @@ class Curvature:
         return all(r == 0 for r in self.results)
 
 
-def curvature(chart: Chart, fed: Iterable[Parameter] | None = None) -> Curvature:
+def curvature(
+    chart: Chart,
+    fed: Iterable[Parameter] | None = None,
+    form: Callable[[sp.Expr], sp.Expr] = lambda e: e,
+) -> Curvature:
     """Derive the curvature term of a chart; ``fed`` are the targets that have an adjoint of their
-    own, by default the entries of θ. Constants do not move.
+    own, by default the entries of θ. Constants do not move. ``form`` says how each local derivative
+    is written.
 
     >>> from relrep_sym.declare.charts import relative
     >>> from relrep_sym.declare.model import mixture
@@ -81,7 +86,7 @@ def curvature(chart: Chart, fed: Iterable[Parameter] | None = None) -> Curvature
     local: dict[sp.Symbol, list[tuple[sp.Symbol, sp.Expr]]] = {}
     steps: list[Step] = []
     for target, rule in chart.program:
-        local[target] = [(s, e) for s, e in slopes(chart, target, rule) if s in moves]
+        local[target] = [(s, form(e)) for s, e in slopes(chart, target, rule) if s in moves]
         moves[target] = _named(tangent(target.name), _along(local[target], moves), steps)
 
     given = {p.symbol for p in chart.model.parameters} if fed is None else set(fed)
@@ -99,7 +104,9 @@ def curvature(chart: Chart, fed: Iterable[Parameter] | None = None) -> Curvature
         for symbol, slope in local[target]:
             if symbol in bars and bar != 0:
                 bars[symbol].append(slope * bar)
-            second = [(s, sp.diff(slope, s)) for s in _ordered(slope.free_symbols) if s in moves]
+            second = [
+                (s, form(sp.diff(slope, s))) for s in _ordered(slope.free_symbols) if s in moves
+            ]
             term = bar * _along(second, moves) + slope * bend
             if term != 0:
                 bends[symbol].append(term)

@@ -12,44 +12,21 @@ from __future__ import annotations
 from functools import partial
 
 import sympy as sp
-from sympy.codegen.cfunctions import log1p
+from sympy.codegen.cfunctions import expm1, log1p
 
-from relrep_sym.declare.functions import Erfc, Logistic, Softplus
+from relrep_sym.declare.density import Family
+from relrep_sym.declare.functions import Erfc, Logistic, Softplus, SoftplusInverse
+from relrep_sym.declare.support import Support
+from relrep_sym.equations.special_nodes import Choice, LogErfc, LogErfcx, LogGammaRatio
 from relrep_sym.errors import DeclarationError, problem
 
 __all__ = [
-    "LogGammaRatio",
-    "LogRatio",
     "StirlingRemainder",
     "insist_kernels",
     "stable",
+    "stable_density",
     "with_kernels",
 ]
-
-
-class LogRatio(sp.Function):
-    """log(whole/base) with whole = base + difference, to its digits whichever of them is small.
-
-    Its arguments are the difference, the base and the whole.
-    """
-
-    kernel_name = "log_ratio"
-
-    def _eval_rewrite_as_log(
-        self, difference: sp.Expr, base: sp.Expr, whole: sp.Expr, **_: object
-    ) -> sp.Expr:
-        return sp.log(whole) - sp.log(base)
-
-
-class LogGammaRatio(sp.Function):
-    """log Γ(whole) − log Γ(base), to its digits; arguments as in :class:`LogRatio`."""
-
-    kernel_name = "log_gamma_ratio"
-
-    def _eval_rewrite_as_loggamma(
-        self, difference: sp.Expr, base: sp.Expr, whole: sp.Expr, **_: object
-    ) -> sp.Expr:
-        return sp.loggamma(whole) - sp.loggamma(base)
 
 
 class StirlingRemainder(sp.Function):
@@ -91,20 +68,24 @@ _KERNELS: dict[type, type[sp.Function]] = {
     sp.loggamma: _LogGamma,
     sp.gamma: _Gamma,
     sp.erf: _Erf,
+    sp.erfc: Erfc,
     sp.sign: _Sign,
 }
 _PLAIN = (sp.exp, sp.log, log1p, sp.Abs, sp.sin, sp.cos, sp.tan, sp.sinh, sp.cosh, sp.tanh)
-_KNOWN = (*_PLAIN, sp.asinh, sp.atan, Softplus, Logistic)
+_KNOWN = (*_PLAIN, expm1, sp.asinh, sp.atan, Softplus, Logistic, SoftplusInverse, Choice)
 
 
 def stable(expression: sp.Expr) -> sp.Expr:
-    """Logarithms of 1 + eᵃ, 1 + uᵃ and cosh as :class:`Softplus`; to be differentiated afterwards.
+    """A log-density in functions that keep its digits; to be differentiated afterwards.
+
+    Logarithms of 1 + eᵃ, 1 + uᵃ and cosh become :class:`Softplus`, those of 1 ± erf a
+    :class:`LogErfc`, differences of two log Γ a :class:`LogGammaRatio`.
 
     >>> a = sp.Symbol("a", real=True)
     >>> stable(-a - 2 * sp.log(1 + sp.exp(-a)))
     -a - 2*Softplus(-a)
-    >>> stable(sp.log(1 / (1 + sp.exp(-a))))
-    -Softplus(-a)
+    >>> stable(sp.log(1 / (1 + sp.exp(-a)))), stable(sp.log(1 + sp.erf(a)))
+    (-Softplus(-a), LogErfc(-a))
     """
 
     def softened(inner: sp.Expr) -> sp.Expr:
@@ -119,10 +100,88 @@ def stable(expression: sp.Expr) -> sp.Expr:
                 return Softplus(other.exp * sp.log(other.base))
         if inner.is_Pow and inner.exp.is_Rational and inner.base.is_positive:
             return inner.exp * softened(inner.base)
+        factor, rest = _complement_of(inner)
+        if rest is not None:
+            return (sp.log(factor) if factor != 1 else 0) + LogErfc(rest)
         return sp.log(inner)
 
     out: sp.Expr = expression.replace(sp.log, softened)
-    return out
+    return _scaled(_gamma_ratios(out))
+
+
+def stable_density(family: Family) -> sp.Expr:
+    """A family's log-density in functions that keep its digits on its support.
+
+    >>> from relrep_sym.declare.family import family_named
+    >>> stable_density(family_named("poisson"))
+    -rate + x*log(rate) - loggamma(x + 1)
+    """
+    if family.support == "line":
+        return stable(family.log_density)
+    above = family.support in ("half-line", "integers") or _starts(family.support) >= 0
+    x = sp.Symbol("x", nonnegative=True) if above else family.x
+    return stable(family.log_density.xreplace({family.x: x})).xreplace({x: family.x})
+
+
+def _starts(support: Support) -> float:
+    """The lower end of an interval or a finite set."""
+    values = support[1] if support[0] == "finite" else support[1:]
+    return float(min(values))
+
+
+def _complement_of(inner: sp.Expr) -> tuple[sp.Expr, sp.Expr | None]:
+    """(c, a) with inner = c (1 − erf a), c > 0 of known sign; (inner, None) where it is not so."""
+    factors = sp.Mul.make_args(inner)
+    for f in factors:
+        number, form = _complement(f) if _is_complement(f) else (sp.Integer(1), f)
+        if not isinstance(form, Erfc | sp.erfc):
+            continue
+        rest = number * sp.Mul(*(g for g in factors if g is not f))
+        if rest.is_positive:
+            return rest, form.args[0]
+    return inner, None
+
+
+def _gamma_ratios(expression: sp.Expr) -> sp.Expr:
+    """The expression with log Γ(b + d) − log Γ(b) as one ratio wherever d is simpler than b + d."""
+
+    def paired(total: sp.Add) -> sp.Expr:
+        terms = list(total.args)
+        logs = [t for t in terms if isinstance(t.as_coeff_Mul()[1], sp.loggamma)]
+        for up in logs:
+            for down in logs:
+                (c, one), (k, other) = up.as_coeff_Mul(), down.as_coeff_Mul()
+                difference = sp.expand(one.args[0] - other.args[0])
+                simple = difference.is_Symbol or difference.is_Rational
+                if c == -k and simple and difference.is_nonnegative and other.args[0].is_positive:
+                    rest = sp.Add(*(t for t in terms if t not in (up, down)))
+                    ratio = LogGammaRatio(difference, other.args[0], one.args[0])
+                    return _gamma_ratios(rest) + c * ratio
+        return total
+
+    return (
+        expression.replace(lambda e: e.is_Add, paired)
+        if expression.has(sp.loggamma)
+        else (expression)
+    )
+
+
+def _scaled(expression: sp.Expr) -> sp.Expr:
+    """The expression with exp(−a²) taken out of 1 − erf a, where a > 0 and where it cancels.
+
+    log(1 − erf a) = −a² + log erfcx(a): where the square is a part of the rest, as in a truncated
+    normal density, what is left of it holds no large terms.
+    """
+    for term in sp.Add.make_args(expression):
+        c, log = term.as_coeff_Mul()
+        if not isinstance(log, LogErfc):
+            continue
+        a = log.args[0]
+        rest = sp.expand(expression - term)
+        moved = sp.expand(rest - c * a**2)
+        if len(sp.Add.make_args(moved)) < len(sp.Add.make_args(rest)):
+            return Choice(a, moved + c * LogErfcx(a), expression)
+    return expression
 
 
 def with_kernels(expression: sp.Expr) -> sp.Expr:
@@ -149,16 +208,8 @@ def with_kernels(expression: sp.Expr) -> sp.Expr:
         return _Trigamma(inner) if order == 1 else sp.polygamma(order, inner)
 
     def complement(whole: sp.Expr) -> sp.Expr:
-        number, part = whole.as_coeff_Add()
-        factor, inner = part.as_coeff_Mul()
-        if isinstance(inner, Erfc):  # n − n erfc a = n erf a, 2n − n erfc a = n erfc(−a)
-            return (
-                number * sp.erf(inner.args[0])
-                if factor == -number
-                else -factor * Erfc(-inner.args[0])
-            )
-        sign = -1 if factor == number else 1
-        return number * Erfc(sign * inner.args[0])
+        number, form = _complement(whole)
+        return number * form
 
     out = expression.replace(_is_complement, complement)
     out = out.replace(sp.polygamma, polygamma)
@@ -167,6 +218,16 @@ def with_kernels(expression: sp.Expr) -> sp.Expr:
     out = out.replace(sp.log, logarithm)
     insist_kernels(out, "an expression")
     return out
+
+
+def _complement(whole: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """(c, f) with c f for n ± n erf a, n − n erfc a and 2n − n erfc a: f an erf or an erfc."""
+    number, part = whole.as_coeff_Add()
+    factor, inner = part.as_coeff_Mul()
+    a = inner.args[0]
+    if isinstance(inner, Erfc):
+        return (number, sp.erf(a)) if factor == -number else (-factor, Erfc(-a))
+    return number, Erfc(-a if factor == number else a)
 
 
 def _varies(kind: type[sp.Function], e: sp.Expr) -> bool:

@@ -18,7 +18,7 @@ from functools import cache
 import sympy as sp
 
 from relrep_sym.declare.family import Family
-from relrep_sym.equations.kernels import stable, with_kernels
+from relrep_sym.equations.kernels import stable_density, with_kernels
 from relrep_sym.errors import DerivationError, problem
 
 __all__ = ["Pointwise", "pointwise", "softness_symbol"]
@@ -64,7 +64,7 @@ def pointwise(family: Family) -> Pointwise:
     >>> found.jumps
     (-2/b, 0, 0)
     """
-    logarithm = stable(family.log_density)
+    logarithm = stable_density(family)
     symbols = family.symbols
     slopes = tuple(sp.diff(logarithm, s) for s in symbols)
     pairs = tuple((i, j) for i in range(len(symbols)) for j in range(i, len(symbols)))

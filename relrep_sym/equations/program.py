@@ -28,17 +28,27 @@ def adjoint(name: str) -> sp.Symbol:
     return sp.Symbol(f"d_{name}")
 
 
+Form = Callable[[sp.Expr], sp.Expr]
+"""Another way to write an expression of a chart's."""
+
+
+def _as_it_is(expression: sp.Expr) -> sp.Expr:
+    return expression
+
+
 def pull_back(
     chart: Chart,
     bar_of: Callable[[str], sp.Symbol] = adjoint,
     fed: Iterable[Parameter] | None = None,
+    form: Form = _as_it_is,
 ) -> list[tuple[sp.Symbol, sp.Expr]]:
     """∇_λ L from ∇_θ L in reverse: assignments to the adjoint of each coordinate.
 
     Inputs are the adjoints that come from the model, ``d_θ``, of the targets ``fed`` (by default
     the entries of θ); the program is walked backwards, each step adding its local partial
     derivatives. Targets are adjoints of what a later step uses, and at the end those of the
-    coordinates, marked by a plain symbol of the coordinate itself. Constants have none.
+    coordinates, marked by a plain symbol of the coordinate itself. Constants have none. ``form``
+    says how each local derivative is written.
 
     >>> from relrep_sym.declare.charts import relative
     >>> from relrep_sym.declare.model import mixture
@@ -58,8 +68,9 @@ def pull_back(
             out.append((bar, sp.Add(*own, *inner[target])))
         elif target not in given:
             continue
-        for symbol, partial in slopes(chart, target, rule):
-            if partial != 0:
+        for symbol, slope in slopes(chart, target, rule):
+            if slope != 0:
+                partial = form(slope)
                 (inner if isinstance(symbol, Parameter) else terms)[symbol].append(partial * bar)
     return out + [(symbol, sp.Add(*parts)) for symbol, parts in terms.items()]
 

@@ -155,8 +155,8 @@ def _square_exponential(x: Array, sign: float) -> Array:
 def erfcx(x: Array) -> Array:
     """exp(x²) erfc(x), elementwise; infinite below −26.6.
 
-    >>> erfcx(np.array([-1.0, 0.0, 1e10])).round(12)
-    array([5.00898008, 1.        , 0.        ])
+    >>> erfcx(np.array([-1.0, 0.0, 1e10])).round(5)
+    array([5.00898, 1.     , 0.     ])
     """
     x = np.asarray(x, dtype=float)
     size = np.abs(x)

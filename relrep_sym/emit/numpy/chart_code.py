@@ -7,6 +7,7 @@ of ``templates/module.py.j2``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import sympy as sp
@@ -19,6 +20,7 @@ from relrep_sym.declare.view import View
 from relrep_sym.emit.lowering import lower
 from relrep_sym.emit.numpy.layout import (
     WIDTH,
+    Leaf,
     assignments,
     bracketed,
     returned,
@@ -26,7 +28,10 @@ from relrep_sym.emit.numpy.layout import (
     tuple_of,
 )
 from relrep_sym.emit.numpy.naming import LONGEST, identifiers
+from relrep_sym.emit.numpy.own_code import chart_forms
 from relrep_sym.emit.numpy.printer import infix
+from relrep_sym.equations.curvature import Curvature, curvature
+from relrep_sym.equations.kernels import with_kernels
 from relrep_sym.equations.program import pull_back, steps
 from relrep_sym.statements.language import Assign, Item, Node, Num, Op, Var, names
 from relrep_sym.statements.passes import prune, share
@@ -38,6 +43,8 @@ class ChartFragments:
     """Bodies of the chart's functions, for one chart and its model."""
 
     def __init__(self, chart: Chart) -> None:
+        self.forms = chart_forms(chart)
+        chart = self.forms.chart(chart)
         self.chart = chart
         self.model: Mixture = chart.model
         self.roles = tuple(p.name for p in self.model.family.parameters)
@@ -58,6 +65,10 @@ class ChartFragments:
         if isinstance(symbol, Parameter):
             return Var(self.of_parameter[symbol])
         return Var(self.of_coordinate.get(symbol, symbol.name))
+
+    def lowered(self, expression: sp.Expr, leaf: Leaf) -> Node:
+        """The expression in the statement language; a user's own may need kernels."""
+        return lower(with_kernels(expression) if self.forms.own else expression, leaf)
 
     def _unpack(self, assigns: Sequence[Assign], extra: Iterable[Node] = ()) -> list[str]:
         """``name = rows[j]`` for each coordinate that is read."""
@@ -95,7 +106,7 @@ class ChartFragments:
 
     def _program(self) -> list[Assign]:
         return [
-            Assign(self.of_parameter[t], lower(r.xreplace(self.given), self.leaf))
+            Assign(self.of_parameter[t], self.lowered(r.xreplace(self.given), self.leaf))
             for t, r in self.chart.program
             if not _plain(r) and t not in self.given
         ]
@@ -104,14 +115,14 @@ class ChartFragments:
         """Body of ``_components(rows)``."""
 
         def leaf(expression: sp.Expr) -> Node:
-            return lower(_sympify(expression).xreplace(self.given), self.leaf)
+            return self.lowered(_sympify(expression).xreplace(self.given), self.leaf)
 
         return self._component_body(
             self._program(),
             leaf,
             self._unpack,
             self._steps(),
-            self.chart.weight_expressions,
+            [self.forms.share(self.chart, w) for w in self.chart.weight_expressions],
         )
 
     def model_components(self) -> list[str]:
@@ -129,9 +140,11 @@ class ChartFragments:
         """For each role whose steps φ_{k+1} − φ_k the chart knows: their values."""
         out: dict[str, list[Node]] = {}
         for role in self.roles:
-            found = steps(self.chart, role)
+            found = self.forms.steps(self.chart, role) or steps(self.chart, role)
             if found:
-                out[role] = [lower(_sympify(e).xreplace(self.given), self.leaf) for e in found]
+                out[role] = [
+                    self.lowered(_sympify(e).xreplace(self.given), self.leaf) for e in found
+                ]
         return out
 
     def _component_body(
@@ -192,7 +205,7 @@ class ChartFragments:
         known = {_bar(t.name): v for t, v in self.incoming.items()}
         backwards = self._reversed
         if self.last_weight is not None:
-            backwards = pull_back(self.chart, _bar, self.incoming)
+            backwards = pull_back(self.chart, _bar, self.incoming, self.forms)
         return self._pull_back(known, backwards)
 
     @cached_property
@@ -234,7 +247,7 @@ class ChartFragments:
     @cached_property
     def _reversed(self) -> list[tuple[sp.Symbol, sp.Expr]]:
         """The chart's program walked backwards."""
-        return pull_back(self.chart, _bar)
+        return pull_back(self.chart, _bar, form=self.forms)
 
     def _pull_back(
         self, known: Mapping[sp.Symbol, Node], backwards: Sequence[tuple[sp.Symbol, sp.Expr]]
@@ -248,7 +261,7 @@ class ChartFragments:
         program: list[Assign] = []
         out: list[str] = []
         for target, rule in backwards:
-            value = lower(rule.xreplace(self._entries), leaf)
+            value = self.lowered(rule.xreplace(self._entries), leaf)
             if target in coordinates:
                 out.append(f"g_{self.of_coordinate[target]}")
                 program.append(Assign(out[-1], value))
@@ -266,6 +279,14 @@ class ChartFragments:
         results = [infix(inline[t]) if t in inline else t for t in out]
         return lines + bracketed("return [", results, "]")
 
+    def curvature(self, plain: Curvature) -> Curvature:
+        """The chart's curvature term; that of a chart of the user's own in its best forms."""
+        if not self.forms.own:
+            return plain
+        fed = [p.symbol for p in self.model.parameters]
+        last = self.last_weight
+        return curvature(self.chart, fed if last is None else [*fed, last], self.forms)
+
     def from_model(self, inverse: Sequence[tuple[sp.Symbol, sp.Expr]]) -> list[str]:
         """Body of ``_from_model(theta, given)``."""
         index = {p.symbol: i for i, p in enumerate(self.model.parameters)}
@@ -282,7 +303,7 @@ class ChartFragments:
             [
                 Assign(
                     self.of_parameter[s] if isinstance(s, Parameter) else self.of_coordinate[s],
-                    lower(e, leaf),
+                    self.lowered(self.forms(e), leaf),
                 )
                 for s, e in inverse
             ]
@@ -294,10 +315,21 @@ class ChartFragments:
         """Body of ``_view(rows)``."""
         targets = _view_targets(view)
         program = share(
-            [Assign(n, lower(e, self.leaf)) for n, e in zip(targets, view.expressions, strict=True)]
+            [
+                Assign(n, lower(with_kernels(e), self.leaf))
+                for n, e in zip(targets, self._viewed(view), strict=True)
+            ]
         )
         lines = self._unpack(program) + assignments(program)
         return lines + bracketed("return [", targets, "]")
+
+    def _viewed(self, view: View) -> list[sp.Expr]:
+        """The view's functions as they are best written; a view is always the user's own."""
+        forms = replace(self.forms, own=True, losses=self.forms.losses)
+        return [
+            forms(e, f"the view function {n}")
+            for n, e in zip(view.names, view.expressions, strict=True)
+        ]
 
     def push_view(self, view: View) -> list[str]:
         """Body of ``_push_view(rows, d_rows)``: db/dt = Σ_j ∂b/∂λ_j dλ_j/dt."""
@@ -309,10 +341,11 @@ class ChartFragments:
             return items[symbol] if symbol in items else self.leaf(symbol)
 
         program = []
+        forms = replace(self.forms, own=True)
         targets = _view_targets(view)
-        for n, e in zip(targets, view.expressions, strict=True):
-            terms = [sp.diff(e, s) * rates[s] for s in self.chart.symbols if e.has(s)]
-            program.append(Assign(n, lower(sp.Add(*terms), leaf)))
+        for n, e in zip(targets, self._viewed(view), strict=True):
+            terms = [forms(sp.diff(e, s)) * rates[s] for s in self.chart.symbols if e.has(s)]
+            program.append(Assign(n, lower(with_kernels(sp.Add(*terms)), leaf)))
         program = share(program)
         lines = self._unpack(program) + assignments(program)
         return lines + bracketed("return [", targets, "]")

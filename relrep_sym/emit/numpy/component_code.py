@@ -7,11 +7,13 @@ In: a :class:`~relrep_sym.equations.component.ComponentForm`. Out: lines for the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 
 import sympy as sp
 
+from relrep_sym.declare.family import Family
 from relrep_sym.emit.lowering import lower as lowered
 from relrep_sym.emit.numpy.layout import (
     Leaf,
@@ -20,8 +22,10 @@ from relrep_sym.emit.numpy.layout import (
     returned,
     tuple_of,
 )
+from relrep_sym.emit.numpy.own_code import family_forms, warn_of_loss
 from relrep_sym.emit.numpy.printer import filled, infix
 from relrep_sym.equations.component import ComponentForm
+from relrep_sym.equations.ends import end_exponents
 from relrep_sym.equations.kernels import with_kernels
 from relrep_sym.errors import DerivationError, problem
 from relrep_sym.statements.language import Assign, Node, Num, Op, Stage, Var
@@ -42,6 +46,7 @@ def component_fragments(form: ComponentForm) -> Mapping[str, object]:
     roles = [p.name for p in family.parameters]
     if form.slopes is not None:
         return _general_fragments(form)
+    form = _own_forms(form)
     buffers = {b: f"basis[{j}]" for j, b in enumerate(form.basis)}
     prepare: list[Assign] = []
     stages = {"x": Stage.SAMPLE}
@@ -69,7 +74,26 @@ def component_fragments(form: ComponentForm) -> Mapping[str, object]:
         "common": infix(lower(form.common, bare)) if form.common != 0 else None,
         "quadratic": _quadratic_lines(form),
         "kink": None,
+        "ends": _end_lines(family),
+        "steep": _steep(family),
     }
+
+
+def _own_forms(form: ComponentForm) -> ComponentForm:
+    """A separated form, that of a user's own family with its coefficients in their best forms."""
+    forms = family_forms(form.family)
+    if not forms.own:
+        return form
+    made = replace(
+        form,
+        height=forms(form.height),
+        constant=forms(form.constant, f"the log-density of {form.family.name}"),
+        coefficients=tuple(map(forms, form.coefficients)),
+        common=forms(form.common),
+        score=tuple(tuple(map(forms, row)) for row in form.score),
+    )
+    warn_of_loss(forms)
+    return made
 
 
 def _spread(program: Sequence[Assign], roles: Sequence[str]) -> list[str]:
@@ -89,7 +113,10 @@ def _general_fragments(form: ComponentForm) -> dict[str, object]:
     """The same where the basis functions are log f and its slopes."""
     family = form.family
     roles = [p.name for p in family.parameters]
-    program = share([Assign(f"basis[{j}][...]", lower(b, bare)) for j, b in enumerate(form.basis)])
+    forms = family_forms(family)
+    written = [forms(b, _called(form, j)) for j, b in enumerate(form.basis)]
+    warn_of_loss(forms)
+    program = share([Assign(f"basis[{j}][...]", lower(b, bare)) for j, b in enumerate(written)])
     kink = None if family.kink is None else f"return {infix(lower(family.kink, bare))}"
     return {
         "prepare": [f"heights = np.ones_like({roles[0]})"],
@@ -102,7 +129,15 @@ def _general_fragments(form: ComponentForm) -> dict[str, object]:
         "common": None,
         "quadratic": None,
         "kink": None if kink is None else [kink],
+        "ends": _end_lines(family),
+        "steep": _steep(family),
     }
+
+
+def _called(form: ComponentForm, j: int) -> str:
+    """What a basis function of the general form is called."""
+    name = f"the log-density of {form.family.name}"
+    return f"{name}, its slope by {form.family.parameters[j - 1].name}," if j else name
 
 
 def _locations(lines: Sequence[str], roles: Sequence[str]) -> set[str]:
@@ -249,6 +284,23 @@ def _score_lines(form: ComponentForm) -> list[str]:
     return [
         *assignments(share(program)),
         *([f"return {tuple_of(rows)}"] if len(rows) == 1 else returned(rows)),
+    ]
+
+
+def _end_lines(family: Family) -> list[str] | None:
+    """Body of ``_ends(shape, …)``: the exponent of the density at each end of the support."""
+    found = end_exponents(family)
+    if not found:
+        return None
+    shown = ["np.inf" if e is sp.oo else infix(lower(e, bare)) for e in found]
+    return [f"return {tuple_of(shown)}"]
+
+
+def _steep(family: Family) -> list[str]:
+    """The numbers of the parameters in each of these exponents, as tuples."""
+    return [
+        tuple_of([str(i) for i, s in enumerate(family.symbols) if e.has(s)])
+        for e in end_exponents(family)
     ]
 
 

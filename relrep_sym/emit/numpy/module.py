@@ -26,6 +26,7 @@ from relrep_sym.emit.numpy.em_code import m_step_lines
 from relrep_sym.emit.numpy.layout import bare, bracketed, filled_text, wrapped
 from relrep_sym.emit.numpy.median_code import median_fragments
 from relrep_sym.emit.numpy.orders_code import orders_code
+from relrep_sym.emit.numpy.own_code import warn_of_loss
 from relrep_sym.emit.numpy.pointwise_code import pointwise_fragments
 from relrep_sym.emit.numpy.printer import infix, special_names
 from relrep_sym.emit.numpy.public import public_functions
@@ -36,6 +37,7 @@ from relrep_sym.emit.numpy.second_code import (
     rebased_lines,
     second_lines,
 )
+from relrep_sym.emit.numpy.spelled import family_notes, number_notes
 from relrep_sym.equations.median import median_step
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.equations.record import Record
@@ -96,7 +98,9 @@ def render(record: Record, source: str, command: str) -> str:
             )
     context = _context(record, source, command)
     template = _environment().get_template("module.py.j2")
-    return signed(template.render(text_digest=UNSIGNED, **context))
+    text = template.render(text_digest=UNSIGNED, **context)
+    notes = [*family_notes(record.form), *number_notes(text)]
+    return signed(text.replace("# @notes\n", "".join(f"{line}\n" for line in notes)))
 
 
 @cache
@@ -241,6 +245,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
     }
     domains = [c.domain for c in chart.coordinates] + [c.domain for c in chart.constants]
     positions = {p: i for i, p in enumerate(family.parameters)}
+    warn_of_loss(pieces.forms)
     functions = public_functions(record)
     constants = ["CONSTANTS", "COORDINATES", "FIXED", "PARAMETERS", *(["VIEW"] if view else [])]
     return {
@@ -271,7 +276,7 @@ def _context(record: Record, source: str, command: str) -> dict[str, object]:
             "to_model": pieces.to_model(),
             "pull_back": pieces.pull_back(),
             "pull_back_model": pieces.pull_back_model(),
-            "bend": bend_lines(pieces, record.curvature),
+            "bend": bend_lines(pieces, pieces.curvature(record.curvature)),
             "from_model": from_model,
             "model_components": pieces.model_components(),
             "to_parameters": pieces.to_parameters(),

@@ -12,6 +12,7 @@ import sympy as sp
 
 from relrep_sym.emit.lowering import lower
 from relrep_sym.emit.numpy.layout import assignments, bare, returned, tuple_of
+from relrep_sym.emit.numpy.own_code import Forms, family_forms
 from relrep_sym.equations.component import ComponentForm
 from relrep_sym.equations.kernels import with_kernels
 from relrep_sym.equations.pointwise import Pointwise
@@ -23,19 +24,21 @@ __all__ = ["pointwise_fragments"]
 
 def pointwise_fragments(form: ComponentForm, found: object) -> dict[str, list[str] | None]:
     """Bodies of ``_slopes``, ``_curves``, ``_jumps`` and ``_softened``."""
+    forms = family_forms(form.family)
     if not isinstance(found, Pointwise):
-        slopes = None if form.slopes is None else _body("slope", form.slopes)
+        slopes = None if form.slopes is None else _body("slope", form.slopes, forms)
         return {"slopes": slopes, "curves": None, "jumps": None, "softened": None}
     return {
-        "slopes": _body("slope", found.slopes),
-        "curves": _body("curve", found.curves),
-        "jumps": _body("jump", found.jumps) if found.jumps else None,
-        "softened": _body("value", found.softened) if found.softened else None,
+        "slopes": _body("slope", found.slopes, forms),
+        "curves": _body("curve", found.curves, forms),
+        "jumps": _body("jump", found.jumps, forms) if found.jumps else None,
+        "softened": _body("value", found.softened, forms) if found.softened else None,
     }
 
 
-def _body(name: str, expressions: Sequence[sp.Expr]) -> list[str]:
+def _body(name: str, expressions: Sequence[sp.Expr], forms: Forms) -> list[str]:
     """The values one by one, then their tuple."""
+    expressions = [forms(e) for e in expressions]
     values = [f"{name}{i + 1}" for i in range(len(expressions))]
     quotients: dict[sp.Expr, sp.Symbol] = {}
     found = [_tempered(with_kernels(e), quotients) for e in expressions]

@@ -15,6 +15,7 @@ import sympy as sp
 from relrep_sym.emit.lowering import lower
 from relrep_sym.emit.numpy.chart_code import ChartFragments
 from relrep_sym.emit.numpy.layout import assignments, bare, bracketed, tuple_of
+from relrep_sym.emit.numpy.own_code import family_forms
 from relrep_sym.emit.numpy.printer import infix
 from relrep_sym.equations.component import ComponentForm
 from relrep_sym.equations.curvature import Curvature, adjoint
@@ -31,7 +32,8 @@ def second_lines(form: ComponentForm, second: SecondForm) -> list[str]:
     """Body of ``_second(mu, …)``: for each i ≤ j the coefficients over 1, b_1, …; None is zero."""
     roles = [p.name for p in form.family.parameters]
     labels = [f"{roles[i]}_{roles[j]}" for i, j in second.pairs]
-    return _rows(labels, second.second)
+    forms = family_forms(form.family)
+    return _rows(labels, [[forms(a) for a in row] for row in second.second])
 
 
 @cache
@@ -80,7 +82,7 @@ def bend_lines(pieces: ChartFragments, curved: Curvature) -> list[str] | None:
         return known[symbol] if symbol in known else pieces.leaf(symbol)
 
     def lowered(value: sp.Expr) -> Node:
-        return lower(value.xreplace(pieces.given), leaf)
+        return pieces.lowered(value.xreplace(pieces.given), leaf)
 
     program: list[Assign] = []
     arguments = ["d_rows", "d_weights", *(f"d_{role}" for role in pieces.roles)]
