@@ -263,7 +263,7 @@ class Present:
         parameters, value = self._closed(role)
         failed = _collapsed(
             self.form,
-            tuple(parameters),
+            tuple(p[:, self.members] for p in self.point.components.parameters),
             tuple(value if i == role else p for i, p in enumerate(parameters)),
             np.arange(value.shape[1]),
         )

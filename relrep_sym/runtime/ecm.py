@@ -95,6 +95,7 @@ class Conducted(NamedTuple):
     residual: Array
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
 def ecm_step(
     chart: Chart,
     rows: Array,

@@ -45,7 +45,8 @@ class Evaluated(Mapped):
         given, point = self._point(coords) if derived else self.point(coords)
         if derived:
             insist_slopes(self.chart, point, points)
-        return points, given, point, (*given.shape, *np.shape(x))
+        shape = (*given.shape, points.size) if np.ndim(x) else given.shape
+        return points, given, point, shape
 
     @in_units("density")
     def log_density(self, x: ArrayLike, coords: Entries, out: Array | None = None) -> Array:

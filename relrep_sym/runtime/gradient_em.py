@@ -62,6 +62,7 @@ class Climb(NamedTuple):
     gradient: Array
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
 def gradient_em_step(
     chart: Chart,
     pulled: Pull,
@@ -103,6 +104,7 @@ def gradient_em_step(
     return Climb(Taken(out, seen, {}, notes), gradient)
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
 def step_of(
     chart: Chart,
     point_at: Callable[[Array], Point],

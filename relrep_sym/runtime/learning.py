@@ -139,6 +139,7 @@ class Learning(Evaluated):
             self.chart, self._pulled, self.point_at, rows, point, x, weights, rate
         )
 
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
     def _step(
         self,
         given: Coords,

@@ -23,7 +23,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from relrep_sym.errors import DataError, DerivationError, DomainError, problem
+from relrep_sym.errors import (
+    DataError,
+    DerivationError,
+    DomainError,
+    NotInstalledError,
+    problem,
+)
 from relrep_sym.runtime.ascent import maximise
 from relrep_sym.runtime.block import Workspace
 from relrep_sym.runtime.check import Array
@@ -62,6 +68,7 @@ class _Sample(NamedTuple):
         return _Sample(x, share, mean, float(np.sqrt((share * (x - mean) ** 2).sum())))
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
 def named_starts(
     solver: Learning,
     kind: str,
@@ -174,7 +181,12 @@ def _clusters(sample: _Sample, components: int, rng: np.random.Generator) -> NDA
     """
     from inspect import signature
 
-    from scipy.cluster.vq import ClusterError, kmeans2
+    try:
+        from scipy.cluster.vq import ClusterError, kmeans2
+    except ImportError:
+        right = 'pip install scipy, or start="quantiles" or "random", which need NumPy alone'
+        wrong = 'the start "k-means++" needs SciPy'
+        raise NotInstalledError(problem(wrong, "it is not installed", right)) from None
 
     x = sample.x
     if np.ptp(sample.weights) > 0:
