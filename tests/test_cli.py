@@ -455,8 +455,8 @@ def test_show_prints_equations_with_label_and_source(project: Folders) -> None:
     done = relrep("show", "two")
     assert done.output.startswith("two\n  model        mixture of 2 poisson components")
     assert "label      eq:two:averaged" in done.output
-    assert "source     000, Eq. (2)" in done.output
-    assert "000: Esser and Nielsen, On the Influence" in done.output
+    assert "source     EsserNielsen2022, Eq. (2)" in done.output
+    assert "EsserNielsen2022: Esser and Nielsen, On the Influence" in done.output
     one = relrep("show", "two", "score").output
     assert one == relrep("show", "two", "eq:two:score").output
     assert one.startswith("score: ")

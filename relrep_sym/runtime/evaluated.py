@@ -269,7 +269,7 @@ class Evaluated(Mapped):
         rcond: float | None = None,
         full_output: bool = False,
     ) -> Array | Natural:
-        """F⁺ ∇_λ E_q[log p(X | c(λ))], (…, P)."""
+        """F† ∇_λ E_q[log p(X | c(λ))], (…, P)."""
         given, point = self._point(coords)
         field = self._field(given.rows, point, self._truth(truth))[: len(self.chart.coordinates)]
         powers = None if self.units is None else self.units.steps
