@@ -297,7 +297,7 @@ def kernels(case: Case, e: int):
         out["flow"] = lambda: u.point(k.flow(at, truth, [0.0, 0.25, 1.0], "natural"))
         # along the gradient, a step of a coordinate is worth the square of its unit
         rates = u.unit(2 * u.power)
-        out["flow_gradient"] = lambda: u.point(k.flow(at, truth, [0.0, 1.0], rates=rates))
+        out["flow_gradient"] = lambda: u.point(k.flow(at, truth, [0.0, 0.0625], rates=rates))
         out["statistics"] = lambda: np.array(k.statistics(x, at, weights))
     if maximum(case) is None:
         return out
