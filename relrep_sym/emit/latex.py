@@ -276,8 +276,9 @@ def _head(record: Record, notation: Notation) -> list[str]:
         rf"{_at_kinks(record)}"
         r"$@E_@p$ is the mean under the model. $@\eta > 0$ is the rate of learning.",
         "",
-        r"\paragraph{Notation.} $@\lambda^+$ is $@\lambda$ after a step, and so is any name with that "
-        r"mark; $@I_@\lambda^{\dagger}$ is the Moore--Penrose pseudo-inverse of $@I_@\lambda$.",
+        r"\paragraph{Notation.} $@\lambda^+$ is $@\lambda$ after a step, and so is any name with "
+        r"that mark; $@I_@\lambda^{\dagger}$ is the Moore--Penrose pseudo-inverse of "
+        r"$@I_@\lambda$.",
         "",
         " ".join(
             [
