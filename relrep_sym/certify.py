@@ -31,7 +31,7 @@ from relrep_sym.emit.numpy.public import given_keywords
 from relrep_sym.equations.program import find_inverse
 from relrep_sym.errors import CertificateError, DomainError, NoInverseError, problem
 from relrep_sym.oracle_input import callable_of, components_of, oracle_of
-from relrep_sym.step_cases import NUDGE, errors_of, step_cases
+from relrep_sym.step_cases import NUDGE, errors_of, step_cases, weights_of
 from relrep_sym.verify.certificate import Case, Certificate, Entry, certify
 from relrep_sym.verify.chain import Chain
 from relrep_sym.verify.inference import inverse, negative
@@ -255,13 +255,14 @@ def _generic(
     Points that come back through an inverse lie where a map happens to be exact: log(1 + δ) is a
     double at which exp(D) − 1 loses nothing. These have full mantissas. Of a map of the user's own
     every coordinate goes near zero (and further out, when ``full``); of a named chart, when
-    ``full``, those that are no entry of θ.
+    ``full``, those that are no entry of θ and make no weights.
     """
     rng = random.Random(f"{chart.names}")
+    made = weights_of(chart)
     refused = errors_of(module, DomainError)
     sizes = ((1e-9, 1e-4, 1e-14, 4.0) if full else (1e-9,)) if chart.own else (1e-9,) * full
     for j, c in enumerate(chart.coordinates):
-        if not chart.own and c.name in chart.stands_for:
+        if not chart.own and (c.name in chart.stands_for or c.name in made):
             continue
         for size in sizes:
             at = [v * (1 + 1e-3 * rng.random()) for v in ordinary]
