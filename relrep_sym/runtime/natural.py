@@ -59,7 +59,12 @@ def cut_off(rcond: float | None, count: int) -> float:
     return float(rcond)
 
 
-def solve(fisher: Array, gradient: Array, rcond: float | None = None) -> Natural:
+def solve(
+    fisher: Array,
+    gradient: Array,
+    rcond: float | None = None,
+    powers: NDArray[np.int32] | None = None,
+) -> Natural:
     """F† g for each member of a batch; fisher (B, P, P), gradient (B, P).
 
     The eigenvalues are those of D F D with unit diagonal, so that what is cut off does not depend
@@ -67,7 +72,8 @@ def solve(fisher: Array, gradient: Array, rcond: float | None = None) -> Natural
     the same vector in every diffeomorphic chart. Where some are, it is the Moore–Penrose
     pseudo-inverse's in the chart's own Euclidean metric, the canonical choice (van Oostrum,
     Müller and Ay 2023): of all vectors d with F d = g, projected on the range of F, the shortest.
-    That one does depend on the chart.
+    That one does depend on the chart. ``powers`` (P,) says that the coordinates here are the
+    chart's over 2^powers: the metric is the chart's.
 
     >>> solve(np.array([[[4.0, 0.0], [0.0, 1e-20]]]), np.array([[1.0, 1.0]])).field
     array([[2.5e-01, 1.0e+20]])
@@ -88,11 +94,13 @@ def solve(fisher: Array, gradient: Array, rcond: float | None = None) -> Natural
         condition = np.where(values[:, 0] > 0, top / values[:, 0], np.inf)
     rank = kept.sum(axis=1)
     field = _applied(vectors, inverse, scale, gradient)
+    own = np.ones(count) if powers is None else np.exp2(powers - powers.max())
     for b in np.flatnonzero(rank < count):
-        null = _orthonormal(scale[b, :, None] * vectors[b, :, ~kept[b]].T)
-        inside = gradient[b] - null @ (null.T @ gradient[b])
-        found = _applied(vectors[b], inverse[b], scale[b], inside)
-        field[b] = found - null @ (null.T @ found)
+        null = _orthonormal(own[:, None] * (scale[b, :, None] * vectors[b, :, ~kept[b]].T))
+        slope = gradient[b] / own
+        inside = own * (slope - null @ (null.T @ slope))
+        found = own * _applied(vectors[b], inverse[b], scale[b], inside)
+        field[b] = (found - null @ (null.T @ found)) / own
     return Natural(field, condition, rank)
 
 
