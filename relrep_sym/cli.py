@@ -83,6 +83,7 @@ def _one_line(text: str) -> str:
     context_settings={"help_option_names": ["-h", "--help"]},
     examples=[
         "relrep list",
+        "relrep fit normal2_relative relrep_sym/data/faithful.csv --column waiting",
         "relrep show normal2_relative averaged",
         "relrep derive examples/normal2_square.toml -o mine.py --latex mine.tex",
         "relrep regenerate --check",
@@ -92,8 +93,10 @@ def _one_line(text: str) -> str:
 def main() -> None:
     """Learning equations of statistical models in the coordinates you choose.
 
-    A derivation is a script in derivations/, or a request in TOML. From it come a NumPy module, the
-    LaTeX of every equation, and a certificate that the two are right.
+    A derivation is a script in derivations/, or a request file in TOML: a model (a mixture in one
+    dimension) and coordinates. From it come a NumPy module, the LaTeX of every equation, and a
+    certificate: how far each function is from a computation of many digits. Begin with a fit, or
+    with `relrep demo`, which does everything once.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # μ on a terminal that has no μ is no reason to fail
@@ -272,7 +275,13 @@ def _modules(count: int) -> str:
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Every derivation; with --full, examples/ too.")
-@click.option("--digits", type=click.IntRange(16, 100), default=30, show_default=True)
+@click.option(
+    "--digits",
+    type=click.IntRange(16, 100),
+    default=30,
+    show_default=True,
+    help="How many the oracle must be sure of.",
+)
 @click.option("--full", is_flag=True, help="All points, the slow ones too.")
 @click.option("--update", is_flag=True, help="Rewrite docs/certificates.md; needs --all.")
 @click.option(
@@ -456,7 +465,9 @@ def _pair(text: str, like: str = "--symbol takes NAME=LATEX, such as mu=m") -> t
     show_default=True,
     help="How many starts of that kind; the best fit is shown.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of random starts."
+)
 @click.option(
     "--method", type=click.Choice(["em", "ecm", "gradient_em"]), default="em", show_default=True
 )

@@ -33,6 +33,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 class RelrepError(Exception):
     """Base of every error that relrep_sym raises on purpose."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,10 +63,11 @@ def fitted(derivation: Derivation, sample: Sample, plan: Plan) -> str:
         floor=plan.floor,
         progress=plan.progress,
         weights=sample.weights,
+        count=size,
         **options,
         **given,
     )
-    best = replace(found.best, size=size)
+    best = found.best
     lines = [
         f"{derivation.name}: {derivation.model.describe()}",
         f"{derivation.chart.title}; {_points(sample)}, {plan.method}"

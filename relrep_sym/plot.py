@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["field", "trajectories"]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 _INK, _LINE, _EDGE = "0.15", "#1f5fa8", "#b3392f"
 
 

@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 __all__ = ["faithful"]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def faithful() -> NDArray[np.float64]:
     """The Old Faithful geyser: 272 rows of (length of the eruption, waiting time), in minutes.
 

@@ -96,7 +96,7 @@ def whose(path: Path) -> str | None:
         raise _refused("read", path, why, "a readable file") from why
     if carries_signature(text):
         return None
-    if re.search(r"^\W*Text sha256: [0-9a-f]{32}\b", text[:_HEAD], re.MULTILINE):
+    if re.search(r"\bText sha256: [0-9a-f]{32}$", text[:_HEAD], re.MULTILINE):
         return "it was edited since relrep wrote it"
     return "relrep did not write it"
 

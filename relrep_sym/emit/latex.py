@@ -402,7 +402,7 @@ def _marks_said(equation: Equation, notation: Notation) -> list[str]:
 def _cite(cite: str) -> str:
     r"""A citation by its BibTeX key.
 
-    >>> _cite("000, Eq. (2)")
+    >>> _cite("EN22, Eq. (2)")
     '\\cite[Eq.~(2)]{EsserNielsen2022}'
     """
     key, _, place = cite.partition(", ")

@@ -151,6 +151,7 @@ def _settled(
         part = grid.take(alive)
         x, slope = part.nodes(t)
         density = weight(members[alive], x)
+        density = np.where(np.isfinite(density), density, 0.0)  # a node rounded onto a singular end
         heavy = np.argmax(density, axis=1)[:, None]
         safe = np.take_along_axis(x, heavy, axis=1)
         useful = (slope > 0.0) & (density > 0.0)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from relrep_sym.runtime import kernel
 from relrep_sym.runtime.block import Evaluated, Workspace
 from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.edges import inside
 from relrep_sym.runtime.point import Point
 
 __all__ = ["Claims", "claimed"]
@@ -65,15 +66,20 @@ class Claims:
         return out
 
     @cached_property
+    def _inside(self) -> Array:
+        return inside(self.point.form, self.x)
+
+    @cached_property
     def _work(self) -> dict[tuple[int, int], Workspace]:
         return {}
 
     def total(self, lead: tuple[int, ...], use: Use) -> Array:
         """The mean over the sample of what ``use`` makes of its blocks, (*lead, B)."""
         out = np.zeros((*lead, self.batch))
+        x = self._inside
 
         def part_of(b: slice, i: slice) -> Array:
-            return self.x[b, i] if self.x.ndim == 2 else self.x[i]
+            return x[b, i] if x.ndim == 2 else x[i]
 
         if self.small:
             kept, form = self._kept, self.point.form

@@ -25,6 +25,7 @@ from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.em import Expected, _collapsed, _means_about, _recentred
 from relrep_sym.runtime.objective import Objective
 from relrep_sym.runtime.point import Point
+from relrep_sym.runtime.reach import reach
 from relrep_sym.runtime.stationary import unended
 
 __all__ = ["Kind", "Present", "kinds_of"]
@@ -262,7 +263,7 @@ class Present:
         parameters, value = self._closed(role)
         failed = _collapsed(
             self.form,
-            tuple(parameters),
+            tuple(p[:, self.members] for p in self.point.components.parameters),
             tuple(value if i == role else p for i, p in enumerate(parameters)),
             np.arange(value.shape[1]),
         )
@@ -397,7 +398,12 @@ class Present:
         now, batch = self.rows[j], self.rows.shape[1]
         low, high = self.chart.lower[j], self.chart.upper[j]
         bend = np.abs(self.objective.hessian(self.rows)[:, j, j])
-        width = np.where(bend > 0.0, 1.0 / np.sqrt(np.where(bend > 0.0, bend, 1.0)), 1.0)
+        width = np.where(bend > 0.0, 1.0 / np.sqrt(np.where(bend > 0.0, bend, 1.0)), 0.0)
+        if not width.all():  # Q is straight along it, but for kinks
+            along = np.zeros((self.count, batch))
+            along[j] = 1.0
+            length = reach(self.chart, self.form, self.rows, along)
+            width = np.where(width > 0.0, width, length)
         spread = np.sinh(np.linspace(-5.0, 5.0, _GRID))[:, None]
         if low > -np.inf and high < np.inf:
             places = low + (high - low) * (np.arange(_GRID)[:, None] + 0.5) / _GRID + 0.0 * now

@@ -23,6 +23,7 @@ from relrep_sym.runtime.block import dots
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, stacked
 from relrep_sym.runtime.claims import Claims
+from relrep_sym.runtime.edges import inside
 from relrep_sym.runtime.kernel import Statistics
 from relrep_sym.runtime.median import median_parameters
 from relrep_sym.runtime.objective import Objective
@@ -73,9 +74,12 @@ class Taken(NamedTuple):
     notes: dict[int, str]
 
     def insist(self) -> None:
-        """Raise what the first failed member failed with."""
+        """Raise what the first failed member failed with; a step is numbers, or an error."""
         if self.failures:
             raise self.failures[min(self.failures)]
+        if not np.isfinite(self.rows).all():
+            right = "data within 1e150 scales of each component"
+            raise DomainError(problem("a step overflows double precision", "no number", right))
 
 
 def expected(point: Point, x: Array, weights: Array | None) -> Expected:
@@ -120,6 +124,7 @@ def objective_of(
     return Objective(chart, form, rows[:, members], seen.mass[:, members], seen.means[..., members])
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
 def em_step(
     chart: Chart, preimage: Preimage, rows: Array, point: Point, x: Array, weights: Array | None
 ) -> Taken:
@@ -313,10 +318,10 @@ def _means_about(
     """Means of b_j under the present responsibilities, the functions at other parameters."""
     form = point.form
     other = Point(form, point.components._replace(parameters=parameters))
-    total = np.zeros((form.basis, *point.heights.shape))
+    total, within = np.zeros((form.basis, *point.heights.shape)), inside(form, x)
 
     def use(b, i, part, _, block, work):  # type: ignore[no-untyped-def]
-        form.block(x[i], other.take(b).coefficients, work.basis, work.spare)
+        form.block(within[i], other.take(b).coefficients, work.basis, work.spare)
         return b, [dots(block.ratios, basis) * part.heights for basis in work.basis]
 
     for b, rows in kernel.over_blocks(point, x, weights, use):
@@ -329,8 +334,16 @@ def _means_about(
 def _collapsed(
     form: Form, old: tuple[Array, ...], new: tuple[Array, ...], members: NDArray[np.intp]
 ) -> dict[int, DomainError]:
-    """Members with a positive parameter that is zero, or a scale below the spacing of numbers."""
+    """Members with a positive parameter that is zero, a scale below the spacing of numbers, or a
+    parameter at an upper end that does not belong to its domain.
+    """
     out: dict[int, DomainError] = {}
+    for name, end, values in zip(form.names, form.upper, new, strict=False):
+        for k, b in np.argwhere(values >= end):
+            wrong = f"{name} of component {k + 1} reaches {end:g}, which it cannot be: no maximum"
+            right = f"data that keep {name} below {end:g} in every component"
+            given = f"{name} = {values[k, b]}"
+            out.setdefault(int(members[b]), DomainError(problem(wrong, given, right)))
     for i, (name, positive, values) in enumerate(zip(form.names, form.positive, new, strict=True)):
         if not positive:
             continue

@@ -77,6 +77,7 @@ Judge = Callable[[Array], list[End]]
 """(rows (P + C, B)) → what each end point is."""
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
 def ends_of_fits(
     solver: Learning,
     point_at: Callable[[Array], Point],

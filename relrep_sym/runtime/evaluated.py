@@ -16,6 +16,7 @@ from relrep_sym.errors import DataError, NoInverseError, problem
 from relrep_sym.runtime import check, kernel
 from relrep_sym.runtime.block import insist_finite, log_density, score_rows
 from relrep_sym.runtime.check import Array, Coords, Entries
+from relrep_sym.runtime.edges import inside, insist_slopes
 from relrep_sym.runtime.expectation import Nodes, Truth, divergence, weighted_nodes
 from relrep_sym.runtime.gradient_em import responsibility_gram
 from relrep_sym.runtime.kinks import bend_of_kinks, insist_density
@@ -42,7 +43,10 @@ class Evaluated(Mapped):
     ) -> tuple[Array, Coords, Point, tuple[int, ...]]:
         points = check.sample(x, self.form.support)
         given, point = self._point(coords) if derived else self.point(coords)
-        return points, given, point, (*given.shape, *np.shape(x))
+        if derived:
+            insist_slopes(self.chart, point, points)
+        shape = (*given.shape, points.size) if np.ndim(x) else given.shape
+        return points, given, point, shape
 
     @in_units("density")
     def log_density(self, x: ArrayLike, coords: Entries, out: Array | None = None) -> Array:
@@ -55,7 +59,7 @@ class Evaluated(Mapped):
 
         kernel.over_blocks(point, points, None, use)
         if self.form.common is not None:
-            found += self.form.common(points)
+            found += self.form.common(inside(self.form, points))
         insist_finite(found, "a log-density")
         return check.filled(found.reshape(shape), out)
 
@@ -125,6 +129,7 @@ class Evaluated(Mapped):
         """∇_λ of the mean log-likelihood, (…, P)."""
         points = check.sample(x, self.form.support)
         given, point = self._point(coords)
+        insist_slopes(self.chart, point, points)
         share = check.sample_weights(weights, points.size)
         return columns(self._gradient(given.rows, point, points, share), given)
 
@@ -145,6 +150,7 @@ class Evaluated(Mapped):
         """∂²/∂λ∂λ of the mean log-likelihood, exactly symmetric, (…, P, P)."""
         points = check.sample(x, self.form.support)
         given, point = self._point(coords)
+        insist_slopes(self.chart, point, points)
         share = check.sample_weights(weights, points.size)
         found = hessian(self.chart, given.rows, point, points, share)
         return found.reshape(*given.shape, *found.shape[1:])
@@ -263,10 +269,11 @@ class Evaluated(Mapped):
         rcond: float | None = None,
         full_output: bool = False,
     ) -> Array | Natural:
-        """F⁺ ∇_λ E_q[log p(X | c(λ))], (…, P)."""
+        """F† ∇_λ E_q[log p(X | c(λ))], (…, P)."""
         given, point = self._point(coords)
         field = self._field(given.rows, point, self._truth(truth))[: len(self.chart.coordinates)]
-        found = solve(self.information(given.rows, point), field.T, rcond)
+        powers = None if self.units is None else self.units.steps
+        found = solve(self.information(given.rows, point), field.T, rcond, powers)
         found = found.shaped(given.shape)
         if full_output:
             return found

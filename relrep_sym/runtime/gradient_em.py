@@ -2,7 +2,7 @@
 
 In: a chart's generated functions, points and a weighted sample. Out:
 :class:`~relrep_sym.runtime.em.Taken`, member by member. The direction is the score, since
-∇_λ' Q(λ'|λ) = ∇L(λ) at λ' = λ (paper 004, Fact 1). Without a rate,
+∇_λ' Q(λ'|λ) = ∇L(λ) at λ' = λ (Xu, Fazel and Du 2024, Fact 1). Without a rate,
 
 - a chart with a safe rate (:mod:`relrep_sym.equations.safe_rate`) takes half of the least upper
   bound of such rates, at which the rise that is guaranteed is largest;
@@ -30,8 +30,9 @@ from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, Coords
 from relrep_sym.runtime.em import Expected, Taken, objective_of
 from relrep_sym.runtime.ends import Ends
-from relrep_sym.runtime.objective import Objective, jacobian
+from relrep_sym.runtime.objective import Objective
 from relrep_sym.runtime.point import Components, Point
+from relrep_sym.runtime.reach import reach
 from relrep_sym.runtime.step import Step
 
 __all__ = ["Climb", "gradient_em_step", "responsibility_gram", "step_of"]
@@ -61,6 +62,7 @@ class Climb(NamedTuple):
     gradient: Array
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
 def gradient_em_step(
     chart: Chart,
     pulled: Pull,
@@ -102,6 +104,7 @@ def gradient_em_step(
     return Climb(Taken(out, seen, {}, notes), gradient)
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
 def step_of(
     chart: Chart,
     point_at: Callable[[Array], Point],
@@ -243,7 +246,7 @@ def _searched(
 
     if point.form.second is None or point.form.odds is None:
         faces = np.zeros((count, batch, 0)), np.zeros((0, batch))
-        first = _reach(chart, point, rows, gradient)
+        first = reach(chart, point.form, rows, gradient)
         new, taken = _climbed(ends, faces, rows, gradient, todo, first, of_l, slack, widen=True)
         out[:, taken] = new[:count, taken]
         return _stuck(out, todo, taken, notes)
@@ -268,33 +271,6 @@ def _searched(
         out[:, taken] = new[:count, taken]
         done = np.union1d(done, taken)
     return _stuck(out, todo, done, notes)
-
-
-def _reach(chart: Chart, point: Point, rows: Array, gradient: Array) -> Array:
-    """How far along the gradient a parameter of a component changes by its own size, (B,).
-
-    That of a location, and of whatever else is a length, is the component's scale.
-    """
-    form, parameters = point.form, [point.in_place(p) for p in point.components.parameters]
-    sizes = [np.ones_like(parameters[0])]
-    lengths = [
-        p ** (1.0 / d)
-        for p, d, positive in zip(parameters, form.units, form.positive, strict=False)
-        if d and positive
-    ]
-    for i, (p, positive) in enumerate(zip(parameters, form.positive, strict=True)):
-        power = form.units[i] if form.units else 0.0
-        if positive:
-            sizes.append(p)
-        elif power and lengths:
-            sizes.append(lengths[0] ** power)
-        else:
-            sizes.append(np.maximum(np.abs(p), 1.0))  # a number without a unit
-    with np.errstate(all="ignore"):
-        slopes = jacobian(chart, form, rows)
-        speed = np.abs(np.einsum("pbi,pb->ib", slopes, gradient)) / np.concatenate(sizes)
-        out = 1.0 / speed.max(axis=0)
-    return np.where(np.isfinite(out) & (out > 0.0), out, 1.0)
 
 
 def _floor(weights: Array, mass: Array) -> Array:

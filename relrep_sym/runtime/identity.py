@@ -18,6 +18,7 @@ from relrep_sym.errors import DataError, problem
 from relrep_sym.runtime import check, kernel
 from relrep_sym.runtime.block import log_density
 from relrep_sym.runtime.check import Array, Entries
+from relrep_sym.runtime.edges import inside
 from relrep_sym.runtime.expectation import Nodes, Truth, nodes_of_both
 from relrep_sym.runtime.solver import Solver
 
@@ -138,5 +139,5 @@ def _given(solver: Solver, x: Array, c: Array, truth: object) -> tuple[Array, Ar
 
     kernel.over_blocks(found.point, x, None, use)
     if solver.form.common is not None:
-        log_q += solver.form.common(x)
+        log_q += solver.form.common(inside(solver.form, x))
     return shares, log_p, log_q[0]

@@ -21,6 +21,7 @@ from relrep_sym.runtime.block import (
     summed_log_density,
 )
 from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.edges import Edges, inside
 from relrep_sym.runtime.point import Point
 from relrep_sym.runtime.threads import in_threads
 
@@ -77,8 +78,9 @@ def blocks(batch: int, count: int, size: int = BLOCK) -> list[tuple[slice, slice
 class _Pass:
     """One thread's way through its blocks: workspace and restricted point are kept between them."""
 
-    def __init__(self, point: Point, x: Array, weights: Array | None, flat: Array) -> None:
-        self.point, self.x, self.weights, self.flat = point, x, weights, flat
+    def __init__(self, point: Point, edges: Edges, weights: Array | None, flat: Array) -> None:
+        self.point, self.edges, self.weights, self.flat = point, edges, weights, flat
+        self.x = edges.moved
         self.part, self.members = point, slice(None)
         self.work: Workspace | None = None
 
@@ -89,12 +91,14 @@ class _Pass:
             whole = self.point.heights.shape[1] == b.stop - b.start
             self.part = self.point if whole else self.point.take(b)
             self.members = b
-        inside = x[b, i] if x.ndim == 2 else x[i]
+        within = x[b, i] if x.ndim == 2 else x[i]
         shape = (b.stop - b.start, i.stop - i.start)
         if self.work is None or self.work.shape != shape:
             self.work = Workspace(self.point.form, self.flat, *shape)
         share = None if weights is None else weights[b, i] if weights.ndim == 2 else weights[i]
-        block = evaluate(self.part, inside, share, self.work)
+        block = evaluate(self.part, within, share, self.work)
+        if self.edges.touched:
+            self.edges.settle(self.part, block, b, i)
         return self.part, share, block, self.work
 
 
@@ -112,10 +116,11 @@ def over_blocks(
     """
     todo = blocks(point.heights.shape[1], x.shape[-1], size)
     largest = max((b.stop - b.start) * (i.stop - i.start) for b, i in todo)
+    edges = Edges.of(point.form, x)
 
     def work(claimed: Iterator[int], results: list[T | None]) -> None:
         flat = _borrow(Workspace.size(point.form, largest))
-        step = _Pass(point, x, weights, flat)
+        step = _Pass(point, edges, weights, flat)
         # what overflows is refused where it is used; a thread has its own error state
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for n in claimed:
@@ -155,7 +160,7 @@ def statistics(
         if logs is not None:
             log_likelihood[b] += logs
     if want_log and form.common is not None:
-        value = form.common(x)
+        value = form.common(inside(form, x))
         log_likelihood += value.sum(axis=-1) if weights is None else np.vecdot(value, weights)
     if weights is None:
         total *= 1.0 / x.shape[-1]

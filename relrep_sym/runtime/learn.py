@@ -19,6 +19,7 @@ from relrep_sym.runtime import check
 from relrep_sym.runtime.check import Array, Coords, Entries
 from relrep_sym.runtime.criteria import number_of_points
 from relrep_sym.runtime.ecm import Order, ecm_step
+from relrep_sym.runtime.edges import insist_slopes
 from relrep_sym.runtime.em import Taken, em_step
 from relrep_sym.runtime.ending import Judge, StepFunction, ends_of_fits
 from relrep_sym.runtime.fit import Options, fit
@@ -65,6 +66,7 @@ def learn(
         insist_spread(solver, points, share)
     bound = None if floor is None else Floor(solver, floor)
     given, point = _starts(solver, start, starts, rng, points, share, floor)
+    insist_slopes(solver.chart, point, points)
     if bound is not None:
         bound.insist(point, given.shape)
         solver = copy(solver)

@@ -15,12 +15,12 @@ from numpy.typing import ArrayLike
 from relrep_sym.runtime import check
 from relrep_sym.runtime.check import Array, Coords, Entries
 from relrep_sym.runtime.ecm import Order, ecm_step
+from relrep_sym.runtime.edges import insist_slopes
 from relrep_sym.runtime.em import Expected, em_step, objective_of
 from relrep_sym.runtime.evaluated import Evaluated
 from relrep_sym.runtime.fitted import Fit
 from relrep_sym.runtime.gradient_em import Climb, gradient_em_step, step_of
 from relrep_sym.runtime.mapped import columns
-from relrep_sym.runtime.point import Point
 from relrep_sym.runtime.rates import Rates, ecm_rates
 from relrep_sym.runtime.stationary import optimality
 from relrep_sym.runtime.step import Step
@@ -44,6 +44,7 @@ class Learning(Evaluated):
         """One E-step, then the joint maximiser of Q over the chart's closed domain, (…, P)."""
         points = check.sample(x, self.form.support)
         given, point = self.point(coords)
+        insist_slopes(self.chart, point, points)
         share = check.sample_weights(weights, points.size)
         taken = em_step(self.chart, self._preimage, given.rows, point, points, share)
         taken.insist()
@@ -66,6 +67,7 @@ class Learning(Evaluated):
         chosen = Order.of(self.chart, self.form, order, sweeps)
         points = check.sample(x, self.form.support)
         given, point = self.point(coords)
+        insist_slopes(self.chart, point, points)
         share = check.sample_weights(weights, points.size)
         found = ecm_step(
             self.chart,
@@ -115,7 +117,8 @@ class Learning(Evaluated):
     ) -> Array | Step:
         """One step uphill on Q: at a rate, the chart's safe one, or a line search's, (…, P)."""
         points = check.sample(x, self.form.support)
-        given = self._coords(coords)
+        given, point = self.point(coords)
+        insist_slopes(self.chart, point, points)
         share = check.sample_weights(weights, points.size)
         found = self.climb(given.rows, points, share, self.rates(rate))
         found.taken.insist()
@@ -131,11 +134,12 @@ class Learning(Evaluated):
 
     def climb(self, rows: Array, x: Array, weights: Array | None, rate: Array | None) -> Climb:
         """One step of gradient EM of a batch, checked data, member by member."""
-        point = Point(self.form, *self._referred(rows, None, self.chart.reference))
+        point = self._pointed(rows)
         return gradient_em_step(
             self.chart, self._pulled, self.point_at, rows, point, x, weights, rate
         )
 
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
     def _step(
         self,
         given: Coords,

@@ -128,10 +128,14 @@ class Mapped:
     def _point(self, coords: Entries) -> tuple[Coords, Point]:
         """The same for derivatives: relative to the component that the chart refers them to."""
         given = self._coords(coords)
-        found, order = self._referred(given.rows, None, self.chart.reference)
+        return given, self._pointed(given.rows)
+
+    def _pointed(self, rows: Array) -> Point:
+        """Mixtures ready for derivatives, at rows (P + C, B)."""
+        found, order = self._referred(rows, None, self.chart.reference)
         if self.units is None and self.form.units:
             insist_units(self.form, found)
-        return given, Point(self.form, found, order)
+        return Point(self.form, found, order)
 
     def point_at(self, rows: Array) -> Point:
         """The mixtures at rows (P + C, B) of coordinates and constants, ready for the data pass."""

@@ -158,6 +158,9 @@ class Form(NamedTuple):
         softened: (x, family parameters, ε) → log f with √((x − m)² + ε²) for |x − m|, its slopes,
             its second derivatives; None without a kink.
         kink: (x, family parameters) → what stands inside of |…| in log f; None without one.
+        ends: family parameters → for each finite end of the support the power of the distance from
+            it that f goes like; None where f is finite and positive at all.
+        steep: for each such end the numbers of the family parameters in that power.
         units: what power of a length each family parameter is; empty without a unit of x.
     """
 
@@ -186,6 +189,8 @@ class Form(NamedTuple):
     curves: Callable[..., tuple[Array | float, ...]] | None = None
     jumps: Callable[..., tuple[Array | float, ...]] | None = None
     softened: Callable[..., tuple[Array | float, ...]] | None = None
+    ends: Callable[..., tuple[Array | float, ...]] | None = None
+    steep: tuple[tuple[int, ...], ...] = ()
     units: tuple[float, ...] = ()
 
 

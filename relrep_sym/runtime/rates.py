@@ -24,6 +24,7 @@ from relrep_sym.errors import DataError, DomainError, problem
 from relrep_sym.runtime import check
 from relrep_sym.runtime.check import Array, Entries
 from relrep_sym.runtime.ecm import Order
+from relrep_sym.runtime.edges import insist_slopes
 from relrep_sym.runtime.em import expected, objective_of
 from relrep_sym.runtime.objective import Objective
 
@@ -78,6 +79,7 @@ def ecm_rates(
     chosen = Order.of(chart, solver.form, order, sweeps)
     points = check.sample(x, solver.form.support)
     given, point = solver.point(coords)
+    insist_slopes(solver.chart, point, points)
     if given.shape:
         right = "one point, shape (P,)"
         raise DataError(problem("coords has leading axes", f"{given.shape} of them", right))

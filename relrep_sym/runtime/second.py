@@ -25,6 +25,7 @@ from relrep_sym.runtime import kernel
 from relrep_sym.runtime.block import Evaluated, dots, insist_finite
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.edges import inside
 from relrep_sym.runtime.mixing import Spread, spread, spread_in_chart
 from relrep_sym.runtime.point import Point
 from relrep_sym.runtime.products import outer
@@ -96,11 +97,12 @@ def _curved(point: Point, found: kernel.Statistics, x: Array, weights: Array | N
                         total = total + slope * moment
                 out.append(total)
         return out
+    within = inside(form, x)
 
     def use(b, i, part, share, block, _):  # type: ignore[no-untyped-def]
         assert form.curves is not None
         columns = (p[..., None] for p in part.components.parameters)
-        curves = form.curves(x[b, i] if x.ndim == 2 else x[i], *columns)
+        curves = form.curves(within[b, i] if x.ndim == 2 else within[i], *columns)
         rows = []
         for curve in np.broadcast_arrays(block.ratios, *curves)[1:]:
             sound = np.isfinite(curve)

@@ -23,10 +23,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from relrep_sym.errors import DataError, DerivationError, DomainError, problem
+from relrep_sym.errors import (
+    DataError,
+    DerivationError,
+    DomainError,
+    NotInstalledError,
+    problem,
+)
 from relrep_sym.runtime.ascent import maximise
 from relrep_sym.runtime.block import Workspace
 from relrep_sym.runtime.check import Array
+from relrep_sym.runtime.edges import inside
 from relrep_sym.runtime.median import weighted_median
 from relrep_sym.runtime.objective import Objective
 from relrep_sym.runtime.placing import Placed, placed
@@ -61,6 +68,7 @@ class _Sample(NamedTuple):
         return _Sample(x, share, mean, float(np.sqrt((share * (x - mean) ** 2).sum())))
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
 def named_starts(
     solver: Learning,
     kind: str,
@@ -173,7 +181,12 @@ def _clusters(sample: _Sample, components: int, rng: np.random.Generator) -> NDA
     """
     from inspect import signature
 
-    from scipy.cluster.vq import ClusterError, kmeans2
+    try:
+        from scipy.cluster.vq import ClusterError, kmeans2
+    except ImportError:
+        right = 'pip install scipy, or start="quantiles" or "random", which need NumPy alone'
+        wrong = 'the start "k-means++" needs SciPy'
+        raise NotInstalledError(problem(wrong, "it is not installed", right)) from None
 
     x = sample.x
     if np.ptp(sample.weights) > 0:
@@ -340,7 +353,7 @@ def _means(solver: Learning, share: Array, sample: _Sample, about: tuple[Array, 
     point = Point(form, Components(weights, about, tuple(p[:-1] - p[-1] for p in about)))
     total = np.zeros((form.basis, len(share), 1))
     for i in range(0, sample.x.size, _STRETCH):
-        part = sample.x[i : i + _STRETCH]
+        part = inside(form, sample.x[i : i + _STRETCH])
         work = Workspace(form, np.empty(Workspace.size(form, part.size)), 1, part.size)
         form.block(part, point.coefficients, work.basis, work.spare)
         for row, basis in zip(total, work.basis, strict=True):

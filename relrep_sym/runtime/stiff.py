@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from relrep_sym.errors import RelrepError
+from relrep_sym.errors import NotInstalledError, RelrepError, problem
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.members import Members, Spent
 
@@ -69,7 +69,13 @@ class _Way:
 
     def onwards(self, rtol: float, atol: Array) -> bool:
         """Go on to the end, or until stopped; whether a finer tolerance is asked for."""
-        from scipy.integrate import Radau
+        try:
+            from scipy.integrate import Radau
+        except ImportError:
+            right = "pip install scipy, or times that end before the flow is stiff"
+            raise NotInstalledError(
+                problem("a stiff flow needs SciPy", "it is not installed", right)
+            ) from None
 
         members, m, end = self.members, self.m, float(self.past[-1])
         with np.errstate(all="ignore"):

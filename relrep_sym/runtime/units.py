@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
-from functools import partial, wraps
+from functools import lru_cache, partial, wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -39,6 +39,7 @@ __all__ = ["Extreme", "in_units", "insist_units", "unit_of_sample"]
 
 _STEP = 64
 """Units are powers of 2^64; a model whose scales are within 2^±64 keeps its own."""
+_LOW, _HIGH = 2.0**-_STEP, 2.0**_STEP
 _LOG2 = float(np.log(2.0))
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -51,23 +52,25 @@ class Extreme(Exception):
 # ------------------------------------------------------------------------------ when
 
 
+@lru_cache(maxsize=64)
+def _positive(units: tuple[float, ...], positive: tuple[bool, ...]) -> list[tuple[int, float]]:
+    pairs = enumerate(zip(units, positive, strict=False))
+    return [(i, d) for i, (d, above) in pairs if d and above]
+
+
 def _lengths(form: Form) -> list[tuple[int, float]]:
     """Positive family parameters that are powers of a length, with the powers."""
-    return [
-        (i, d)
-        for i, (d, positive) in enumerate(zip(form.units, form.positive, strict=False))
-        if d and positive
-    ]
+    return _positive(form.units, form.positive)
 
 
 def insist_units(form: Form, found: Components) -> None:
     """Raise :class:`Extreme` where a member's scales are beyond 2^±64."""
-    low, high = 2.0**-_STEP, 2.0**_STEP
     for i, d in _lengths(form):
         values = found.parameters[i]
         if abs(d) < 1.0:
             values = values ** (1.0 / d)
-        if not (values.min() > low and values.max() < high):
+        if not (np.minimum.reduce(values, axis=None) > _LOW
+                and np.maximum.reduce(values, axis=None) < _HIGH):  # fmt: skip
             if _exponents(form, found).any():
                 raise Extreme
             return
@@ -141,8 +144,6 @@ class _Way:
             return self._truth(value)
         if name == "rate":
             return times(np.asarray(value, dtype=float), -2 * u.steps)
-        if name == "atol":
-            return times(np.asarray(value, dtype=float), -u.steps)
         if name == "floor" and isinstance(value, int | float | np.number):
             scale = self.form.scale
             return value if scale is None else float(times(float(value), -u.roles[scale]))
@@ -194,6 +195,7 @@ class _Way:
                 coords=self._back(value.coords, u.steps),
                 parameters=theta,
                 history=value.history - u.length * _LOG2,
+                path=self._back(value.path, u.steps),
             )
         if isinstance(value, Natural):
             return value._replace(field=self._back(value.field, u.steps))

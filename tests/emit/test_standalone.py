@@ -178,7 +178,7 @@ print(sorted({name.partition(".")[0] for name in sys.modules} & BLOCKED))
     assert reached == "[]"
 
 
-def test_a_flow_is_the_same_and_alone_needs_scipy(tmp_path: Path) -> None:
+def test_a_flow_is_the_same_and_alone_needs_numpy(tmp_path: Path) -> None:
     k, own, c = compiled("relative3"), module_of("relative3"), CASES["relative3"].point
     truth, times = k.components(np.array(c) * 1.25), (0.0, 0.01, 0.02)
     for options in ({}, {"method": "RK23", "rtol": 1e-4}):
@@ -188,12 +188,27 @@ def test_a_flow_is_the_same_and_alone_needs_scipy(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(text_of("relative3"), encoding="utf-8")
     script = f"""
 import mine
-try:
-    mine.flow({c}, mine.components({c}), (0, 1))
-except ImportError as why:
-    print(why)
+print(mine.flow({c}, mine.components({c}), (0, 1)).shape)
 """
-    assert alone(script, tmp_path).startswith("not on this machine: scipy")
+    assert alone(script, tmp_path).strip() == "(2, 8)"
+
+
+def test_a_start_that_needs_scipy_says_so(tmp_path: Path) -> None:
+    """The package's own error, which names what would be right; the other starts need NumPy."""
+    (tmp_path / "mine.py").write_text(text_of("relative3"), encoding="utf-8")
+    script = """
+import mine
+x = [0.1, 0.2, 1.1, 1.3, 4.0, 4.4, 5.0, -2.0, -2.2]
+try:
+    mine.fit(x, "k-means++", max_iter=2)
+except mine.NotInstalledError as why:
+    print(isinstance(why, ImportError), why)
+print(mine.fit(x, "quantiles", max_iter=2).iterations)
+"""
+    said = alone(script, tmp_path).splitlines()
+    assert said[0].startswith('True the start "k-means++" needs SciPy; given: it is not installed')
+    assert "pip install scipy" in said[0]
+    assert said[1] == "2"
 
 
 @pytest.mark.slow

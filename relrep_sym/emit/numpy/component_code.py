@@ -13,6 +13,7 @@ from functools import cache
 
 import sympy as sp
 
+from relrep_sym.declare.family import Family
 from relrep_sym.emit.lowering import lower as lowered
 from relrep_sym.emit.numpy.layout import (
     Leaf,
@@ -24,6 +25,7 @@ from relrep_sym.emit.numpy.layout import (
 from relrep_sym.emit.numpy.own_code import family_forms, warn_of_loss
 from relrep_sym.emit.numpy.printer import filled, infix
 from relrep_sym.equations.component import ComponentForm
+from relrep_sym.equations.ends import end_exponents
 from relrep_sym.equations.kernels import with_kernels
 from relrep_sym.errors import DerivationError, problem
 from relrep_sym.statements.language import Assign, Node, Num, Op, Stage, Var
@@ -72,6 +74,8 @@ def component_fragments(form: ComponentForm) -> Mapping[str, object]:
         "common": infix(lower(form.common, bare)) if form.common != 0 else None,
         "quadratic": _quadratic_lines(form),
         "kink": None,
+        "ends": _end_lines(family),
+        "steep": _steep(family),
     }
 
 
@@ -125,6 +129,8 @@ def _general_fragments(form: ComponentForm) -> dict[str, object]:
         "common": None,
         "quadratic": None,
         "kink": None if kink is None else [kink],
+        "ends": _end_lines(family),
+        "steep": _steep(family),
     }
 
 
@@ -278,6 +284,23 @@ def _score_lines(form: ComponentForm) -> list[str]:
     return [
         *assignments(share(program)),
         *([f"return {tuple_of(rows)}"] if len(rows) == 1 else returned(rows)),
+    ]
+
+
+def _end_lines(family: Family) -> list[str] | None:
+    """Body of ``_ends(shape, …)``: the exponent of the density at each end of the support."""
+    found = end_exponents(family)
+    if not found:
+        return None
+    shown = ["np.inf" if e is sp.oo else infix(lower(e, bare)) for e in found]
+    return [f"return {tuple_of(shown)}"]
+
+
+def _steep(family: Family) -> list[str]:
+    """The numbers of the parameters in each of these exponents, as tuples."""
+    return [
+        tuple_of([str(i) for i, s in enumerate(family.symbols) if e.has(s)])
+        for e in end_exponents(family)
     ]
 
 
