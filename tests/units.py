@@ -296,8 +296,9 @@ def kernels(case: Case, e: int):
     if case.family == "normal":
         out["flow"] = lambda: u.point(k.flow(at, truth, [0.0, 0.25, 1.0], "natural"))
         # along the gradient, a step of a coordinate is worth the square of its unit
-        rates = u.unit(2 * u.power)
-        out["flow_gradient"] = lambda: u.point(k.flow(at, truth, [0.0, 0.0625], rates=rates))
+        out["flow_gradient"] = lambda: u.point(
+            k.flow(at, truth, [0.0, 0.0625], rates=u.unit(2 * u.power))
+        )
         out["statistics"] = lambda: np.array(k.statistics(x, at, weights))
     if maximum(case) is None:
         return out
