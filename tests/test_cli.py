@@ -195,7 +195,7 @@ def test_symbols_of_a_request_are_used_and_checked(tmp_path: Path) -> None:
     bad = tmp_path / "bad.toml"
     for line, says in (
         ("mu = '\\input{x}'", r"\input is more than a sign"),
-        ("omega = 'n'", "names nothing that is printed; given: omega"),
+        ("nought = 'n'", "names nothing that is printed; given: nought"),
         ("mu = 3", "of a wrong type"),
     ):
         bad.write_text(path.read_text("utf-8").rpartition("[symbols]")[0] + f"[symbols]\n{line}\n")
