@@ -19,6 +19,7 @@ refuted at pi_1 = ..., s = ...
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -33,12 +34,15 @@ from relrep_sym.declare.model import Mixture
 from relrep_sym.declare.nodes import At, Atom, Expected, Slope, density_symbol
 from relrep_sym.declare.notebook import listed
 from relrep_sym.declare.parser import AnyName, expression
+from relrep_sym.declare.reader import Condition
 from relrep_sym.declare.truth import Truth
+from relrep_sym.defined import Survey, survey
 from relrep_sym.emit.typeset import tex
-from relrep_sym.equations.prove import Proof, prove
+from relrep_sym.equations.prove import Proof, prove, residual
 from relrep_sym.equations.rewrite import rewritten
 from relrep_sym.errors import CertificateError, DeclarationError, RelrepError, problem
 from relrep_sym.evaluate import Evaluation, Evaluator, Place
+from relrep_sym.remainder import remainder, separated
 from relrep_sym.scatter import places
 
 if TYPE_CHECKING:
@@ -70,6 +74,11 @@ class Verdict:
     ``status`` is ``"proven"`` (by ``rules``, in symbols), ``"verified"`` (equal to ``digits``
     digits at every one of ``points``, no proof), ``"refuted"`` (by ``counterexample``) or
     ``"undecided"``. ``reason`` says why there is no proof, or no number.
+
+    An identity of which one side is real where the other is not, as log(x²) = 2 log(x) is for
+    negative x, is refuted there; ``reason`` says whether the sides are equal wherever both are
+    real. Where neither is real, or one is not at single points, ``undefined`` says so, with a
+    point: what is proven or verified then holds where both are.
     """
 
     status: str
@@ -81,6 +90,7 @@ class Verdict:
     digits: int = 0
     counterexample: Counterexample | None = None
     reason: str = ""
+    undefined: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -139,8 +149,11 @@ class Verdict:
             lines.append(f"refuted at {self.counterexample.place}")
             lines.append(f"  left:  {self.counterexample.left}")
             lines.append(f"  right: {self.counterexample.right}")
+            lines += [f"  {self.reason}"] if self.reason else []
         else:
             lines.append(f"undecided: {self.reason}")
+        if self.undefined and self.holds:
+            lines.append(f"where both sides are real; {'; '.join(self.undefined)}")
         return "\n".join(lines)
 
     def _repr_latex_(self) -> str:
@@ -185,7 +198,9 @@ def check(
     if isinstance(points, bool) or not isinstance(points, int) or not 1 <= points <= 100:
         raise DeclarationError(problem("points is out of range", points, "1 to 100"))
     sides = scope.read(left, "the left side"), scope.read(right, "the right side")
-    return _Check(scope, sides, points, digits, time.monotonic() + seconds).verdict()
+    asked = [scope.conditions(s, "a side") for s in (left, right)]
+    deadline = time.monotonic() + seconds
+    return _Check(scope, sides, points, digits, deadline, asked).verdict()
 
 
 def _scope(model: Mixture | None, chart: Chart | None, truth: Truth | None, where: object) -> Scope:
@@ -227,18 +242,27 @@ class _Check:
     count: int
     digits: int
     deadline: float
+    asked: list[list[Condition]]
 
     def verdict(self) -> Verdict:
         left, right = self.sides
-        free = any(depends_on_x(s, self.scope.x) for s in self.sides)
-        count = self.count if any(s.has(Expected) for s in self.sides) else 3 * self.count
-        out = Verdict("undecided", left, right, self.scope)
+        x, asked = self.scope.x, [c for side in self.asked for c in side if not c.averaged]
+        free = any(depends_on_x(e, x) for e in (*self.sides, *(c.inner for c in asked)))
+        averaged = any(s.has(Expected) for s in self.sides)
+        count = self.count if averaged else 3 * self.count
         self.evaluator = Evaluator(self.scope, self.digits)
+        known = survey(self.scope, self.evaluator, self.asked, free)
+        out = Verdict("undecided", left, right, self.scope, undefined=known.said)
+        if known.one_sided is not None:
+            return self._one_sided(out, known)
+        near = known.near[:2] if averaged else known.near
         seen: list[Place] = []
         proof: Proof | None = None
         why = ""
         least = mpmath.inf
-        for place in places(self.scope, count, free_x=free):
+        for place in itertools.chain(places(self.scope, count, free_x=free), near):
+            if known.at(place):
+                continue
             try:
                 judged, agreement = self._judge(place)
             except (RelrepError, ArithmeticError, ValueError, TypeError) as error:
@@ -250,6 +274,10 @@ class _Check:
                     )
                 shown = self._shown(place)
                 return replace(out, status="refuted", points=(place,), counterexample=shown)
+            if judged == "unknown" and not why:
+                refuted = self._small(out, (place,))
+                if refuted is not None:
+                    return refuted
             if judged == "equal":
                 seen.append(place)
                 least = min(least, agreement)
@@ -258,12 +286,12 @@ class _Check:
             if proof is None:
                 left_over = max(1.0, self.deadline - time.monotonic())
                 proof = prove(self.scope, left, right, seconds=min(20.0, left_over))
-            if proof.proven or time.monotonic() > self.deadline:
+            if (proof.proven and averaged) or time.monotonic() > self.deadline:
                 break
         found = tuple(seen)
         digits = int(min(least, 60)) if seen else 0
         if proof is not None and proof.proven:
-            if why and "agree to" in why:
+            if why and ("agree to" in why or "no real value" in why):
                 return replace(out, reason=f"proven, but {why}", rules=proof.rules)
             return replace(
                 out, status="proven", rules=proof.rules, points=found, digits=digits, reason=why
@@ -271,7 +299,52 @@ class _Check:
         if why or not seen:
             return replace(out, points=found, reason=why or "no time")
         reason = proof.reason if proof is not None else "no time for a proof"
+        refuted = self._small(out, found[:2] if averaged else found)
+        if refuted is not None:
+            return refuted
+        left_over = max(1.0, self.deadline - time.monotonic())
+        agreed = separated(self.scope, found[0], self.sides, left_over) if averaged else None
+        if agreed is not None:
+            why = f"the sides agree to {agreed} digits only at {found[0]}"
+            return replace(out, points=found, reason=why)
         return replace(out, status="verified", points=found, digits=digits, reason=reason)
+
+    def _one_sided(self, out: Verdict, known: Survey) -> Verdict:
+        """Refuted where one side is real and the other is not."""
+        hole = known.one_sided
+        assert hole is not None
+        try:
+            value = _digits(self.evaluator.at(hole.place, (self.sides[1 - hole.side],))[0])
+        except (RelrepError, ArithmeticError, ValueError, TypeError):
+            value = "real"
+        shown = [f"not real: {hole.said}", value]
+        proof = prove(self.scope, *self.sides)
+        where = "equal wherever both sides are real, by " + ", ".join(proof.rules)
+        return replace(
+            out,
+            status="refuted",
+            points=(hole.place,),
+            counterexample=Counterexample(hole.place, *shown[:: 1 - 2 * hole.side]),
+            reason=where if proof.proven else "",
+        )
+
+    def _small(self, out: Verdict, found: tuple[Place, ...]) -> Verdict | None:
+        """Refuted where what the rules leave of the difference is certainly not zero."""
+        rest = residual(self.scope, *self.sides)
+        if rest is None and not any(s.has(Expected, Slope, At) for s in self.sides):
+            rest = self.sides[0] - self.sides[1]
+        if rest is None:
+            return None
+        for place in found:
+            size = sum(abs(e.value) for e in self.evaluator.at(place, self.sides))
+            value = remainder(self.evaluator, place, rest, size)
+            if value:
+                shown = self._shown(place)
+                why = f"left - right is {mpmath.nstr(value, 8)}"
+                return replace(
+                    out, status="refuted", points=(place,), counterexample=shown, reason=why
+                )
+        return None
 
     def _judge(self, place: Place) -> tuple[str, float]:
         """Whether the sides are equal or different at a place, and the digits that agree."""

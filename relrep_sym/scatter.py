@@ -18,7 +18,7 @@ from relrep_sym.declare.identity import Scope
 from relrep_sym.errors import CertificateError, DeclarationError, problem
 from relrep_sym.evaluate import Place
 
-__all__ = ["places"]
+__all__ = ["inside", "places"]
 
 _KINDS = ("ordinary", "merging", "a small weight", "far apart")
 _TRIES = 400
@@ -47,6 +47,30 @@ def places(scope: Scope, count: int, *, free_x: bool, seed: int = 7) -> Iterator
             right = "a chart whose coordinates' domains reach the model"
             raise CertificateError(problem("no point lies in every domain", kind, right))
         yield Place(values, _observation(scope, rng) if free_x else None, kind)
+
+
+def inside(scope: Scope, place: Place) -> bool:
+    """Whether a place is in every domain, and its x, if it has one, in the support."""
+    support, x = scope.model.family.support, place.x
+    if x is not None:
+        if support == "half-line" and not x > 0:
+            return False
+        if support == "integers" and not (x.is_Integer and x >= 0):
+            return False
+        if not isinstance(support, str):
+            kind, *ends = support
+            if kind == "finite":
+                return x in [sp.nsimplify(e) for e in ends[0]] and _inside(
+                    scope, dict(place.values)
+                )
+            if not ends[0] < x < ends[1] and not (kind == "integers" and ends[0] <= x <= ends[1]):
+                return False
+            if kind == "integers" and not x.is_Integer:
+                return False
+    for symbol, c in zip(scope.coordinates, scope.chart.coordinates, strict=True):
+        if not c.domain.lower < float(place.values[symbol]) < c.domain.upper:
+            return False
+    return _inside(scope, dict(place.values))
 
 
 def _short(value: float) -> sp.Rational:

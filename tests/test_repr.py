@@ -82,6 +82,8 @@ def test_what_is_found_says_what_it_is() -> None:
         f"<Fit: converged, {fit.iterations} iterations; mean log-likelihood "
     )
     assert f"mu_2 = {fit.parameters['mu_2']:.6g}" in repr(fit)
+    assert fit._repr_html_().count("<tr>") == len(fit.parameters)
+    assert k.fit(X, [[-1.0, 2.0]])._repr_html_().startswith("<p>Fit: 1 starts")
     short = k.fit(X, [-1.0, 2.0], max_iter=1)
     assert repr(short).startswith("<Fit: NOT converged (max_iter = 1 steps were taken), 1 iter")
     assert repr(k.fit(X, [[-1.0, 2.0], [0.0, 1.0]])).startswith(

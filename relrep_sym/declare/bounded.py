@@ -36,6 +36,7 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_SECONDS",
     "Formula",
+    "Partial",
     "Source",
     "Step",
     "Substitution",
@@ -97,10 +98,26 @@ class Step(NamedTuple):
     value: Expr = S.Zero  # of a leaf
 
 
+class Partial(NamedTuple):
+    """An operation that is not defined for every real argument, as it was written.
+
+    SymPy forgets some: ``x/x`` is 1 to it, and ``exp(log(x))`` is x. ``kind`` says what ``inner``
+    must be: "positive", "not negative", "not zero", or "any" where a function only has a kink.
+    """
+
+    what: str
+    kind: str
+    inner: Expr
+
+
 class Source(Protocol):
-    """Where a tree comes from: reads its nodes, and words the errors at them."""
+    """Where a tree comes from: reads its nodes, and words the errors at them.
+
+    ``met`` collects the partial operations that are read, where somebody asks for them.
+    """
 
     also: Collection[type]  # kinds of nodes that may stand in the result beside the language's
+    met: list[Partial] | None
 
     def step(self, node: Any) -> Step:
         """What the node does."""
@@ -113,6 +130,7 @@ class Formula:
     """A SymPy expression as a source: its symbols matched by name, its floats made exact."""
 
     also: Collection[type] = ()
+    met: list[Partial] | None = None
 
     def __init__(self, where: str, given: str, names: Mapping[str, Symbol]) -> None:
         self.where, self.given, self.names = where, given, names
@@ -212,6 +230,8 @@ def build(source: Source, root: Any) -> Expr:
                 if height >= WATCHED_ABOVE or patience.spent() > WATCHED_AFTER:
                     patience.watch()
                 value = _apply(source, node, step, operands) if step.operands else step.value
+                if source.met is not None:
+                    source.met += _partial(step, operands)
                 patience.check()
                 if value.is_number and value not in constants:
                     constants.add(value)
@@ -252,6 +272,36 @@ def _apply(source: Source, node: Any, step: Step, values: list[Expr]) -> Expr:
     if step.what == "sqrt":
         return _power(source, node, values[0], S.Half)
     return _call(source, node, step.what, values[0])
+
+
+def _partial(step: Step, values: list[Expr]) -> list[Partial]:
+    """What one operation asks of its operands, where they vary."""
+    out = []
+    if step.what == "product":
+        divisors = [v for v, divides in zip(values, step.inverted, strict=True) if divides]
+        out = [Partial("a division by", "not zero", v) for v in divisors]
+    elif step.what in ("log", "loggamma"):
+        out = [Partial(f"{step.what} of", "positive", values[0])]
+    elif step.what == "log1p":
+        out = [Partial("log1p of", "positive", 1 + values[0])]
+    elif step.what == "gamma":
+        out = [Partial("gamma of", "no pole", values[0])]
+    elif step.what == "tan":
+        out = [Partial("tan of", "not zero", sympy.cos(values[0]))]
+    elif step.what == "abs":
+        out = [Partial("abs of", "any", values[0])]
+    elif step.what == "sqrt":
+        out = [Partial("a root of", "not negative", values[0])]
+    elif step.what == "power":
+        base, exponent = values
+        if exponent.is_integer:
+            if not exponent.is_nonnegative:
+                out = [Partial("a division by", "not zero", base)]
+        elif exponent.is_number and exponent.is_positive:
+            out = [Partial("a root of", "not negative", base)]
+        else:
+            out = [Partial("a power of", "positive", base)]
+    return [p for p in out if not p.inner.is_number]
 
 
 def _call(source: Source, node: Any, name: str, argument: Expr) -> Expr:

@@ -28,6 +28,7 @@ from relrep_sym.declare.bounded import (
     FUNCTIONS,
     MAX_BITS,
     MAX_DEPTH,
+    Partial,
     Step,
     decimal,
 )
@@ -109,6 +110,7 @@ class Text:
     """A text on its way to a tree of Python's, as a source for :func:`build`."""
 
     also: Collection[type] = ()
+    met: list[Partial] | None = None
 
     def __init__(self, where: str, text: str, names: Mapping[str, Symbol]) -> None:
         self.where, self.text, self.names = where, text, names

@@ -20,6 +20,7 @@ components' densities), ``p`` and ``log_p`` (the model's), ``q`` and ``log_q`` (
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,9 +30,9 @@ from sympy.core.sympify import _sympify
 
 from relrep_sym.declare.chart import Chart
 from relrep_sym.declare.model import Mixture
-from relrep_sym.declare.nodes import Atom, Slope
+from relrep_sym.declare.nodes import Atom, Expected, Slope
 from relrep_sym.declare.parser import check_name
-from relrep_sym.declare.reader import read_identity
+from relrep_sym.declare.reader import Condition, read_identity
 from relrep_sym.declare.truth import Truth
 from relrep_sym.errors import DeclarationError, problem
 
@@ -115,9 +116,15 @@ class Scope:
                 out.setdefault(f"{stem}_{k}", _sympify(value))
         return out
 
-    @cached_property
+    @property
     def meanings(self) -> dict[str, sp.Expr]:
         """Every name that may stand in a text, with what it stands for."""
+        return self._meanings[0]
+
+    @cached_property
+    def _meanings(self) -> tuple[dict[str, sp.Expr], dict[str, list[Condition]]]:
+        """The same, and what the definitions ask to be real."""
+        asked: dict[str, list[Condition]] = {}
         out: dict[str, sp.Expr] = dict(self._entries)
         for s in (*self.coordinates, *self.constants, *(self.truth.symbols if self.truth else ())):
             out[s.name] = s
@@ -128,15 +135,34 @@ class Scope:
             if name in out:
                 right = "a name that stands for nothing yet"
                 raise DeclarationError(problem("a definition takes a name", name, right))
-            out[name] = self._read(value, f"the definition of {name}", out)
-        return out
+            asked[name] = []
+            where = f"the definition of {name}"
+            out[name] = read_identity(value, self, dict(out), where, asked[name])
+            asked[name] += self._asked(value, asked)
+        return out, asked
 
     def read(self, value: object, where: str) -> sp.Expr:
         """The tree of a text or a SymPy expression; DeclarationError for what it cannot mean."""
-        return self._read(value, where, self.meanings)
+        return read_identity(value, self, dict(self.meanings), where)
 
-    def _read(self, value: object, where: str, meanings: Mapping[str, sp.Expr]) -> sp.Expr:
-        return read_identity(value, self, dict(meanings), where)
+    def conditions(self, value: object, where: str) -> list[Condition]:
+        """What a text or a SymPy expression asks to be real, as it was written."""
+        met: list[Condition] = []
+        read_identity(value, self, dict(self.meanings), where, met)
+        means = bool(re.search(r"\bE(_\w+)?\[", value) if isinstance(value, str)
+                     else isinstance(value, sp.Basic) and value.has(Expected))  # fmt: skip
+        for c in self._asked(value, self._meanings[1]):
+            met.append(c._replace(averaged=c.averaged or means))
+        return list(dict.fromkeys(met))
+
+    @staticmethod
+    def _asked(value: object, asked: Mapping[str, list[Condition]]) -> list[Condition]:
+        """The conditions of the definitions that are named in a text or an expression."""
+        if isinstance(value, str):
+            named = set(re.findall(r"[A-Za-z]\w*", value))
+        else:
+            named = {s.name for s in value.free_symbols} if isinstance(value, sp.Basic) else set()
+        return [c for name in asked if name in named for c in asked[name]]
 
     def variable(self, name: str, head: str) -> sp.Symbol | None:
         """What ``D[g, name]`` or ``D_theta[g, name]`` differentiates in, or None."""

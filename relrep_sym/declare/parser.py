@@ -32,6 +32,7 @@ from relrep_sym.declare.bounded import (
     FUNCTIONS,
     MAX_BITS,
     Formula,
+    Partial,
     Substitution,
     build,
     decimal,
@@ -86,13 +87,20 @@ def read(source: Text) -> Expr:
         return build(source, ast.parse(shape, mode="eval").body)
 
 
-def expression(value: object, names: Mapping[str, Symbol], *, where: str) -> Expr:
+def expression(
+    value: object,
+    names: Mapping[str, Symbol],
+    *,
+    where: str,
+    met: list[Partial] | None = None,
+) -> Expr:
     """A text, a number or a SymPy expression as an expression over the given symbols.
 
     Texts are read by :func:`parse_expression`, numbers by :func:`number`. The symbols of a SymPy
     expression are matched *by name* and replaced by those of ``names``, whatever was assumed of
     them; it is held to the functions and limits of the language, and floats in it stand for their
-    shortest decimals. Raises :class:`~relrep_sym.errors.DeclarationError`.
+    shortest decimals. The partial operations in a SymPy expression join ``met``. Raises
+    :class:`~relrep_sym.errors.DeclarationError`.
 
     >>> w = Symbol("w", real=True)
     >>> expression(Symbol("w")**2 + 0.5, {"w": w}, where="the map of mu_1")
@@ -102,6 +110,7 @@ def expression(value: object, names: Mapping[str, Symbol], *, where: str) -> Exp
         return parse_expression(value, names, where=where)
     if isinstance(value, Expr):
         source = Formula(where, f"a SymPy {type(value).__name__}", names)
+        source.met = met
         with _contained(source):
             return build(source, value)
     return number(value, where=where)

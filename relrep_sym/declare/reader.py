@@ -12,10 +12,11 @@ import ast
 import itertools
 import re
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import sympy as sp
 
+from relrep_sym.declare.bounded import Partial
 from relrep_sym.declare.grammar import MAX_LENGTH, Text
 from relrep_sym.declare.model import Mixture
 from relrep_sym.declare.nodes import At, Expected, Node, Slope
@@ -24,7 +25,7 @@ from relrep_sym.declare.symbols import Parameter
 from relrep_sym.declare.truth import Truth
 from relrep_sym.errors import DeclarationError, ParseError, problem
 
-__all__ = ["read_identity"]
+__all__ = ["Condition", "read_identity"]
 
 MAX_OPERATORS = 100
 """Operators with square brackets in one text."""
@@ -52,13 +53,30 @@ class Where(Protocol):
         """An expression in θ."""
 
 
-def read_identity(value: object, scope: Where, meanings: dict[str, sp.Expr], where: str) -> sp.Expr:
+class Condition(NamedTuple):
+    """What a side asks of ``inner`` to be real; ``averaged`` where x is averaged over."""
+
+    partial: Partial
+    inner: sp.Expr
+    averaged: bool
+
+
+def read_identity(
+    value: object,
+    scope: Where,
+    meanings: dict[str, sp.Expr],
+    where: str,
+    met: list[Condition] | None = None,
+) -> sp.Expr:
     """One side of an identity; ``meanings`` says what each name stands for.
 
-    Raises DeclarationError, in a text with the column.
+    Its partial operations join ``met``. Raises DeclarationError, in a text with the column.
     """
     reader = _Reader(scope, where, meanings)
-    return reader.text(value) if isinstance(value, str) else reader.formula(value)
+    found = reader.text(value) if isinstance(value, str) else reader.formula(value)
+    if met is not None:
+        met += reader.met
+    return found
 
 
 class _Piece(Text):
@@ -79,7 +97,8 @@ class _Reader:
     def __init__(self, scope: Where, where: str, meanings: dict[str, sp.Expr]) -> None:
         self.scope, self.where, self.meanings = scope, where, meanings
         self.whole = ""
-        self.made = self.depth = 0
+        self.made = self.depth = self.averaged = 0
+        self.met: list[Condition] = []
 
     # ---- texts
 
@@ -109,9 +128,18 @@ class _Reader:
             at = close + 1
         piece += text[at:end]
         names = {n: sp.Dummy(n, real=True) for n in self.meanings}
-        found = read(_Piece(self.where, text, piece, names))
+        source = _Piece(self.where, text, piece, names)
+        source.met = []
+        found = read(source)
         self.depth -= 1
-        return found.xreplace({d: self.meanings[n] for n, d in names.items()})
+        return self._meant(found, {d: self.meanings[n] for n, d in names.items()}, source.met)
+
+    def _meant(self, e: sp.Expr, meant: dict[sp.Expr, sp.Expr], met: list[Partial]) -> sp.Expr:
+        """An expression with what its names stand for; so are its conditions kept."""
+        for partial in met:
+            inner = partial.inner.xreplace(meant)
+            self.met.append(Condition(partial, inner, self.averaged > 0))
+        return e.xreplace(meant)
 
     def _closing(self, start: int, end: int) -> tuple[int, list[int]]:
         """Where the bracket that opened before ``start`` closes, and the commas between."""
@@ -137,11 +165,19 @@ class _Reader:
             if len(parts) != 1:
                 raise self._error(f"{head}[…] takes one expression", f"{head}[g]", commas[0])
             density = self._density(head, at)
-            return self._named(Expected(self._part(*parts[0]), density))
+            self.averaged += 1
+            inner = self._part(*parts[0])
+            self.averaged -= 1
+            return self._named(Expected(inner, density))
         if head == "At":
             if len(parts) != 2:
                 raise self._error("At[…] takes an expression and a point", "At[g, x + 1]", at)
-            return self._named(At(self._part(*parts[0]), self._part(*parts[1])))
+            first = len(self.met)
+            inner = self._part(*parts[0])
+            last = len(self.met)
+            point = self._part(*parts[1])
+            self._at_another(first, last, point)
+            return self._named(At(inner, point))
         if head not in ("D", "D_theta"):
             raise self._error(f"there is no operator {head!r}", _OPERATORS, at)
         if len(parts) < 2:
@@ -150,6 +186,11 @@ class _Reader:
         for a, b in parts[1:]:
             out = self._slope(out, self.whole[a:b].strip(), head, a)
         return self._named(out)
+
+    def _at_another(self, first: int, last: int, point: sp.Expr) -> None:
+        """What was met is asked at another point."""
+        for n in range(first, last):
+            self.met[n] = self.met[n]._replace(inner=At(self.met[n].inner, point))
 
     def _slope(self, inner: sp.Expr, name: str, head: str, at: int) -> sp.Expr:
         variable = self.scope.variable(name, head)
@@ -210,18 +251,25 @@ class _Reader:
         if set(held) & set(names):
             right = "names other than node0, node1, …"
             raise DeclarationError(problem("names that are needed here", ", ".join(held), right))
-        found = expression(value.xreplace(nodes), names | held, where=self.where)
+        met: list[Partial] = []
+        found = expression(value.xreplace(nodes), names | held, where=self.where, met=met)
         meant = {d: self.meanings[n] for n, d in names.items()}
-        return found.xreplace(meant | {held[s.name]: e for s, e in back.items()})
+        return self._meant(found, meant | {held[s.name]: e for s, e in back.items()}, met)
 
     def _again(self, node: sp.Expr) -> sp.Expr:
+        first = len(self.met)
+        self.averaged += isinstance(node, Expected)
         inner = self.formula(node.args[0])
+        self.averaged -= isinstance(node, Expected)
+        last = len(self.met)
         if isinstance(node, Expected):
             name = node.args[1].name
             head = "E_" + (name[2:] if name.startswith("p_") else name)
             return Expected(inner, self._density(head, 0))
         if isinstance(node, At):
-            return At(inner, self.formula(node.args[1]))
+            point = self.formula(node.args[1])
+            self._at_another(first, last, point)
+            return At(inner, point)
         if isinstance(node, Slope):
             head = "D_theta" if isinstance(node.args[1], Parameter) else "D"
             return self._slope(inner, node.args[1].name, head, 0)

@@ -30,11 +30,11 @@ from sympy.polys.matrices import DomainMatrix
 
 from relrep_sym.declare.functions import Erfc, Logistic, LogTotal, Softplus, SoftplusInverse
 from relrep_sym.declare.identity import Scope
-from relrep_sym.declare.nodes import Atom
+from relrep_sym.declare.nodes import Atom, Expected
 from relrep_sym.equations.expect import Calculus, Linear, Mean
 from relrep_sym.errors import DerivationError, RelrepError, problem
 
-__all__ = ["Proof", "prove"]
+__all__ = ["Proof", "prove", "residual"]
 
 _STABLE = (LogTotal, Logistic, Softplus, SoftplusInverse)
 
@@ -73,6 +73,24 @@ def prove(scope: Scope, left: sp.Expr, right: sp.Expr, seconds: float = 20.0) ->
         return Proof(False, (), "no proof by the rules was found")
     rules = calculus.used | ({"algebra"} if not calculus.used else set())
     return Proof(True, tuple(sorted(rules)))
+
+
+def residual(scope: Scope, left: sp.Expr, right: sp.Expr) -> sp.Expr | None:
+    """left − right by the rules, expanded, its means again as nodes; None where a rule fails.
+
+    What is left of a difference that is small beside its sides is seen here to all its digits.
+    """
+    calculus = Calculus(scope)
+    try:
+        difference = calculus.resolved(left) - calculus.resolved(right)
+        found, means = calculus.combined(difference)
+        found = sp.expand(found, power_base=False, power_exp=False, log=False)
+    except (RelrepError, NotImplementedError, ArithmeticError, ValueError, TypeError):
+        return None
+    back = {}
+    for symbol, (law, k, body) in means.items():
+        back[symbol] = Expected(body, sp.Symbol(f"{law}_{k}" if k else law))
+    return found.xreplace(back)
 
 
 @dataclass(frozen=True)

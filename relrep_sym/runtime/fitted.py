@@ -95,6 +95,15 @@ class Fit:
             )
         return f"<Fit: {said}>"
 
+    def _repr_html_(self) -> str:
+        """θ as a table, for a notebook."""
+        said = repr(self)[1:-1].partition("\n")[0].rstrip(";")
+        if np.ndim(self.converged):
+            return f"<p>{said}</p>"
+        pairs = self.parameters.items()
+        rows = "".join(f"<tr><td>{n}</td><td>{float(v):.6g}</td></tr>" for n, v in pairs)
+        return f"<p>{said}</p><table>{rows}</table>"
+
     @property
     def log_likelihood(self) -> Any:
         """Mean log-likelihood at :attr:`coords`, (…,)."""
