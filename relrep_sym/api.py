@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,35 @@ class Shown:
     __truediv__, __pow__, __neg__ = map(_operator, ("__truediv__", "__pow__", "__neg__"))
 
     def __repr__(self) -> str:
-        return f"{self.label}: {self.value}"
+        value = self.value
+        if sum(1 for _ in islice(sp.preorder_traversal(value), _SHORT + 1)) <= _SHORT:
+            return f"{self.label}: {value}"
+        kind = " by ".join(map(str, value.shape)) if hasattr(value, "shape") else "one expression"
+        return f"{self.label}: {self.equation.title}, {kind} (.value, .latex())"
+
+
+_SHORT = 60
+"""A value of no more parts is shown whole."""
+
+
+class Steps(tuple[Shown, ...]):
+    """Equations of one step: a tuple that is shown and printed as one equation is."""
+
+    __slots__ = ()
+
+    def latex(self) -> str:
+        """The labelled LaTeX fragments, one after another; nothing where there is none."""
+        return "\n".join(e.latex() for e in self)
+
+    @property
+    def words(self) -> str:
+        """What is said of them beside the formulas, in LaTeX."""
+        return " ".join(e.words for e in self)
+
+    def _repr_latex_(self) -> str:
+        if not self:
+            return r"$\text{Nothing is constrained.}$"
+        return "\n".join(e._repr_latex_() for e in self)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -193,7 +222,7 @@ class Derivation:
 
     @property
     def averaged(self) -> Shown:
-        """The averaged learning equations dλ/dt = η ∇_λ L (paper 000, Eq. 2)."""
+        """The averaged learning equations dλ/dt = η ∇_λ L (Esser and Nielsen 2022, Eq. 2)."""
         return self._shown(self.record["averaged"])
 
     def averaged_in(self, view: View) -> Seen:
@@ -234,8 +263,8 @@ class Derivation:
         >>> d.averaged_in(seen).series("u", order=2).rows[1]
         Row(name='u', coefficients={0: M_1*(2*v - 1), 1: 2*v*(1 - v)*(M_2 - 1)}, remainder=2)
 
-        Source: Park and Ozeki 2009, Eqs. (20) to (22); paper 000, appendix D, to whose printed
-        third order the tests object.
+        Source: Park and Ozeki 2009, Eqs. (20) to (22); Esser and Nielsen 2022, appendix D, to whose
+        printed third order the tests object.
         """
         self._own(view)
         return Expansion(self, expand_in(view, overlap, order, of=of, truth=truth))
@@ -243,7 +272,7 @@ class Derivation:
     def mobility(self, view: View) -> Shown:
         """J_b J_bᵀ of a view, in its own functions where they can be solved for coordinates.
 
-        Source: Park and Ozeki 2009, Eq. (17); paper 000, appendix D.
+        Source: Park and Ozeki 2009, Eq. (17); Esser and Nielsen 2022, appendix D.
 
         >>> import relrep_sym as rs
         >>> model = rs.mixture("normal", components=2, scales=1)
@@ -266,7 +295,7 @@ class Derivation:
 
     @property
     def fisher(self) -> Shown:
-        """Fisher information and its pull-back Jᵀ I J (paper 000, section 5.1)."""
+        """Fisher information and its pull-back Jᵀ I J (Esser and Nielsen 2022, section 5.1)."""
         return self._shown(self.record["fisher"])
 
     @property
@@ -298,7 +327,9 @@ class Derivation:
 
     @property
     def natural(self) -> Shown:
-        r"""Natural gradient learning dλ/dt = η F⁺ ∇_λ L (Amari 1998; paper 002, section 2).
+        r"""Natural gradient learning dλ/dt = η F† ∇_λ L, F† the pseudo-inverse where F is singular.
+
+        Source: Amari 1998; van Oostrum, Müller and Ay 2023, section 2.
 
         >>> import relrep_sym as rs
         >>> print(rs.derive(rs.mixture("poisson", components=2)).natural.latex().splitlines()[2])
@@ -316,9 +347,9 @@ class Derivation:
         >>> import relrep_sym as rs
         >>> d = rs.derive(rs.mixture("poisson", components=1))
         >>> d.q.value.diff(d.symbols["rate_1"])
-        Expectation((-1 + x/rate_1)*r_1(x), x, q)
+        Expectation(-1 + x/rate_1, x, q)
 
-        Source: Dempster, Laird and Rubin 1977; paper 000, section 4.1.
+        Source: Dempster, Laird and Rubin 1977; Esser and Nielsen 2022, section 4.1.
         """
         return self._shown(self.record["q"])
 
@@ -341,7 +372,7 @@ class Derivation:
         """The conditional steps of ECM: each coordinate's maximiser of Q, the others held.
 
         Its value is an equation for each coordinate: λ_j⁺ = …, or ∂Q/∂λ_j = 0 where there is no
-        closed form (Meng and Rubin 1993; paper 000, section 4.2 and appendices B and C).
+        closed form (Meng and Rubin 1993; Esser and Nielsen 2022, section 4.2, appendices B, C).
 
         >>> import relrep_sym as rs
         >>> model = rs.mixture("normal", components=2, weights="1/2", scales=1)
@@ -376,7 +407,7 @@ class Derivation:
         return absorption(self.chart, gap, order)
 
     @property
-    def m_step_constrained(self) -> tuple[Shown, ...]:
+    def m_step_constrained(self) -> Steps:
         """The M-step where what the chart asks of θ binds: an equation for each ordered parameter.
 
         The isotonic regression, its solution and its multipliers; and of weights with a clearance.
@@ -387,7 +418,7 @@ class Derivation:
         >>> [e.label for e in d.m_step_constrained]
         ['eq:normal3_relative:m-step-mu']
         """
-        return tuple(self._shown(e) for e in self.record.constrained_m_step)
+        return Steps(self._shown(e) for e in self.record.constrained_m_step)
 
     @property
     def joint(self) -> JointStep:
@@ -404,7 +435,7 @@ class Derivation:
     def gradient_em(self) -> Shown:
         """One step of gradient EM: λ⁺ = λ + η ∇_λ' Q(λ'|λ) at λ' = λ, which is λ + η ∇L(λ).
 
-        Source: paper 004, equation (3) and Fact 1, up to their signs and a factor of two.
+        Source: Xu, Fazel and Du 2024, Eq. (3) and Fact 1, up to their signs and a factor of two.
 
         >>> import relrep_sym as rs
         >>> rs.derive(rs.mixture("normal", components=2, scales=1)).gradient_em[2]
@@ -438,7 +469,8 @@ class Derivation:
         is Cμ/σ² with C = E_q[ψψᵀ], ψ the responsibilities; else q is ``truth``, a mixture of
         normals of any scales. DerivationError where the model or the chart is not so.
 
-        Source: paper 004, Lemma 9 and Corollary 10, there for unit scales and one component.
+        Source: Xu, Fazel and Du 2024, Lemma 9 and Corollary 10, there for unit scales and one
+        component.
 
         >>> import relrep_sym as rs
         >>> d = rs.derive(rs.mixture("normal", components=2, weights="1/2", scales=2))

@@ -137,7 +137,7 @@ class Expansion:
             self.derivation.record.label(f"{what}-series-{names}"),
             partial(series_lines, s, self.derivation.record.generic),
             partial(getattr, s, "value"),
-            ("PO09", "000, appendix D"),
+            ("PO09", "EN22, appendix D"),
             names=partial(self.derivation.record.names_of, s.view),
         )
 

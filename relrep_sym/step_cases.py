@@ -181,7 +181,7 @@ class _Here:
 def _widened(ours: Sequence[Measured], other: Sequence[Measured]) -> tuple[Measured, ...]:
     """With |c ∂v/∂c| in the sensitivity, by the difference of two oracles."""
     return tuple(
-        replace(m, sensitivity=m.sensitivity + abs((o.value - m.value) / NUDGE))
+        m.widened(sensitivity=m.sensitivity + abs((o.value - m.value) / NUDGE))
         for m, o in zip(ours, other, strict=True)
     )
 

@@ -195,7 +195,7 @@ def test_symbols_of_a_request_are_used_and_checked(tmp_path: Path) -> None:
     bad = tmp_path / "bad.toml"
     for line, says in (
         ("mu = '\\input{x}'", r"\input is more than a sign"),
-        ("nu = 'n'", "names nothing that is printed; given: nu"),
+        ("nought = 'n'", "names nothing that is printed; given: nought"),
         ("mu = 3", "of a wrong type"),
     ):
         bad.write_text(path.read_text("utf-8").rpartition("[symbols]")[0] + f"[symbols]\n{line}\n")
@@ -455,8 +455,8 @@ def test_show_prints_equations_with_label_and_source(project: Folders) -> None:
     done = relrep("show", "two")
     assert done.output.startswith("two\n  model        mixture of 2 poisson components")
     assert "label      eq:two:averaged" in done.output
-    assert "source     000, Eq. (2)" in done.output
-    assert "000: Esser and Nielsen, On the Influence" in done.output
+    assert "source     EsserNielsen2022, Eq. (2)" in done.output
+    assert "EsserNielsen2022: Esser and Nielsen, On the Influence" in done.output
     one = relrep("show", "two", "score").output
     assert one == relrep("show", "two", "eq:two:score").output
     assert one.startswith("score: ")

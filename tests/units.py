@@ -294,6 +294,11 @@ def kernels(case: Case, e: int):
         for kind in ("quantiles", "k-means++", "random"):
             out[f"start_{kind}"] = lambda kind=kind: fit(kind, rng=0, max_iter=1)
     if case.family == "normal":
+        out["flow"] = lambda: u.point(k.flow(at, truth, [0.0, 0.25, 1.0], "natural"))
+        # along the gradient, a step of a coordinate is worth the square of its unit
+        out["flow_gradient"] = lambda: u.point(
+            k.flow(at, truth, [0.0, 0.0625], rates=u.unit(2 * u.power))
+        )
         out["statistics"] = lambda: np.array(k.statistics(x, at, weights))
     if maximum(case) is None:
         return out

@@ -113,7 +113,7 @@ def relative(
     ``clearance`` is a number ≥ 0 or a constant, such as ``"lam"``, that stays a symbol and is given
     with each call; Δ never contains it. ``reference="last"`` starts from the other end: θ_K is the
     reference and θ_k = θ_{k+1} − gap(Δ_k) − clearance. Gaps are named ``Delta_k`` on a location,
-    ``Delta_sigma_k`` on the scale ``sigma``. Source: paper 000, section 2.
+    ``Delta_sigma_k`` on the scale ``sigma``. Source: Esser and Nielsen 2022, section 2.
 
     Raises DeclarationError for an unknown parameter, gap or reference, a negative clearance, fewer
     than two components, or a parameter that is not free in every component.

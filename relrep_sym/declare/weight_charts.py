@@ -153,7 +153,8 @@ def cleared(model: Mixture | Chart, *, clearance: object) -> Chart:
     """Weights with a clearance: π_k = ω_k + clearance for all but the last, which is the rest.
 
     A component then keeps the weight ``clearance`` at ω_k = 0 and is not eliminated. Coordinates
-    are ``omega_k`` in [0, 1]. Source: paper 000, section 2, where the weight enters as θ_1 + λ.
+    are ``omega_k`` in [0, 1]. Source: Esser and Nielsen 2022, section 2, where the weight enters as
+    θ_1 + λ.
 
     >>> from relrep_sym.declare.model import mixture
     >>> c = cleared(mixture("normal", components=2, scales=1), clearance="lam")

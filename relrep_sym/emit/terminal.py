@@ -21,7 +21,8 @@ from relrep_sym.emit.latex import notation_of
 from relrep_sym.emit.measure import filled
 from relrep_sym.emit.notation import Notation
 from relrep_sym.emit.typeset import marked, pieces
-from relrep_sym.equations.record import PAPERS, Equation, Line
+from relrep_sym.equations.record import Equation, Line
+from relrep_sym.equations.sources import SOURCES, cited
 
 __all__ = ["show", "sources", "takes_unicode"]
 
@@ -36,12 +37,12 @@ def show(equation: Equation, *, width: int = 80, unicode: bool = True) -> str:
     >>> print(show(record["chart"], unicode=False).partition("functions")[0])
     chart: relative chart on mu, plain gap
       label      eq:demo:chart
-      source     000, section 2
+      source     EsserNielsen2022, section 2
     >>> print(show(record["chart"], unicode=False).splitlines()[7])
       mu_k = mu_(k-1) + Delta_(k-1)    (k = 2, ..., 8)
     """
     head = [f"{equation.name}: {equation.title}", f"  label      {equation.label}"]
-    head += [f"  source     {cited}" for cited in equation.cites]
+    head += [f"  source     {_source(c)}" for c in equation.cites]
     if equation.kernels:
         head.append(f"  functions  {', '.join(equation.kernels)}")
     before = pretty_use_unicode(unicode)  # SymPy keeps it for the whole process
@@ -56,8 +57,14 @@ def show(equation: Equation, *, width: int = 80, unicode: bool = True) -> str:
 
 def sources(equations: Iterable[Equation]) -> str:
     """What the keys that equations cite stand for."""
-    keys = sorted({c.split(",")[0] for e in equations for c in e.cites})
-    return "\n".join(f"{key}: {PAPERS[key]}" for key in keys if key in PAPERS)
+    found = cited(c for e in equations for c in e.cites)
+    return "\n".join(f"{s.key}: {s.text}" for s in found)
+
+
+def _source(cite: str) -> str:
+    """A citation by its BibTeX key, as in the LaTeX, and the place."""
+    key, mark, place = cite.partition(", ")
+    return SOURCES[key].key + mark + place
 
 
 def takes_unicode() -> bool:

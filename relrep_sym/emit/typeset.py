@@ -323,7 +323,7 @@ def _applied(name: str) -> Callable[[sp.Expr], Shown]:
 
 def _polygamma(e: sp.polygamma) -> Shown:
     order = e.args[0]
-    name = r"@{digamma}" + ("" if order == 0 else "'" if order == 1 else f"^{{({order})}}")
+    name = r"@{digamma}" + ("" if order == 0 else f"^{{({order})}}")
     return _applied(name)(e)
 
 

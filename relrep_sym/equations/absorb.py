@@ -9,8 +9,8 @@ m_{k+1} − m_k has either sign, and Δ_k leaves zero where it is positive.
 
 A sweep of ECM adds G (λ − λ^EM) (:mod:`.sweep`). With Δ_k and its EM value both zero, what is left
 are the terms of the other coordinates: Δ_k = 0 absorbs for all data where G has none of them in
-the row of Δ_k. So it does in the order (μ_1, Δ_1) of paper 000's Algorithm 1, and not in the order
-(Δ_1, μ_1), where Δ_1⁺ = max(0, μ_1^EM − μ_1).
+the row of Δ_k. So it does in the order (μ_1, Δ_1) of Esser and Nielsen's (2022) Algorithm 1, and
+not in the order (Δ_1, μ_1), where Δ_1⁺ = max(0, μ_1^EM − μ_1).
 
 From Δ_k > 0, scales equal, neither reaches zero: r_{k+1}/r_k rises with x there, so that
 m_{k+1} > m_k unless all points are one.

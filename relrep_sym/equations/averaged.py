@@ -35,7 +35,7 @@ class Averaged(Stated):
             self.chart.title,
             partial(maps.chart_lines, self.generic),
             self._rules,
-            ("000, section 2",) if "relative" in self.chart.title else (),
+            ("EN22, section 2",) if "relative" in self.chart.title else (),
             ("to_model", "from_model"),
         )
 
@@ -130,7 +130,7 @@ class Averaged(Stated):
             "averaged learning equations",
             self._averaged_lines,
             self._averaged_column,
-            ("000, Eq. (2)",),
+            ("EN22, Eq. (2)",),
             ("averaged_field",),
         )
 
@@ -194,7 +194,7 @@ class Averaged(Stated):
             self._view_label("mobility", view),
             partial(self._mobility_lines, view),
             partial(self.mobility, view),
-            ("PO09, Eq. (17)", "000, appendix D"),
+            ("PO09, Eq. (17)", "EN22, appendix D"),
             (),
             symmetric=True,
             names=partial(self.names_of, view),
@@ -226,7 +226,7 @@ class Averaged(Stated):
             self._view_label("averaged_in_view", view),
             partial(self._seen_lines, view),
             partial(self._seen, view),
-            ("000, appendix D",),
+            ("EN22, appendix D",),
             ("view_field",),
             names=partial(self.names_of, view),
         )

@@ -13,7 +13,7 @@ a coordinate moves is followed through the chart's program, and a component's pa
 * where it is log φ_k that h is added to, and g and φ h(φ) are powers a and b, e^{a(h⁺ − h)} is
   Σ_k N_k v_k φ_k^b s_k/Σ_k N_k v_k φ_k^{a+b}.
 
-Source: Meng and Rubin 1993; paper 000, section 4.2 and appendices B and C.
+Source: Meng and Rubin 1993; Esser and Nielsen 2022, section 4.2 and appendices B and C.
 """
 
 from __future__ import annotations

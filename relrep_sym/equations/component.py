@@ -11,6 +11,7 @@ family's log-density; no family is known by name.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -18,7 +19,7 @@ import sympy as sp
 
 from relrep_sym.declare.family import Family
 from relrep_sym.equations.kernels import StirlingRemainder, stable_density
-from relrep_sym.equations.special_nodes import LogGammaRatio, LogRatio
+from relrep_sym.equations.special_nodes import DigammaDifference, LogGammaRatio, LogRatio
 
 __all__ = [
     "ComponentForm",
@@ -203,7 +204,8 @@ def _general(family: Family) -> ComponentForm:
 def _vanishes_openly(coefficient: sp.Expr) -> bool:
     """Whether differences are in it as rational functions and logarithmic ratios of such alone."""
     plain = coefficient.replace(
-        lambda e: isinstance(e, LogRatio | LogGammaRatio), lambda e: sp.Dummy() * e.args[0]
+        lambda e: isinstance(e, LogRatio | LogGammaRatio | DigammaDifference),
+        lambda e: sp.Dummy() * e.args[0],
     )
     varying = [
         e
@@ -297,29 +299,45 @@ def _own(value: sp.Expr) -> sp.Expr:
 def _without_cancellation(coefficient: sp.Expr) -> sp.Expr:
     """A coefficient that vanishes with the differences, with the vanishing factor explicit.
 
-    Logarithms log a − log b become one :class:`LogRatio`, those of Γ one :class:`LogGammaRatio`;
-    what is rational is brought together and factored. Differences are then factors, not small
-    results of large subtractions.
+    Logarithms log a − log b become one :class:`LogRatio`, those of Γ one :class:`LogGammaRatio`,
+    digammas one :class:`DigammaDifference`; what is rational is brought together and factored.
+    Differences are then factors, not small results of large subtractions.
     """
-    parts: dict[type, dict[sp.Expr, sp.Expr]] = {sp.log: {}, sp.loggamma: {}}
+    parts: dict[sp.Expr, dict[sp.Expr, sp.Expr]] = {node: {} for node in _RATIOS}
     rational = sp.Integer(0)
     for term in sp.Add.make_args(sp.expand(coefficient)):
-        inside = [f for f in sp.Mul.make_args(term) if isinstance(f, sp.log | sp.loggamma)]
+        inside = [f for f in sp.Mul.make_args(term) if _ratio_of(f) is not None]
         if len(inside) == 1:
-            logs = parts[type(inside[0])]
-            logs[inside[0].args[0]] = logs.get(inside[0].args[0], 0) + term / inside[0]
+            logs = parts[_ratio_of(inside[0])]
+            argument = inside[0].args[-1]
+            logs[argument] = logs.get(argument, 0) + term / inside[0]
         else:
             rational += term
     out = sp.factor(sp.together(rational))
-    for kind, node in ((sp.log, LogRatio), (sp.loggamma, LogGammaRatio)):
-        logs = parts[kind]
+    for node, logs in parts.items():
         arguments = sorted(logs, key=lambda a: (-sp.count_ops(a), sp.default_sort_key(a)))
         while arguments:
             a = arguments.pop(0)
             partner = next((b for b in arguments if sp.expand(logs[b] + logs[a]) == 0), None)
             if partner is None:
-                out += logs[a] * kind(a)
+                out += logs[a] * _RATIOS[node](a)
                 continue
             arguments.remove(partner)
             out += logs[a] * node(sp.factor(a - partner), partner, _own(a))
     return out
+
+
+_RATIOS: dict[sp.Expr, Callable[[sp.Expr], sp.Expr]] = {
+    LogRatio: sp.log,
+    LogGammaRatio: sp.loggamma,
+    DigammaDifference: sp.digamma,
+}
+"""Differences of two values of one function, and that function."""
+
+
+def _ratio_of(function: sp.Expr) -> sp.Expr | None:
+    """The node of a difference of two such functions."""
+    if isinstance(function, sp.polygamma):
+        return DigammaDifference if function.args[0] == 0 else None
+    kinds = {sp.log: LogRatio, sp.loggamma: LogGammaRatio}
+    return kinds.get(type(function))

@@ -27,7 +27,7 @@ from relrep_sym.equations.linear import mean, scaled, shifted, summed
 from relrep_sym.equations.nodes import ComponentSum, Entry, Index, Posterior, Terms
 from relrep_sym.equations.weights import WeightSlopes, weight_slopes
 
-__all__ = ["TAKEN", "TAKEN_STEMS", "Coordinates", "Generic", "Read", "Rule"]
+__all__ = ["TAKEN", "TAKEN_STEMS", "Coordinates", "Generic", "Read", "Rule", "turned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,11 +398,11 @@ def _slopes(family: Family) -> Mapping[str, sp.Expr]:
     for p in family.parameters:
         slope = sp.diff(family.log_density, p.symbol)
         shown = _towards(min((sp.together(slope), slope), key=sp.count_ops), family.x)
-        out[p.name] = _turned(shown, family)
+        out[p.name] = turned(shown, family)
     return out
 
 
-def _turned(expression: sp.Expr, family: Family) -> sp.Expr:
+def turned(expression: sp.Expr, family: Family) -> sp.Expr:
     """The same with sign(x − μ), not sign(μ − x), and 1 − p below, not p − 1, for p below one."""
 
     def sign(inner: sp.Expr) -> sp.Expr:

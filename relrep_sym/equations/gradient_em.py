@@ -9,9 +9,9 @@ both sides of what it rests on,
     \log \pi_k f(x \mid \phi_k)\big|_{\lambda'}\Bigr],
 
 the left with r_k held at λ and primed coordinates differentiated, the right through the mixture's
-own logarithm (:func:`sides`). L is E_q[log p], so the step is gradient descent on KL(q ‖ p). Paper
-004 says so of Q and of L = KL both (Fact 1), of which one has the other sign; its equation (3) has
-Q without the factor ½, and with a minus.
+own logarithm (:func:`sides`). L is E_q[log p], so the step is gradient descent on KL(q ‖ p). Xu,
+Fazel and Du (2024) say so of Q and of L = KL both (Fact 1), of which one has the other sign; their
+equation (3) has Q without the factor ½, and with a minus.
 """
 
 from __future__ import annotations

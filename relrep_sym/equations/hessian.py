@@ -18,15 +18,18 @@ import sympy as sp
 
 from relrep_sym.declare.chart import Chart
 from relrep_sym.declare.symbols import Parameter, script
+from relrep_sym.equations import single
 from relrep_sym.equations.generic import Generic
+from relrep_sym.equations.linear import mean
 from relrep_sym.equations.lines import (
     Line,
-    density_latex,
+    at_one,
     jacobian_line,
     log_weighted_latex,
 )
 from relrep_sym.equations.nodes import Responsibility
 from relrep_sym.equations.program import jacobian
+from relrep_sym.equations.single import almost_everywhere
 
 __all__ = ["hessian_lines", "second_derivatives"]
 
@@ -40,8 +43,10 @@ def hessian_lines(g: Generic, *, bends: bool) -> tuple[Line, ...]:
     ['@\\ell_@k(@x)', '@{score}(@x)', '@H_@\\theta', '@H_@\\lambda', '@J']
     """
     lines = []
+    whole: sp.Basic | str
     if g.model.components == 1:
-        inner = _second(rf"\log {density_latex(g, 1)}")
+        x = g.model.family.x
+        whole = at_one(g, single.second(g.model.family)).applyfunc(lambda e: mean(e, x))
     else:
         own = r"@\ell_@k(@x)"
         count = script(str(g.model.components))
@@ -49,10 +54,11 @@ def hessian_lines(g: Generic, *, bends: bool) -> tuple[Line, ...]:
             rf"\sum_{{@k=1}}^{count} @r_@k(@x) \left({_second(own)} + {_outer(_slope(own))}\right)"
             r" - @{score}(@x) \, @{score}(@x)^{\top}"
         )
+        whole = rf"@E_@q\left[{inner}\right]"
         lines.append(log_weighted_latex(g, own))
     if g.model.components > 1 or bends:
         lines.append(Line("@{score}(@x)", _slope(r"\log @p(@x)")))
-    lines.append(Line(r"@H_@\theta", rf"@E_@q\left[{inner}\right]"))
+    lines.append(Line(r"@H_@\theta", whole))
     pulled = r"@J^{\top} @H_@\theta @J"
     if bends:
         bend = _second(r"@\theta_@i", r"@\lambda")
@@ -89,17 +95,24 @@ def second_derivatives(
     Matrix([[Expectation(-x/rate_1**2, x, q)]])
     """
     entries = [p.symbol for p in chart.model.parameters]
-    firsts = [[sp.diff(log, s) for s in entries] for log in log_weighted]
+    real = {s: sp.Dummy(s.name, real=True) for s in entries}
+    back = {d: s for s, d in real.items()}
+    logs = [log.xreplace(real) for log in log_weighted]
+
+    def slope(log: sp.Expr, *by: sp.Symbol) -> sp.Expr:
+        return almost_everywhere(sp.diff(log, *(real[s] for s in by))).xreplace(back)
+
+    firsts = [[slope(log, s) for s in entries] for log in logs]
 
     def in_theta(i: int, j: int) -> sp.Expr:
         terms = []
-        for r, log, first in zip(responsibilities, log_weighted, firsts, strict=True):
-            inner = sp.diff(log, entries[i], entries[j]) + first[i] * first[j]
+        for r, log, first in zip(responsibilities, logs, firsts, strict=True):
+            inner = slope(log, entries[i], entries[j]) + first[i] * first[j]
             terms.append(r * inner)
         return sp.Add(*terms) - score[entries[i]] * score[entries[j]]
 
     if len(log_weighted) == 1:  # the one responsibility is 1, and the squares are the same
-        whole = sp.hessian(log_weighted[0], entries)
+        whole = _mirrored(len(entries), lambda i, j: slope(logs[0], entries[i], entries[j]))
     else:
         whole = _mirrored(len(entries), in_theta)
     slopes = jacobian(chart)

@@ -11,7 +11,7 @@ from functools import cached_property, partial
 import sympy as sp
 
 from relrep_sym.equations import lines as show
-from relrep_sym.equations import values
+from relrep_sym.equations import single, values
 from relrep_sym.equations.averaged import Averaged
 from relrep_sym.equations.curvature import Curvature, curvature
 from relrep_sym.equations.equation import Equation
@@ -51,12 +51,16 @@ class Informed(Averaged):
             "Fisher information and its pull-back",
             partial(show.fisher_lines, self.generic),
             self._information,
-            ("000, section 5.1", "LC98"),
+            ("EN22, section 5.1", "LC98"),
             ("fisher",),
             symmetric=True,
         )
 
     def _information(self) -> sp.ImmutableMatrix:
+        if self.model.components == 1:
+            slopes = self.jacobian
+            whole = single.learned(self.model, single.information(self.model.family))
+            return sp.ImmutableMatrix(slopes.T * whole * slopes)
         return values.information(self.chart_score, self.x)
 
     @cached_property
@@ -120,7 +124,7 @@ class Informed(Averaged):
             "natural gradient learning",
             natural_lines,
             self._natural_column,
-            ("A98", "002, section 2"),
+            ("A98", "OMA23, section 2"),
             ("natural_field", "flow"),
         )
 

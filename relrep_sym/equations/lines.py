@@ -16,11 +16,13 @@ from sympy.core.sympify import _sympify
 
 from relrep_sym.declare.chart import identity
 from relrep_sym.declare.symbols import at_index, latex_name, script, split_index
-from relrep_sym.equations.generic import Coordinates, Generic
+from relrep_sym.equations import single
+from relrep_sym.equations.generic import Coordinates, Generic, turned
 from relrep_sym.equations.nodes import Index
 
 __all__ = [
     "Line",
+    "at_one",
     "averaged_lines",
     "density",
     "density_latex",
@@ -235,12 +237,22 @@ def log_weighted_latex(g: Generic, left: str) -> Line:
 def fisher_lines(g: Generic) -> tuple[Line, ...]:
     """Fisher information in θ, and its pull-back."""
     s = r"\frac{\partial \log @p(@x)}{\partial @\theta}"
-    outer = rf"@E_@p\left[{s} \left({s}\right)^{{\top}}\right]"
+    outer: sp.Basic | str = rf"@E_@p\left[{s} \left({s}\right)^{{\top}}\right]"
+    if g.model.components == 1:  # worked out, by the rules
+        outer = at_one(g, single.information(g.model.family))
     return (
         Line(r"@I_@\theta", outer),
         Line(r"@I_@\lambda", r"@J^{\top} @I_@\theta @J"),
         jacobian_line(),
     )
+
+
+def at_one(g: Generic, matrix: sp.ImmutableMatrix) -> sp.ImmutableMatrix:
+    """A matrix in a family's symbols as one component's, of what is learned."""
+    family = g.model.family
+    places = [family.parameters.index(family.parameter(p.role)) for p in g.model.parameters]
+    shown = matrix.extract(places, places)
+    return sp.ImmutableMatrix(shown.applyfunc(lambda e: g.at_component(turned(e, family), 1)))
 
 
 def jacobian_line() -> Line:

@@ -1,4 +1,4 @@
-r"""Natural gradient learning: dλ/dt = η F⁺ ∇_λ L.
+r"""Natural gradient learning: dλ/dt = η F† ∇_λ L, F† the pseudo-inverse of F.
 
 In: the chart's Fisher information and its averaged score. Out: the value and the printed lines.
 """
@@ -6,8 +6,10 @@ In: the chart's Fisher information and its averaged score. Out: the value and th
 from __future__ import annotations
 
 import sympy as sp
+from sympy.printing.pretty.stringpict import prettyForm
 
 from relrep_sym.equations.lines import Line, rate_left
+from relrep_sym.equations.nodes import Expectation
 
 __all__ = ["PseudoInverse", "natural_column", "natural_lines"]
 
@@ -32,19 +34,38 @@ class PseudoInverse(sp.MatrixExpr):
         return columns, rows
 
     def doit(self, **_: object) -> sp.ImmutableMatrix:
-        """The matrix worked out."""
-        return sp.ImmutableMatrix(self.args[0].pinv())
+        """The matrix worked out, means as symbols of which nothing is known."""
+        matrix = self.args[0]
+        means = sorted(matrix.atoms(Expectation), key=sp.default_sort_key)
+        known = {e: sp.Dummy(real=True) for e in means}
+        found = matrix.xreplace(known).pinv()
+        return sp.ImmutableMatrix(found.xreplace({d: e for e, d in known.items()}))
 
     def _entry(self, i: int, j: int, **_: object) -> sp.Expr:
         return self.doit()[i, j]
 
     def _latex(self, printer) -> str:  # type: ignore[no-untyped-def]
-        return rf"{printer._print(self.args[0])}^{{+}}"
+        return rf"{printer._print(self.args[0])}^{{\dagger}}"
+
+    def _sympystr(self, printer) -> str:  # type: ignore[no-untyped-def]
+        return f"PseudoInverse({printer._print(self.args[0])})"
+
+    def _pretty(self, printer) -> prettyForm:  # type: ignore[no-untyped-def]
+        dagger = "†" if printer._use_unicode else "dagger"
+        return printer._print(self.args[0]) ** prettyForm(dagger)
 
 
-def natural_column(information: sp.ImmutableMatrix, averaged: sp.ImmutableMatrix) -> sp.MatMul:
-    """F⁺ times the averaged learning equations, as a product that is not worked out."""
-    return sp.MatMul(PseudoInverse(information), sp.ImmutableMatrix(averaged), evaluate=False)
+class Unworked(sp.MatMul):
+    """A product of matrices that nothing works out but ``doit``, a printer neither."""
+
+    def could_extract_minus_sign(self) -> bool:
+        """No: SymPy would work the product out to see."""
+        return False
+
+
+def natural_column(information: sp.ImmutableMatrix, averaged: sp.ImmutableMatrix) -> Unworked:
+    """F† times the averaged learning equations, as a product that is not worked out."""
+    return Unworked(PseudoInverse(information), sp.ImmutableMatrix(averaged), evaluate=False)
 
 
 def natural_lines() -> tuple[Line, ...]:

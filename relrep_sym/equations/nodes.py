@@ -42,6 +42,11 @@ class LogSumExp(sp.Function):
     1.38629
     """
 
+    @classmethod
+    def eval(cls, *args: sp.Expr) -> sp.Expr | None:
+        """The one term of one component."""
+        return args[0] if len(args) == 1 else None
+
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         """∂/∂a_k is the k-th responsibility."""
         return Responsibility(argindex, *self.args)
@@ -73,6 +78,11 @@ class Responsibility(sp.Function):
     >>> sp.diff(r, b)
     -r_1(x)*r_2(x)
     """
+
+    @classmethod
+    def eval(cls, k: sp.Expr, *args: sp.Expr) -> sp.Expr | None:
+        """One, for the one component that there is: posterior probabilities sum to one."""
+        return sp.Integer(1) if len(args) == 1 else None
 
     @property
     def component(self) -> int:

@@ -127,7 +127,7 @@ def find_orders(chart: Chart) -> Orders:
     >>> order.role, order.gaps, order.kind, order.clearance, order.reference, found.exact
     ('mu', ('Delta_1', 'Delta_2'), 'square', lam, 'first', True)
 
-    Source: paper 000, section 2.
+    Source: Esser and Nielsen 2022, section 2.
     """
     rules: dict[sp.Symbol, sp.Expr] = dict(chart.program)
     domains = {c.symbol: c.domain for c in chart.coordinates}

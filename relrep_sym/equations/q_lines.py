@@ -7,8 +7,8 @@ its lines,
           + \sum_k \mathbb{E}_q[r_k(x) \log f(x \mid \varphi_k^+)].
 
 It is E[log p(x, z)], z drawn from its posterior at the present λ. Not E[log p(x)], as line 5 of
-paper 000's Algorithm 1 prints: nothing in log p(x) depends on z, so that its mean over z is the
-log-likelihood itself, and to maximise it is what EM avoids.
+Esser and Nielsen's (2022) Algorithm 1 prints: nothing in log p(x) depends on z, so that its mean
+over z is the log-likelihood itself, and to maximise it is what EM avoids.
 """
 
 from __future__ import annotations

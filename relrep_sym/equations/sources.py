@@ -66,7 +66,7 @@ def _plain(value: str) -> str:
 
 
 SOURCES = {
-    "000": Source(
+    "EN22": Source(
         "EsserNielsen2022",
         "misc",
         (
@@ -194,7 +194,7 @@ SOURCES = {
             ("year", "1998"),
         ),
     ),
-    "002": Source(
+    "OMA23": Source(
         "VanOostrumMuellerAy2023",
         "article",
         (
@@ -225,7 +225,7 @@ SOURCES = {
             ("year", "2017"),
         ),
     ),
-    "004": Source(
+    "XFD24": Source(
         "XuFazelDu2024",
         "inproceedings",
         (
@@ -270,9 +270,9 @@ SOURCES = {
 
 
 def cited(cites: Iterable[str]) -> list[Source]:
-    """The sources of citations such as ``000, Eq. (2)``, each once, by their BibTeX keys.
+    """The sources of citations such as ``EN22, Eq. (2)``, each once, by their BibTeX keys.
 
-    >>> [s.key for s in cited(["000, Eq. (2)", "DLR77", "000, section 2"])]
+    >>> [s.key for s in cited(["EN22, Eq. (2)", "DLR77", "EN22, section 2"])]
     ['DempsterLairdRubin1977', 'EsserNielsen2022']
     """
     keys = {c.partition(",")[0] for c in cites}

@@ -11,7 +11,7 @@ x)/s_j² turns E_j[x g] into m_j E_j[g] + s_j² E_j[∂g/∂x]: integration by p
 x r_k become means of r_k and of r_k r_i. Nothing is known of a family by name: what it must be like
 is proven of its log-density, and what is not so is refused.
 
-Source: paper 004, Lemma 9 and Corollary 10, for unit scales and the truth N(0, I).
+Source: Xu, Fazel and Du 2024, Lemma 9 and Corollary 10, for unit scales and the truth N(0, I).
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class Stepping(Informed):
             "expected complete-data log-likelihood",
             partial(q_lines, self.generic),
             self._expected_complete,
-            ("DLR77", "000, section 4.1"),
+            ("DLR77", "EN22, section 4.1"),
         )
 
     def _expected_complete(self) -> sp.Expr:
@@ -75,7 +75,7 @@ class Stepping(Informed):
             "conditional steps of ECM",
             self._cm_lines,
             self._conditional_steps,
-            ("MR93", "000, section 4.2"),
+            ("MR93", "EN22, section 4.2"),
             ("ecm_step",),
             say=self._cm_words,
         )
@@ -121,7 +121,7 @@ class Stepping(Informed):
             self.label("m_step"),
             self._m_step_lines,
             self._new_parameters if over_theta else self._slopes_of_q,
-            ("DLR77", "000, section 4.1"),
+            ("DLR77", "EN22, section 4.1"),
             ("em_step", "fit"),
             say=self._m_step_words,
             names=self.names_of,
@@ -149,8 +149,10 @@ class Stepping(Informed):
         return joint_words(self.generic, self.joint, self.profile)
 
     def _slopes_of_q(self) -> sp.ImmutableMatrix:
-        q = self._expected_complete()
-        return sp.ImmutableMatrix([sp.diff(q, s) for s in self.chart.symbols])
+        real = {s: sp.Dummy(s.name, real=True) for s in self.chart.symbols}
+        back = {d: s for s, d in real.items()}
+        q = self._expected_complete().xreplace(real)
+        return sp.ImmutableMatrix([sp.diff(q, d).xreplace(back) for d in real.values()])
 
     @cached_property
     def constrained_m_step(self) -> tuple[Equation, ...]:
@@ -175,7 +177,7 @@ class Stepping(Informed):
                     self.label(name),
                     partial(ordered_lines, self.generic, r),
                     partial(regression_column, self.generic, r),
-                    ("BBBB72", "RWD88", "000, appendix B"),
+                    ("BBBB72", "RWD88", "EN22, appendix B"),
                     ("em_step",),
                     say=partial(ordered_words, self.generic, r),
                     names=self.names_of,
@@ -190,7 +192,7 @@ class Stepping(Informed):
                     self.label("m_step_weights"),
                     partial(floor_lines, self.generic, floors),
                     partial(sp.ImmutableMatrix, [f.bound for f in floors]),
-                    ("000, section 2",),
+                    ("EN22, section 2",),
                     ("em_step",),
                     say=partial(floor_words, self.generic, floors),
                     names=self.names_of,
@@ -208,7 +210,7 @@ class Stepping(Informed):
             "gradient EM",
             self._gradient_em_lines,
             self._gradient_em_column,
-            ("BWY17", "004, Eq. (3) and Fact 1"),
+            ("BWY17", "XFD24, Eq. (3) and Fact 1"),
             ("gradient_em_step",),
         )
 
@@ -257,7 +259,7 @@ class Stepping(Informed):
             self.label("stein") + ("" if truth is None else "-truth"),
             partial(stein_lines, self.generic, form, truth),
             partial(self._stein_column, form, truth),
-            ("004, Lemma 9 and Corollary 10", "ST81"),
+            ("XFD24, Lemma 9 and Corollary 10", "ST81"),
             ("responsibility_gram",) if truth is None else (),
             names=self.names_of,
         )

@@ -91,7 +91,7 @@ def sweep(chart: Chart, order: Sequence[str] | None = None, sweeps: int = 1) -> 
     [0, -w_2/(w_1 + w_2)],
     [0,  w_2/(w_1 + w_2)]])
 
-    Source: Meng and Rubin 1993; Meng 1994; of paper 000's Algorithm 1.
+    Source: Meng and Rubin 1993; Meng 1994; of Esser and Nielsen's (2022) Algorithm 1.
     """
     steps = {s.name: s for s in cm_steps(chart)}
     if order is None:

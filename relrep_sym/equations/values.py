@@ -27,7 +27,9 @@ Nodes = Sequence[Responsibility]
 
 
 def mean(expression: sp.Expr, x: sp.Symbol, density: str = "q") -> sp.Expr:
-    """E_q of an expression in x."""
+    """E_q of an expression in x; itself where it does not depend on x."""
+    if not expression.has(x):
+        return expression
     return Expectation(expression, x, sp.Symbol(density))
 
 

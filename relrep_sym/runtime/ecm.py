@@ -3,7 +3,7 @@
 In: a chart's generated functions, points, a weighted sample and an :class:`Order`. Out:
 :class:`~relrep_sym.runtime.em.Taken`, member by member. Each entry of the order maximises Q over
 one coordinate, or over a block of them together, in their closed domain, the others held at their
-latest values (Meng and Rubin 1993; paper 000, Algorithms 1 and 2). Q never falls.
+latest values (Meng and Rubin 1993; Esser and Nielsen 2022, Algorithms 1 and 2). Q never falls.
 """
 
 from __future__ import annotations

@@ -269,10 +269,11 @@ class Evaluated(Mapped):
         rcond: float | None = None,
         full_output: bool = False,
     ) -> Array | Natural:
-        """F⁺ ∇_λ E_q[log p(X | c(λ))], (…, P)."""
+        """F† ∇_λ E_q[log p(X | c(λ))], (…, P)."""
         given, point = self._point(coords)
         field = self._field(given.rows, point, self._truth(truth))[: len(self.chart.coordinates)]
-        found = solve(self.information(given.rows, point), field.T, rcond)
+        powers = None if self.units is None else self.units.steps
+        found = solve(self.information(given.rows, point), field.T, rcond, powers)
         found = found.shaped(given.shape)
         if full_output:
             return found

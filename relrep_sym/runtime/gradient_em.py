@@ -2,7 +2,7 @@
 
 In: a chart's generated functions, points and a weighted sample. Out:
 :class:`~relrep_sym.runtime.em.Taken`, member by member. The direction is the score, since
-∇_λ' Q(λ'|λ) = ∇L(λ) at λ' = λ (paper 004, Fact 1). Without a rate,
+∇_λ' Q(λ'|λ) = ∇L(λ) at λ' = λ (Xu, Fazel and Du 2024, Fact 1). Without a rate,
 
 - a chart with a safe rate (:mod:`relrep_sym.equations.safe_rate`) takes half of the least upper
   bound of such rates, at which the rise that is guaranteed is largest;

@@ -1,6 +1,6 @@
 """The natural gradient: Fisher information solved for the gradient, member by member.
 
-In: Fisher matrices (B, P, P) and gradients (B, P). Out: F⁺ ∇L (B, P), with each member's condition
+In: Fisher matrices (B, P, P) and gradients (B, P). Out: F† ∇L (B, P), with each member's condition
 number and rank. What double precision cannot invert is cut, and the cut is stated.
 """
 
@@ -26,7 +26,7 @@ class Natural(NamedTuple):
     """A natural gradient, and how well its Fisher information could be inverted.
 
     Attributes:
-        field: F⁺ ∇L, (…, P).
+        field: F† ∇L, (…, P).
         condition: (…,), the condition number of the Fisher matrix scaled to a unit diagonal:
             relative errors of F and of ∇L are multiplied with up to this. Infinite where a matrix
             is singular.
@@ -59,15 +59,21 @@ def cut_off(rcond: float | None, count: int) -> float:
     return float(rcond)
 
 
-def solve(fisher: Array, gradient: Array, rcond: float | None = None) -> Natural:
-    """F⁺ g for each member of a batch; fisher (B, P, P), gradient (B, P).
+def solve(
+    fisher: Array,
+    gradient: Array,
+    rcond: float | None = None,
+    powers: NDArray[np.int32] | None = None,
+) -> Natural:
+    """F† g for each member of a batch; fisher (B, P, P), gradient (B, P).
 
     The eigenvalues are those of D F D with unit diagonal, so that what is cut off does not depend
     on the units of the coordinates. Where none is cut the result is F⁻¹ g, which pushes forward to
     the same vector in every diffeomorphic chart. Where some are, it is the Moore–Penrose
-    pseudo-inverse's in the chart's own Euclidean metric, the canonical choice (papers 002 and 003):
-    of all vectors d with F d = g, projected on the range of F, the shortest. That one does depend
-    on the chart.
+    pseudo-inverse's in the chart's own Euclidean metric, the canonical choice (van Oostrum,
+    Müller and Ay 2023): of all vectors d with F d = g, projected on the range of F, the shortest.
+    That one does depend on the chart. ``powers`` (P,) says that the coordinates here are the
+    chart's over 2^powers: the metric is the chart's.
 
     >>> solve(np.array([[[4.0, 0.0], [0.0, 1e-20]]]), np.array([[1.0, 1.0]])).field
     array([[2.5e-01, 1.0e+20]])
@@ -88,11 +94,13 @@ def solve(fisher: Array, gradient: Array, rcond: float | None = None) -> Natural
         condition = np.where(values[:, 0] > 0, top / values[:, 0], np.inf)
     rank = kept.sum(axis=1)
     field = _applied(vectors, inverse, scale, gradient)
+    own = np.ones(count) if powers is None else np.exp2(powers - powers.max())
     for b in np.flatnonzero(rank < count):
-        null = _orthonormal(scale[b, :, None] * vectors[b, :, ~kept[b]].T)
-        inside = gradient[b] - null @ (null.T @ gradient[b])
-        found = _applied(vectors[b], inverse[b], scale[b], inside)
-        field[b] = found - null @ (null.T @ found)
+        null = _orthonormal(own[:, None] * (scale[b, :, None] * vectors[b, :, ~kept[b]].T))
+        slope = gradient[b] / own
+        inside = own * (slope - null @ (null.T @ slope))
+        found = own * _applied(vectors[b], inverse[b], scale[b], inside)
+        field[b] = (found - null @ (null.T @ found)) / own
     return Natural(field, condition, rank)
 
 

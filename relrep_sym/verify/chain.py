@@ -13,7 +13,7 @@ cancel, the mean absolute summand is theirs; elsewhere it is that of the entry i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import mpmath
 from mpmath import mp
@@ -55,7 +55,7 @@ class Chain:
             scales = self._scales(inner.hessian(x, w), inner.score(x, w))
             return tuple(
                 tuple(
-                    replace(m, scale=max(m.scale, scales[i][j])) if self._counts(i, j) else m
+                    m.widened(scale=scales[i][j]) if self._counts(i, j) else m
                     for j, m in enumerate(row)
                 )
                 for i, row in enumerate(strict)

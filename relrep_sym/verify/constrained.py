@@ -87,6 +87,7 @@ class _Path:
         self.coords: list[Number] = list(old)
         self.slopes = [[old[i] if i == j else mp.zero for j in size] for i in size]
         self.scales = [mp.zero for _ in size]
+        self.strict: dict[int, Number] = {}  # scales before a coordinate was forgiven
         self.multipliers = [Measured(mp.zero, mp.zero, mp.zero) for _ in size]
         self.active: set[int] = set()
         self.rivals = 0
@@ -116,6 +117,7 @@ class _Path:
             self._follow(free, held, hessian, gradients, mixed, set(index))
         for i in index:
             self.multipliers[i] = Measured(mp.zero, mp.zero, mp.zero)
+            self.strict.pop(i, None)
         self.active -= set(index)
         for i in best.active:
             self.active.add(i)
@@ -212,6 +214,8 @@ class _Path:
         except CertificateError:
             return
         rows = [bend * mpmath.matrix([slope[i] for i in both]) for slope in gradients]
+        for i in both:
+            self.strict.setdefault(i, self.scales[i])
         self.scales[j] = mpmath.fsum(abs(row[len(free)]) for row in rows)
         for a, i in enumerate(free):
             self.scales[i] = max(self.scales[i], mpmath.fsum(abs(row[a]) for row in rows))
@@ -220,7 +224,11 @@ class _Path:
         """What was found, with the gain."""
         rows = zip(self.coords, self.scales, self.slopes, strict=True)
         coords = tuple(
-            Measured(c, s, mpmath.fsum(map(abs, d)), mp.zero, METHOD) for c, s, d in rows
+            Measured(c, self.strict.get(i, s), mpmath.fsum(map(abs, d)), mp.zero, METHOD)
+            for i, (c, s, d) in enumerate(rows)
+        )
+        coords = tuple(
+            m.widened(scale=self.scales[i]) if i in self.strict else m for i, m in enumerate(coords)
         )
         names = self.objective.names
         active = tuple(names[i] for i in sorted(self.active))

@@ -15,7 +15,7 @@ are themselves only known to u. The three are computed, at every point anew.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mpmath
 from mpmath import mp
@@ -38,7 +38,8 @@ class Measured:
 
     ``scale`` is E|s|, the mean absolute summand; ``sensitivity`` is Σ_j |λ_j ∂_j v|, good to two
     digits; ``error`` is the oracle's own, measured, in the units of the value; ``method`` says how
-    the value was reached.
+    the value was reached. ``narrow`` is scale plus sensitivity before a tolerance was widened, None
+    where none was.
     """
 
     value: Number
@@ -46,6 +47,29 @@ class Measured:
     sensitivity: Number
     error: Number = mp.zero
     method: str = "evaluated at 50 digits"
+    narrow: Number | None = None
+
+    def widened(self, scale: Number | None = None, sensitivity: Number | None = None) -> Measured:
+        """With a larger scale or sensitivity, and what they were remembered.
+
+        >>> m = Measured(mp.one, mp.one, mp.zero).widened(scale=mpmath.mpf(3))
+        >>> float(m.scale), float(m.narrow)
+        (3.0, 1.0)
+        """
+        before = self.scale + self.sensitivity
+        return replace(
+            self,
+            scale=self.scale if scale is None else max(self.scale, scale),
+            sensitivity=self.sensitivity if sensitivity is None else sensitivity,
+            narrow=before if self.narrow is None else min(self.narrow, before),
+        )
+
+    @property
+    def plain(self) -> Measured:
+        """What it was before any tolerance was widened."""
+        if self.narrow is None:
+            return self
+        return replace(self, scale=self.narrow, sensitivity=mp.zero, narrow=None)
 
 
 def bound(measured: Measured) -> Number:

@@ -70,5 +70,5 @@ def test_the_process_keeps_its_own_taste() -> None:
 def test_sources_are_spelled_out() -> None:
     (square, *_) = derivations()
     text = sources(e.equation for e in square)
-    assert text.startswith("000: Esser and Nielsen, On the Influence of Enforcing Model Ident")
-    assert "DLR77: Dempster, Laird and Rubin" in text
+    assert "EsserNielsen2022: Esser and Nielsen, On the Influence of Enforcing Model Ident" in text
+    assert "DempsterLairdRubin1977: Dempster, Laird and Rubin" in text

@@ -57,4 +57,4 @@ def test_a_bent_chart_shows_its_curvature_and_a_straight_one_does_not():
 def test_one_component_has_no_responsibilities():
     text = rs.derive(rs.mixture("poisson", components=1)).hessian.latex()
     assert "r_" not in text
-    assert r"\log f(x \mid \rho_1)" in text
+    assert r"\frac{\operatorname{E}_q[x]}{\rho_1^2}" in text
