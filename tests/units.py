@@ -32,6 +32,16 @@ OWN = {
         {"m": "real", "s": "positive"},
         "line",
     ),
+    "cauchy": (
+        "-log(1 + ((x - m)/s)**2) - log(s) - log(4*atan(1))",
+        {"m": "real", "s": "positive"},
+        "line",
+    ),
+    "inverse_gamma": (
+        "a*log(s/x) - log(x) - s/x - loggamma(a)",
+        {"a": "positive", "s": "positive"},
+        "half-line",
+    ),
     "rayleigh": ("log(x/s) - log(s) - (x/s)**2/2", {"s": "positive"}, "half-line"),
     "weibull": (
         "log(k) - log(s) + (k - 1)*log(x/s) - (x/s)**k",
@@ -179,6 +189,7 @@ def problem_of(case: Case):
         "rate": np.array([0.5, 1.25, 2.5])[:k],
         "shape": np.array([1.5, 2.5, 3.25])[:k],
         "k": np.array([1.5, 2.5, 3.25])[:k],
+        "a": np.array([2.5, 3.0, 1.75])[:k],
     }
     weights = {1: [1.0], 2: [0.4375, 0.5625], 3: [0.3125, 0.25, 0.4375]}[k]
     x = np.concatenate([rng.normal(-0.7, 0.8, 12), rng.normal(1.0, 1.2, 16), [2.25, 2.5, 3.0]])
@@ -296,8 +307,9 @@ def kernels(case: Case, e: int):
     if case.family == "normal":
         out["flow"] = lambda: u.point(k.flow(at, truth, [0.0, 0.25, 1.0], "natural"))
         # along the gradient, a step of a coordinate is worth the square of its unit
-        rates = u.unit(2 * u.power)
-        out["flow_gradient"] = lambda: u.point(k.flow(at, truth, [0.0, 0.0625], rates=rates))
+        out["flow_gradient"] = lambda: u.point(
+            k.flow(at, truth, [0.0, 0.0625], rates=u.unit(2 * u.power))
+        )
         out["statistics"] = lambda: np.array(k.statistics(x, at, weights))
     if maximum(case) is None:
         return out

@@ -276,6 +276,10 @@ def _head(record: Record, notation: Notation) -> list[str]:
         rf"{_at_kinks(record)}"
         r"$@E_@p$ is the mean under the model. $@\eta > 0$ is the rate of learning.",
         "",
+        r"\paragraph{Notation.} $@\lambda^+$ is $@\lambda$ after a step, and so is any name with "
+        r"that mark; $@I_@\lambda^{\dagger}$ is the Moore--Penrose pseudo-inverse of "
+        r"$@I_@\lambda$.",
+        "",
         " ".join(
             [
                 rf"\paragraph{{Coordinates.}} {assumptions.coordinates(record)}",

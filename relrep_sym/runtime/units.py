@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from relrep_sym.runtime.mapped import Mapped
     from relrep_sym.runtime.point import Components, Form
 
-__all__ = ["Extreme", "in_units", "insist_units", "unit_of_sample"]
+__all__ = ["Extreme", "in_units", "insist_units"]
 
 _STEP = 64
 """Units are powers of 2^64; a model whose scales are within 2^±64 keeps its own."""
@@ -76,15 +76,20 @@ def insist_units(form: Form, found: Components) -> None:
             return
 
 
-def _exponents(form: Form, found: Components, truth: Any = None) -> Exponents:
+def _exponents(
+    form: Form, found: Components, truth: Any = None, width: float | None = None
+) -> Exponents:
     """For each member the power of two that is its unit, (B,): a multiple of 64.
 
-    It is in the middle of the member's scales, and of the truth's where there is one.
+    It is in the middle of the member's scales, of the truth's where there is one, and of a sample's
+    range, whose logarithm is ``width``.
     """
     each = [np.log2(found.parameters[i]) / d for i, d in _lengths(form)]
     if not each:
         return np.zeros(found.weights.shape[1], dtype=np.int32)
     logs = np.concatenate(each)
+    if width is not None:
+        logs = np.concatenate([logs, np.full_like(logs[:1], width)])
     if hasattr(truth, "arrays"):
         truth = tuple(truth.arrays())
     mixture = isinstance(truth, tuple | list) and not hasattr(truth, "nodes")
@@ -103,20 +108,17 @@ def _rounded(logs: Array) -> Exponents:
     return np.where(far, _STEP * np.round(logs / _STEP), 0.0).astype(np.int32)
 
 
-def unit_of_sample(form: Form, x: Any) -> int:
-    """The power of two that is a sample's unit: of its range, or on a half-line of its largest."""
-    if not form.units or x is None:
-        return 0
+def _width(form: Form, x: Any) -> float | None:
+    """The logarithm of a sample's range, on a half-line of its largest; None where it has none."""
     try:
         values = np.asarray(x, dtype=float)
     except (TypeError, ValueError):  # refused where it is checked
-        return 0
+        return None
     if not values.size or not np.isfinite(values).all():
-        return 0
-    width = float(values.max()) - (float(values.min()) if form.support == "line" else 0.0)
-    if not 0.0 < width < np.inf:
-        return 0
-    return int(_rounded(np.log2(np.array([width])))[0])
+        return None
+    with np.errstate(over="ignore"):
+        width = float(values.max()) - (float(values.min()) if form.support == "line" else 0.0)
+    return float(np.log2(width)) if 0.0 < width < np.inf else None
 
 
 # ------------------------------------------------------------------------------ what goes in
@@ -267,8 +269,8 @@ def in_units(kind: str) -> Callable[[Method], Method]:
 
     ``kind`` says how its result follows the units: ``"same"``; ``"density"``, a logarithm of one;
     ``"gradient"`` and ``"second"``, derivatives by the coordinates; ``"coords"``; ``"nodes"``;
-    ``"covariance"``, ``"errors"`` and ``"intervals"`` of what ``of=`` says. A ``"fit"`` has the
-    sample's units, not those of its starts.
+    ``"covariance"``, ``"errors"`` and ``"intervals"`` of what ``of=`` says. A ``"fit"`` has units
+    between the sample's and its starts'.
     """
 
     def made(method: Method) -> Method:
@@ -276,10 +278,10 @@ def in_units(kind: str) -> Callable[[Method], Method]:
 
         @wraps(method)
         def run(self: Any, *arguments: Any, **named: Any) -> Any:
-            length = 0
+            width: float | None = None
             if kind == "fit" and self.units is None and self.form.units:
-                length = unit_of_sample(self.form, arguments[0] if arguments else named.get("x"))
-            if not length:
+                width = _width(self.form, arguments[0] if arguments else named.get("x"))
+            if width is None or abs(width) <= _STEP:
                 try:
                     return method(self, *arguments, **named)
                 except Extreme:
@@ -291,7 +293,7 @@ def in_units(kind: str) -> Callable[[Method], Method]:
             del given["self"]
             with warnings.catch_warnings(record=True) as said:
                 warnings.simplefilter("always")
-                found = _again(self, method, kind, given, length)
+                found = _again(self, method, kind, given, width)
             for warning in said:  # at the line of the generated module's user
                 warnings.warn(warning.message, stacklevel=3)
             return found
@@ -305,19 +307,22 @@ _ARRAYS = ("same", "density", "gradient", "second", "covariance", "errors", "int
 """Kinds of results that are arrays over the members of a batch."""
 
 
-def _again(solver: Mapped, method: Any, kind: str, given: dict[str, Any], length: int) -> Any:
+def _again(
+    solver: Mapped, method: Any, kind: str, given: dict[str, Any], width: float | None
+) -> Any:
     """The method in other units, each member of a batch in its own where members are apart."""
     name = "start" if "start" in given else "coords"
     out = given.pop("out", None)
     if isinstance(given[name], str):
+        length = 0 if width is None else int(_rounded(np.array([width]))[0])
         return _called(solver, method, kind, given, length, None)
     points = solver._coords(given[name])
     count = len(solver.chart.coordinates)
     flat = points.rows[:count].T
-    each = _exponents(solver.form, solver._components(points.rows), given.get("truth"))
-    if length or len(np.unique(each)) == 1 or kind not in _ARRAYS or solver.chart.constants:
-        if not length:
-            length = int(_rounded(np.array([np.median(each)]))[0])
+    model = solver._components(points.rows)
+    each = _exponents(solver.form, model, given.get("truth"), width)
+    if len(np.unique(each)) == 1 or kind not in _ARRAYS or solver.chart.constants:
+        length = int(_rounded(np.array([np.median(each)]))[0])
         sent = {**given, name: flat.reshape(*points.shape, count)}
         found = _called(solver, method, kind, sent, length, points.rows)
     else:
