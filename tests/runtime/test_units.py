@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import relrep_sym as rs
-from relrep_sym.errors import DomainError, RelrepWarning
+from relrep_sym.errors import DataError, DomainError, RelrepWarning
 from relrep_sym.runtime.expectation import Nodes
 from tests.units import EXACT, Case, Units, base, compiled, coords_of, kernels, problem_of
 
@@ -250,3 +250,15 @@ def _locations(family):
     model = rs.mixture(family, components=2)
     held = rs.derive(model, rs.identity(model), moving=("mu_1", "mu_2"))
     return held.compile(), "sigma" if family == "normal" else "own_b"
+
+
+@pytest.mark.parametrize("bad", [[1.0, 2.0 + 1.0j], [10**400, 1.0], ["one", 2.0], [None, 1.0]])
+@pytest.mark.parametrize("e", [0, 520])
+def test_what_is_no_sample_is_refused_in_any_unit(bad, e):
+    k = rs.derive(rs.mixture("normal", components=2)).compile()
+    coords = [0.4, *(float(np.ldexp(v, e)) for v in (-1.0, 1.0, 1.0, 1.5))]
+    for function in (k.fit, k.score, k.em_step):
+        with pytest.raises(DataError, match="x is not numeric"):
+            function(np.array(bad), coords)
+    with pytest.raises(DataError, match="rate is not numeric"):
+        k.gradient_em_step([1.0, 2.0], coords, rate="fast")
