@@ -11,7 +11,17 @@ import pytest
 import relrep_sym as rs
 from relrep_sym.errors import DomainError, RelrepWarning
 from relrep_sym.runtime.expectation import Nodes
-from tests.units import EXACT, Case, Units, base, compiled, coords_of, kernels, problem_of
+from tests.units import (
+    EXACT,
+    Case,
+    Units,
+    base,
+    compiled,
+    coords_of,
+    kernels,
+    maximum,
+    problem_of,
+)
 
 U = 2.0**-53
 QUICK = (-500, -260, -60, 60, 260, 500)
@@ -252,3 +262,38 @@ def _locations(family):
     model = rs.mixture(family, components=2)
     held = rs.derive(model, rs.identity(model), moving=("mu_1", "mu_2"))
     return held.compile(), "sigma" if family == "normal" else "own_b"
+
+
+@cache
+def _seen():
+    model = rs.mixture("normal", components=2)
+    plain = rs.relative(model, "mu")
+    view = rs.view(plain, {"v": "pi_1", "m": "pi_1*mu_1 + (1 - pi_1)*mu_2", "d": "Delta_1",
+                           "s": "sigma_1", "q": "sigma_2/sigma_1"})  # fmt: skip
+    return rs.derive(model, plain, view=view).compile()
+
+
+@pytest.mark.parametrize("e", [-500, 60, 500])
+def test_views_and_nodes_follow_the_units(e):
+    module = _seen()
+    u = Units(Case("normal", 2, "plain"), e)
+    x, weights, _, density = problem_of(u.case)
+    at, truth = coords_of(u.case), u.truth(density)
+    seen = u.unit([0, 1, 1, 1, 0])
+    there = u.coords(at)
+    np.testing.assert_array_equal(module.to_view(there) / seen, module.to_view(at))
+    np.testing.assert_allclose(
+        module.view_field(there, truth, rates=u.unit(2 * u.power)) / seen,
+        module.view_field(at, density),
+        atol=1e-13,
+    )
+    best = maximum(u.case)
+    asked = {"of": "view", "weights": weights, "count": 500.0}
+    found = module.standard_errors(u.x(x), u.coords(best), **asked)
+    np.testing.assert_array_equal(found / seen, module.standard_errors(x, best, **asked))
+    own, moved = (
+        rs.nodes(rs.truth("normal", weights=[0.5, 0.5], means=[0, unit], scales=[unit, unit]))
+        for unit in (1.0, 2.0**e)
+    )
+    np.testing.assert_array_equal(moved.nodes * 2.0**-e, own.nodes)
+    np.testing.assert_allclose(moved.weights, own.weights, rtol=1e-13)
