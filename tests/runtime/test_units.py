@@ -30,6 +30,8 @@ OTHERS = [
     *(Case("rayleigh", k, c) for k, c in ((1, "log"), (3, "plain"))),
     Case("exponential", 3, "log"),
     Case("gumbel", 2, "identity"),
+    Case("cauchy", 2, "plain"),
+    Case("inverse_gamma", 2, "identity"),
     Case("weibull", 2, "log"),
     Case("student", 2, "plain"),
 ]
