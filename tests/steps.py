@@ -155,7 +155,15 @@ def start(case: Stated, rng: np.random.Generator) -> np.ndarray:
             out.append(rng.uniform(0.5, 2.0))
         else:
             out.append(rng.normal(0.0, 1.0))
-    return np.array(out)
+    coords = np.array(out)
+    positive = [p.domain.lower == 0.0 for p in case.chart.model.family.parameters]
+    own = np.array([c.domain.lower == 0.0 and c.domain.open_lower for c in case.chart.coordinates])
+    for _ in range(8):  # counted from the last a rate is what the gaps leave of it
+        phis = case.mixture(coords)[1]
+        if all((phi > 0.0).all() for phi, least in zip(phis, positive, strict=True) if least):
+            break
+        coords = np.where(own, 2.0 * coords, coords)
+    return coords
 
 
 def sample(case: Stated, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -176,6 +184,32 @@ def rounding(case: Stated, x: np.ndarray, coords: np.ndarray, w: np.ndarray) -> 
     logs = case.logs(x, coords)
     top = np.abs(np.where(np.isfinite(logs), logs, 0)).max(axis=0)
     return 64 * 2.0**-53 * float(1 + w / w.sum() @ top)
+
+
+def weighing(case: Stated, x: np.ndarray, old: np.ndarray, new: np.ndarray, w: np.ndarray) -> float:
+    """What Q(new) − Q(old) loses to the roundings of responsibilities and of the parameters.
+
+    The exponential of a rounded log-odds has as many roundings as the logarithms are large, and
+    weighs the change of each; a location is rounded where a gap is added to it, however small its
+    scale is.
+    """
+    before, after = case.logs(x, old), case.logs(x, new)
+    share = np.exp(before - special.logsumexp(before, axis=0)) * (w / w.sum())
+    with np.errstate(invalid="ignore"):
+        sizes = np.abs(before) + np.abs(before).max(axis=0, where=share > 0, initial=0.0)
+        terms = np.where(share > 0, share * sizes * np.abs(after - before), 0.0)
+    total, step = float(terms.sum()), 1e-6
+    for coords, logs in ((old, before), (new, after)):
+        weights, phis = case.mixture(coords)
+        for i in range(len(phis)):
+            moved = [p * (1 + step * (i == j)) for j, p in enumerate(phis)]
+            with np.errstate(all="ignore"):
+                there = np.array([case.log_density(x, *phi) for phi in zip(*moved, strict=True)])
+                change = np.abs(there + np.log(weights)[:, None] - logs)
+            total += (
+                float(np.where((share > 0) & np.isfinite(change), share * change, 0).sum()) / step
+            )
+    return 4 * 2.0**-53 * total
 
 
 def nudged(case: Stated, coords: np.ndarray, rng: np.random.Generator, reach: float) -> np.ndarray:

@@ -438,7 +438,8 @@ def _closed(body: str) -> str:
 
 def script_of(before: str, after: str) -> str:
     """A script that may have become longer than one sign."""
-    return script(after) if after in (before, before.replace("@", "")) else f"{{{after}}}"
+    kept = len(after) == 1 or after in (before, before.replace("@", ""))
+    return script(after) if kept else f"{{{after}}}"
 
 
 def _at_top(mark: str, text: str) -> bool:

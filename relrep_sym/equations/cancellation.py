@@ -31,10 +31,23 @@ def candidates(e: sp.Expr) -> Iterator[sp.Expr]:
     (expm1(x), 2*sin(x/2)**2)
     """
     seen = {e}
-    for found in _forms(e):
+    for form in _forms(e):
+        found = _exponentials_whole(form)
         if found not in seen and not found.has(sp.zoo, sp.nan, sp.oo, sp.I):
             seen.add(found)
             yield found
+
+
+def _exponentials_whole(e: sp.Expr) -> sp.Expr:
+    """The form with exp(a) exp(b) as exp(a + b): factored, exp((m − x)/s) would be a product of two
+    that overflow far from the origin.
+    """
+
+    def split(product: sp.Expr) -> bool:
+        return product.is_Mul and sum(isinstance(f, sp.exp) for f in product.args) > 1
+
+    out: sp.Expr = e.replace(split, lambda product: sp.powsimp(product, combine="exp"))
+    return out
 
 
 def _forms(e: sp.Expr) -> Iterator[sp.Expr]:

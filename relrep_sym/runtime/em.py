@@ -33,7 +33,7 @@ from relrep_sym.runtime.roots import best_root
 from relrep_sym.runtime.sampled import Sampled
 from relrep_sym.runtime.stationary import unended
 
-__all__ = ["Expected", "Taken", "em_step", "expected", "objective_of"]
+__all__ = ["Expected", "Taken", "em_step", "expected", "objective_between", "objective_of"]
 
 _FAR = 8.0
 """New scales that a component may move in one step before its statistics are expanded anew."""
@@ -122,6 +122,21 @@ def objective_of(
         whole = Sampled(chart, form, rows, seen.mass, Claims(*seen.sample))
         return whole if len(members) == rows.shape[1] else whole.take(members)
     return Objective(chart, form, rows[:, members], seen.mass[:, members], seen.means[..., members])
+
+
+def objective_between(
+    chart: Chart, form: Form, rows: Array, seen: Expected, new: Array
+) -> Objective:
+    """Q of all members, its statistics expanded where the step to rows ``new`` keeps its digits."""
+    everyone = np.arange(rows.shape[1])
+    point, x, weights = seen.sample
+    about = None
+    if form.second is not None and not seen.failures:
+        about = _recentred(form, point.components.parameters, chart.components(new)[1])
+    if about is None:
+        return objective_of(chart, form, rows, seen, everyone)
+    means = _means_about(about, point, seen.found, everyone, x, weights)
+    return Objective(chart, form, rows, seen.mass, means, about)
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")

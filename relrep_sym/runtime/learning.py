@@ -16,7 +16,7 @@ from relrep_sym.runtime import check
 from relrep_sym.runtime.check import Array, Coords, Entries
 from relrep_sym.runtime.ecm import Order, ecm_step
 from relrep_sym.runtime.edges import insist_slopes
-from relrep_sym.runtime.em import Expected, em_step, objective_of
+from relrep_sym.runtime.em import Expected, em_step, objective_between
 from relrep_sym.runtime.evaluated import Evaluated
 from relrep_sym.runtime.fitted import Fit
 from relrep_sym.runtime.gradient_em import Climb, gradient_em_step, step_of
@@ -150,9 +150,8 @@ class Learning(Evaluated):
     ) -> Step:
         """What a step found, its multipliers and residual those of the coordinates ``free``."""
         c, count = self.chart, len(rows)
-        everyone = np.arange(rows.shape[1])
-        objective = objective_of(c, self.form, given.rows, seen, everyone)
         whole = np.concatenate([rows, given.rows[count:]])
+        objective = objective_between(c, self.form, given.rows, seen, whole)
         best = optimality(objective, whole, free)
         ends = [low > -np.inf or high < np.inf for low, high in zip(c.lower, c.upper, strict=True)]
         said = [
