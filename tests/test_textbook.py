@@ -271,6 +271,9 @@ def test_documents_and_files(name: str, tmp_path: Path) -> None:
 NOT_CERTIFIED = (
     *SKEWED,
     "laplace",  # the judge's own climb of Q does not end at a kink
+    "gumbel_max",  # its slope at x = m = 0 is zero, and the judge's complex step leaves 4e-81
+    "gumbel_min",
+    "frechet",  # ECM's search along the scale stalls on a sample with x = 1e-6, and says so
     "von_mises_2",  # the ends of its support, ±π, are doubles: the integral is 1 to 18 digits only
 )
 
