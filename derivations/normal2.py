@@ -1,7 +1,8 @@
 """Two normal components, everything free, in the model's own parameters.
 
 The score, the averaged learning equations, Fisher information and EM of
-θ = (π₁, μ₁, μ₂, σ₁, σ₂). Paper 000, section 3.1 and 4.1: the mixture before it is reparameterized.
+θ = (π₁, μ₁, μ₂, σ₁, σ₂). The mixture of Esser and Nielsen (2022),
+sections 3.1 and 4.1, before it is reparameterized.
 """
 
 import relrep_sym as rs

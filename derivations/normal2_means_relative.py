@@ -1,7 +1,7 @@
 """Two normal components of equal weight and unit scale, the second mean relative to the first.
 
-Paper 000, section 4.2: only the means are learned, in (μ₁, Δ₁) with μ₂ = μ₁ + Δ₁, Δ₁ ≥ 0. This is
-the setting of its Algorithm 1 (ECM) and of the comparison with EM in Figure 2.
+Esser and Nielsen (2022), section 4.2: only the means are learned, in (μ₁, Δ₁) with μ₂ = μ₁ + Δ₁,
+Δ₁ ≥ 0. This is the setting of their Algorithm 1 (ECM) and of the comparison with EM in Figure 2.
 """
 
 import relrep_sym as rs

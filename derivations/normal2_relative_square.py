@@ -1,7 +1,7 @@
 """Two normal components, everything free, the gap between the means a square with a clearance.
 
-μ₂ = μ₁ + Δ₁² + ξ with ξ = 1/10: the second way of paper 000, section 2, to keep the order (optimise
-the square, and add a clearance). Every point with Δ₁ = 0 is stationary in Δ₁.
+μ₂ = μ₁ + Δ₁² + ξ with ξ = 1/10: the second way of Esser and Nielsen (2022), section 2, to keep the
+order (optimise the square, and add a clearance). Every point with Δ₁ = 0 is stationary in Δ₁.
 """
 
 import relrep_sym as rs

@@ -1,8 +1,8 @@
 """Two unit-variance normal components, learned in (π₁, μ₁, μ₂) and seen in (v, u, w).
 
 v = π₁, u = μ₁ − μ₂, w = π₁μ₁ + (1 − π₁)μ₂ is the view of Park and Ozeki (2009); its Jacobian and
-mobility JJᵀ are their Eq. (17), which paper 000 prints in appendix D. The averaged equations here
-are exact, where both papers expand them near u = 0.
+mobility JJᵀ are their Eq. (17), which Esser and Nielsen (2022) print in appendix D. The averaged
+equations here are exact, where both papers expand them near u = 0.
 """
 
 import relrep_sym as rs

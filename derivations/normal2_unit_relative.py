@@ -1,8 +1,8 @@
-"""Two unit-variance normal components in the relative chart, seen in paper 000's primed view.
+"""Two unit-variance normal components in the relative chart, seen in a primed view.
 
 μ₂ = μ₁ + Δ₁, seen in (v, u′, w′) = (π₁, Δ₁, π₁μ₁ + (1 − π₁)(μ₁ + Δ₁)): section 3.1 and
-appendix D of paper 000. With w′ = μ₁ + (1 − v)Δ₁ its row of the Jacobian is (−Δ₁, 1, 1 − v) in
-(π₁, μ₁, Δ₁); the matrix printed in appendix D differs.
+appendix D of Esser and Nielsen (2022). With w′ = μ₁ + (1 − v)Δ₁ its row of the Jacobian is
+(−Δ₁, 1, 1 − v) in (π₁, μ₁, Δ₁); the matrix printed in appendix D differs.
 """
 
 import relrep_sym as rs

@@ -1,7 +1,7 @@
 """Three normal components of equal weights and unit scale: the over-parameterized student.
 
-Paper 004, sections 1.1 and 1.2: weights and covariances are fixed, the means learn by gradient EM
-from a truth that may be a single normal density.
+Xu, Fazel and Du (2024), sections 1.1 and 1.2: weights and covariances are fixed, the means learn by
+gradient EM from a truth that may be a single normal density.
 """
 
 import relrep_sym as rs

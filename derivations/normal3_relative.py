@@ -1,7 +1,7 @@
 """Three normal components, everything free, the means in order.
 
-μ₁, μ₂ = μ₁ + Δ₁, μ₃ = μ₂ + Δ₂: paper 000, section 2, for K = 3, where each gap moves every mean
-after it.
+μ₁, μ₂ = μ₁ + Δ₁, μ₃ = μ₂ + Δ₂: Esser and Nielsen (2022), section 2, for K = 3, where each gap moves
+every mean after it.
 """
 
 import relrep_sym as rs

@@ -1,7 +1,7 @@
 """What `relrep regenerate` wrote: one module for each script in derivations/.
 
 Do not edit: `relrep regenerate` writes it anew. Importing this package loads no module.
-Text sha256: d5376634a34fe0d4e10851d330bfae97
+Text sha256: 729cb3c8fc8f8dae7a302949e211dc9c
 
 normal2: Two normal components, everything free, in the model's own parameters.
 normal2_means_relative: Two normal components of equal weight and unit scale, the second mean
@@ -10,8 +10,8 @@ normal2_relative: Two normal components, everything free, the second mean relati
 normal2_relative_square: Two normal components, everything free, the gap between the means a
     square with a clearance.
 normal2_unit: Two unit-variance normal components, learned in (π₁, μ₁, μ₂) and seen in (v, u, w).
-normal2_unit_relative: Two unit-variance normal components in the relative chart, seen in paper
-    000's primed view.
+normal2_unit_relative: Two unit-variance normal components in the relative chart, seen in a primed
+    view.
 normal3_means: Three normal components of equal weights and unit scale: the over-parameterized
     student.
 normal3_relative: Three normal components, everything free, the means in order.

@@ -353,12 +353,14 @@ class Expansion:
         """Functions of numbers: the centre, log-weighted densities, summands of means, rows."""
         series, symbols = self.series, list(self.series.view.symbols)
         overlap, x = series.overlap, series.overlap.family.x
-        posteriors = {r: sp.Dummy() for r in overlap.responsibilities}
+        posteriors = [sp.Dummy() for _ in overlap.responsibilities]
         limit = sp.Dummy()
-        marks = posteriors | {LogSumExp(*overlap.log_weighted): limit}
+        marks = {LogSumExp(*overlap.log_weighted): limit}
+        pairs = zip(overlap.responsibilities, posteriors, strict=True)
+        marks |= {r: d for r, d in pairs if not r.is_number}  # of one group it is the number 1
         moments, expectations = self._means
         held = {m: sp.Dummy() for m in (*moments, *expectations)}
-        columns = [x, limit, *posteriors.values(), *symbols]
+        columns = [x, limit, *posteriors, *symbols]
         totals = [
             sp.Add(*(series.whole(n, c) for n, c in row.coefficients.items())) for row in self.rows
         ]

@@ -3,7 +3,8 @@
 In: a derivation or its module, a truth, and two names. Out: a matplotlib Axes with the drawing on
 it, its axes labelled as the paper's formulas are. Needs matplotlib, the extra ``plot``.
 
-Names are the chart's coordinates; in :func:`trajectories` also a view's functions.
+Names are the chart's coordinates; or, with ``view=``, those of another chart of the same model or a
+view's functions: the dynamics stay the first chart's, the axes are the others.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from relrep_sym.declare.symbols import latex_name
-from relrep_sym.errors import DataError, NotInstalledError, RelrepError, problem
+from relrep_sym.errors import DataError, NotInstalledError, problem
+from relrep_sym.frames import Frame, by_halves, frame_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,6 +44,7 @@ def field(
     ylim: tuple[float, float],
     n: int = 61,
     field: str = "gradient",
+    view: Any = None,
     style: str = "stream",
     ax: Axes | None = None,
     **options: Any,
@@ -56,11 +59,14 @@ def field(
     Args:
         model: a Derivation, or its module.
         truth: as for ``averaged_field``.
-        x, y: names of two coordinates.
-        at: the other coordinates' values, all of them, and the chart's constants'.
+        x, y: names of two coordinates, or of two axes of ``view``.
+        at: the other coordinates' values, all of them, and the constants' of both charts.
         xlim, ylim: the picture's ends.
         n: points along each side.
         field: ``"gradient"`` or ``"natural"``.
+        view: what to look in: a view of the chart with as many functions as it has coordinates, or
+            a derivation or module of the same model in another chart. The velocities are the first
+            chart's, carried over.
         style: ``"stream"`` for streamlines, ``"quiver"`` for arrows of one length.
         ax: where to draw; by default on the current Axes.
         **options: go on to ``Axes.streamplot`` or ``Axes.quiver``.
@@ -79,11 +85,8 @@ def field(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('$\\mu_1$', '$\\Delta_1$')
     """
-    given = dict(at or {})
-    whole = _module(model)
-    constants = {c: given.pop(c) for c in whole.CONSTANTS if c in given}
-    module = _Given(whole, constants)
-    names = tuple(module.COORDINATES)
+    module, frame, given = _framed(model, view, dict(at or {}))
+    names = frame.names
     i, j = _place(names, x), _place(names, y)
     if i == j:
         raise DataError(problem("x and y are the same coordinate", x, "two coordinates"))
@@ -96,9 +99,12 @@ def field(
         raise DataError(problem("unknown field", field, '"gradient" or "natural"'))
     point = _held(names, (x, y), given)
     across, along = (np.linspace(*_ends(e, w), n) for e, w in ((xlim, "xlim"), (ylim, "ylim")))
-    coords = np.broadcast_to(point, (n, n, len(names))).copy()
-    coords[..., i], coords[..., j] = np.meshgrid(across, along)
-    found = _where_it_exists(module, kernels[field], coords, truth)
+    grid = np.broadcast_to(point, (n, n, len(names))).copy()
+    grid[..., i], grid[..., j] = np.meshgrid(across, along)
+    points = grid.reshape(-1, len(names))
+    coords = by_halves(frame.to_coords, len(module.COORDINATES), points)
+    velocity = _where_it_exists(module, kernels[field], coords, truth)
+    found = by_halves(frame.push, len(names), points, coords, velocity).reshape(grid.shape)
     u, v = found[..., i], found[..., j]
     speed = np.hypot(u, v)
 
@@ -114,9 +120,9 @@ def field(
             arrows = (across[thin[0]], along[thin[0]], (u / speed)[thin], (v / speed)[thin])
         drawn = _with(options, color=_INK, pivot="mid", width=0.0035, scale=26)
         axes.quiver(*arrows, **drawn)
-    _dress(axes, module, x, y)
+    _dress(axes, names, x, y)
     axes.set(xlim=(across[0], across[-1]), ylim=(along[0], along[-1]))
-    _edges(axes, module, x, y)
+    _edges(axes, frame, x, y)
     return axes
 
 
@@ -124,28 +130,31 @@ def trajectories(
     model: Any,
     x: str,
     y: str,
-    paths: ArrayLike | tuple[ArrayLike, Sequence[Any]] | None = None,
+    paths: Any = None,
     *,
     truth: object = None,
     start: ArrayLike | None = None,
     times: ArrayLike | None = None,
     field: str = "gradient",
+    view: Any = None,
     constants: Mapping[str, float] | None = None,
     ax: Axes | None = None,
     **options: Any,
 ) -> Axes:
     """Trajectories over two coordinates, or two of a view's functions.
 
-    A ring is a start, a dot an end; a cross is where a member was stopped. Drawn is what ``flow``
-    returned, (…, T, P), or with ``full_output=True`` (array, stops), as ``paths``; or a flow from
-    ``start`` under ``truth`` at ``times``.
+    A ring is a start, a dot an end; a cross is where a member was stopped. ``paths`` are what
+    ``flow`` returned, (…, T, P), or with ``full_output=True`` (array, stops); or a fit, whose
+    iterates are drawn; without them a flow from ``start`` under ``truth`` at ``times`` is drawn.
 
     Args:
         model: a Derivation, or its module.
-        x, y: names of two coordinates, or of two functions of the module's view.
-        paths: coordinates (…, T, P), NaN where a member was stopped; or (these, stops).
+        x, y: names of two coordinates, of two functions of the module's view, or of two axes of
+            ``view``.
+        paths: coordinates (…, T, P), NaN where a member was stopped; (these, stops); or a Fit.
         truth, start, times, field: of a flow, where no paths are given.
-        constants: values of the chart's constants.
+        view: another view, or another chart of the model, to look in, as in :func:`field`.
+        constants: values of the constants of both charts.
         ax: where to draw; by default on the current Axes.
         **options: go on to ``Axes.plot``.
 
@@ -161,7 +170,12 @@ def trajectories(
     >>> len(ax.lines)  # of each a path, a ring and a dot
     6
     """
-    module = _Given(_module(model), dict(constants or {}))
+    module, frame, left = _framed(model, view, dict(constants or {}))
+    if left:
+        right = ", ".join(module.CONSTANTS) or "none"
+        raise DataError(problem("unknown constants", ", ".join(left), right))
+    if hasattr(paths, "path") and hasattr(paths, "converged"):
+        paths = _iterates(paths)
     if paths is None:
         if truth is None or start is None or times is None:
             right = "paths, or truth=, start= and times="
@@ -178,7 +192,8 @@ def trajectories(
     for stop in stops:  # where it was stopped follows its last known point
         path = array[stop.member]
         path[np.flatnonzero(np.isnan(path).any(axis=1))[:1]] = stop.coords
-    seen = _seen(module, array.reshape(-1, *array.shape[-2:]), (x, y))
+    flat = array.reshape(-1, *array.shape[-2:])
+    seen = _seen(module, flat, (x, y)) if view is None else _framed_paths(frame, flat, (x, y))
     axes = _axes(ax)
     drawn: dict[str, Any] = {"color": _LINE, "linewidth": 1.1, "solid_capstyle": "round"} | options
     halted = {_number(stop.member, array.shape[:-2]) for stop in stops}
@@ -194,8 +209,8 @@ def trajectories(
             axes.plot(*last, marker="o", markersize=4.0, **ink)
         else:
             axes.plot(*last, marker="x", markersize=5.5, markeredgewidth=1.4, **ink)
-    _dress(axes, module, x, y)
-    _edges(axes, module, x, y)
+    _dress(axes, (*frame.names, *getattr(module, "VIEW", ())), x, y)
+    _edges(axes, frame, x, y)
     return axes
 
 
@@ -210,6 +225,39 @@ def _module(model: Any) -> Any:
         return model.compile()
     right = "a derivation, or a generated module"
     raise DataError(problem("there is nothing to draw of this", type(model).__name__, right))
+
+
+def _framed(model: Any, view: Any, given: dict[str, float]) -> tuple[Any, Frame, dict[str, float]]:
+    """The module with its constants, the frame with its own, and what else was given."""
+    whole = _module(model)
+    wanted = {c for m in (whole, view) for c in getattr(m, "CONSTANTS", ())}
+    if hasattr(view, "chart") and hasattr(view, "compile"):
+        view = view.compile()
+        wanted |= set(view.CONSTANTS)
+    held = {c: given[c] for c in wanted if c in given}
+    module = _Given(whole, {c: held[c] for c in whole.CONSTANTS if c in held})
+    others = {c: held[c] for c in getattr(view, "CONSTANTS", ()) if c in held}
+    rest = {n: v for n, v in given.items() if n not in held}
+    return module, frame_of(module, view, others), rest
+
+
+def _iterates(fit: Any) -> Any:
+    """A fit's path, each start's last iterate repeated to the end; (these, no stops)."""
+    path = np.array(fit.path, dtype=float)
+    flat = path.reshape(-1, *path.shape[-2:])
+    for one in flat:
+        known = np.flatnonzero(np.isfinite(one).all(axis=1))
+        if len(known):
+            one[known[-1] + 1 :] = one[known[-1]]
+    return flat.reshape(path.shape), []
+
+
+def _framed_paths(frame: Frame, paths: Any, pair: tuple[str, str]) -> Any:
+    """Two columns of paths (M, T, P), seen in a frame."""
+    which = [_place(frame.names, n) for n in pair]
+    flat = paths.reshape(-1, paths.shape[-1])
+    found = by_halves(frame.from_coords, len(frame.names), flat)
+    return found.reshape(*paths.shape[:2], -1)[..., which]
 
 
 class _Given:
@@ -255,7 +303,7 @@ def _ends(ends: tuple[float, float], what: str) -> tuple[float, float]:
 
 
 def _where_it_exists(module: Any, kernel: str, coords: Any, truth: object) -> Any:
-    """The field on a grid, NaN where the chart or the model ends: by rows, then by points."""
+    """The field at rows of coordinates, NaN where the chart or the model ends."""
     call = getattr(module, kernel)
     options = {"full_output": True} if kernel == "natural_field" else {}
 
@@ -263,21 +311,7 @@ def _where_it_exists(module: Any, kernel: str, coords: Any, truth: object) -> An
         out = call(some, truth, **options)
         return out.field if options else out
 
-    flat = coords.reshape(-1, coords.shape[-1])
-    out, worst = np.full_like(flat, np.nan), None
-    todo = [np.arange(len(flat))]
-    while todo:
-        some = todo.pop()
-        try:
-            out[some] = found(flat[some])
-        except RelrepError as why:
-            if len(some) > 1:  # halves, so that a rim costs the logarithm of the grid
-                todo += [some[len(some) // 2 :], some[: len(some) // 2]]
-            else:
-                worst = why
-    if worst is not None and not np.isfinite(out).any():
-        raise worst
-    return out.reshape(coords.shape)
+    return by_halves(found, coords.shape[-1], coords)
 
 
 def _number(member: tuple[int, ...], shape: tuple[int, ...]) -> int:
@@ -331,25 +365,21 @@ def _shade(axes: Axes, across: Any, along: Any, speed: Any) -> None:
     )  # fmt: skip
 
 
-def _dress(axes: Axes, module: Any, x: str, y: str) -> None:
-    seen = tuple(getattr(module, "VIEW", ()))
+def _dress(axes: Axes, names: Sequence[str], x: str, y: str) -> None:
     for name, put in ((x, axes.set_xlabel), (y, axes.set_ylabel)):
-        known = name in module.COORDINATES or name in seen
-        put(f"${latex_name(name)}$" if known else name)
+        put(f"${latex_name(name)}$" if name in names else name)
     axes.tick_params(direction="out", length=3, width=0.6)
     for side in axes.spines.values():
         side.set_linewidth(0.6)
 
 
-def _edges(axes: Axes, module: Any, x: str, y: str) -> None:
+def _edges(axes: Axes, frame: Frame, x: str, y: str) -> None:
     """A line where a coordinate's domain ends inside the picture: Δ = 0, a weight of 0 or 1."""
-    chart = module._solver().chart
-    ends = {n: e for n, *e in zip(chart.coordinates, chart.lower, chart.upper, strict=False)}
     for name, limits, draw in (
         (x, axes.get_xlim(), axes.axvline),
         (y, axes.get_ylim(), axes.axhline),
     ):
-        for end in ends.get(name, ()):
+        for end in frame.ends.get(name, ()):
             if np.isfinite(end) and limits[0] <= end <= limits[1]:
                 draw(
                     end, color=_EDGE, linewidth=1.2, linestyle=(0, (4, 2)), zorder=2, clip_on=False

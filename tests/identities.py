@@ -91,186 +91,189 @@ def row(
 
 
 TABLE: tuple[Row, ...] = (
-    # ------------------------------------------------------------------ paper 000
+    # --------------------------------------------------- Esser and Nielsen (2022)
     row(
         "mobility entry vw", "normal2",
         "D[pi_1, pi_1]*D[w, pi_1] + D[pi_1, mu_1]*D[w, mu_1] + D[pi_1, mu_2]*D[w, mu_2]", "u",
-        "-u", source="000, appendix D", **VIEW,
+        "-u", source="EsserNielsen2022, appendix D", **VIEW,
     ),
     row(
         "mobility entry uw", "normal2",
         "D[u, pi_1]*D[w, pi_1] + D[u, mu_1]*D[w, mu_1] + D[u, mu_2]*D[w, mu_2]", "2*pi_1 - 1",
-        "1 - 2*pi_1", source="000, appendix D", **VIEW,
+        "1 - 2*pi_1", source="EsserNielsen2022, appendix D", **VIEW,
     ),
     row(
         "mobility entry ww", "normal2",
         "D[w, pi_1]**2 + D[w, mu_1]**2 + D[w, mu_2]**2", "2*pi_1**2 - 2*pi_1 + u**2 + 1",
-        "2*pi_1**2 - 2*pi_1 + 2*u**2 + 1", source="000, appendix D", **VIEW,
+        "2*pi_1**2 - 2*pi_1 + 2*u**2 + 1", source="EsserNielsen2022, appendix D", **VIEW,
     ),
     row(
         "Jacobian of the primed view", "relative2", "D[w, pi_1]", "-Delta_1",
         "mu_1 - Delta_1",  # what is printed
-        source="000, appendix D", **PRIMED,
+        source="EsserNielsen2022, appendix D", **PRIMED,
     ),
     row(
         "mobility of the primed view", "relative2",
         "D[w, pi_1]**2 + D[w, mu_1]**2 + D[w, Delta_1]**2", "Delta_1**2 + 1 + (1 - pi_1)**2",
         "3*Delta_1**3 + 2*mu_1*Delta_1 - 4*Delta_1 + mu_1**2 + 2*pi_1**2 + 2",  # what is printed
-        source="000, appendix D", **PRIMED,
+        source="EsserNielsen2022, appendix D", **PRIMED,
     ),
     row(
         "learning equation of v", "vuw",
         "D_theta[E[log_p], pi_1]", "D[E[log_p], v] + u*D[E[log_p], w]",
-        "D[E[log_p], v] - u*D[E[log_p], w]", source="000, appendix D, dv/dt",
+        "D[E[log_p], v] - u*D[E[log_p], w]", source="EsserNielsen2022, appendix D, dv/dt",
     ),
     row(
         "learning equation of u", "vuw",
         "D_theta[E[log_p], mu_1] - D_theta[E[log_p], mu_2]",
         "2*D[E[log_p], u] - (1 - 2*v)*D[E[log_p], w]",
-        "2*D[E[log_p], u] + (1 - 2*v)*D[E[log_p], w]", source="000, appendix D, du/dt",
+        "2*D[E[log_p], u] + (1 - 2*v)*D[E[log_p], w]", source="EsserNielsen2022, appendix D, du/dt",
     ),
     row(
         "learning equation of w", "vuw",
         "u*D_theta[E[log_p], pi_1] + v*D_theta[E[log_p], mu_1] + (1 - v)*D_theta[E[log_p], mu_2]",
         "u*D[E[log_p], v] - (1 - 2*v)*D[E[log_p], u] + (u**2 + v**2 + (1 - v)**2)*D[E[log_p], w]",
         "u*D[E[log_p], v] - (1 - 2*v)*D[E[log_p], u] + (u**2 + v**2 - (1 - v)**2)*D[E[log_p], w]",
-        source="000, appendix D, dw/dt",
+        source="EsserNielsen2022, appendix D, dw/dt",
     ),
     row(
         "gradient in the reference mean", "relative3 square",
         "D[E[log_p], mu_1]",
         "D_theta[E[log_p], mu_1] + D_theta[E[log_p], mu_2] + D_theta[E[log_p], mu_3]",
-        "D_theta[E[log_p], mu_1] + D_theta[E[log_p], mu_2]", source="000, section 3",
+        "D_theta[E[log_p], mu_1] + D_theta[E[log_p], mu_2]", source="EsserNielsen2022, section 3",
     ),
     row(
         "gradient in a gap", "relative3 square",
         "D[E[log_p], Delta_1]",
         "2*Delta_1*E[r_2*(x - mu_2) + r_3*(x - mu_3)]",
         "2*Delta_1*E[r_2*(x - mu_2)]", "Delta_1*E[r_2*(x - mu_2) + r_3*(x - mu_3)]",
-        source="000, section 3",
+        source="EsserNielsen2022, section 3",
     ),
     row(
         "Fisher information pulled back", "relative3 square",
         "E_p[D[log_p, Delta_1]*D[log_p, Delta_2]]",
         "4*Delta_1*Delta_2*E_p[(r_2*(x - mu_2) + r_3*(x - mu_3))*r_3*(x - mu_3)]",
-        "4*Delta_1*Delta_2*E_p[r_2*(x - mu_2)*r_3*(x - mu_3)]", source="000, section 5.1",
+        "4*Delta_1*Delta_2*E_p[r_2*(x - mu_2)*r_3*(x - mu_3)]",
+        source="EsserNielsen2022, section 5.1",
     ),
     row(
         "the step for the reference mean", "relative2",
         "E[r_1*x + r_2*(x - Delta_1)] - mu_1*E[r_1 + r_2]", "D[E[log_p], mu_1]",
-        "D[E[log_p], Delta_1]", source="000, appendix B",
+        "D[E[log_p], Delta_1]", source="EsserNielsen2022, appendix B",
     ),
     row(
         "the step for the gap", "relative2",
         "(E[r_2*x] - mu_1*E[r_2])/E[r_2] - Delta_1", "D[E[log_p], Delta_1]/E[r_2]",
-        "D[E[log_p], Delta_1]/E[r_1]", source="000, appendix B",
+        "D[E[log_p], Delta_1]/E[r_1]", source="EsserNielsen2022, appendix B",
     ),
-    # ------------------------------------------------------------------ papers 002 and 003
+    # ------------------------------------- Van Oostrum, Müller and Ay
     row(
         "Gram matrix pulled back", "log poisson3",
         "E_p[D[log_p, log_rate_1]*D[log_p, log_rate_2]]",
         "exp(log_rate_1 + log_rate_2)*E_p[D_theta[log_p, rate_1]*D_theta[log_p, rate_2]]",
         "exp(log_rate_1)*E_p[D_theta[log_p, rate_1]*D_theta[log_p, rate_2]]",
-        source="002, definition of the Gram matrix",
+        source="VanOostrumMuellerAy2023, definition of the Gram matrix",
     ),
     row(
         "gradient is a covector", "log poisson3",
         "D[E[log_p], log_rate_3]", "rate_3*D_theta[E[log_p], rate_3]",
-        "D_theta[E[log_p], rate_3]/rate_3", source="003, gradient on parameters",
+        "D_theta[E[log_p], rate_3]/rate_3", source="VanOostrumAy2021, gradient on parameters",
     ),
     row(
         "Gram matrix of sum and difference", "pair3",
         "E_p[D[log_p, m]*D[log_p, d]]",
         "E_p[D_theta[log_p, mu_1]**2 - D_theta[log_p, mu_2]**2]",
         "E_p[D_theta[log_p, mu_1]**2 + D_theta[log_p, mu_2]**2]",
-        source="002, change of parametrisation",
+        source="VanOostrumMuellerAy2023, change of parametrisation",
     ),
     row(
         "push-forward of a coordinate vector", "pair3",
         "D[E[log_p], d]", "D_theta[E[log_p], mu_1] - D_theta[E[log_p], mu_2]",
-        "D_theta[E[log_p], mu_1] + D_theta[E[log_p], mu_2]", source="003, chain rule",
+        "D_theta[E[log_p], mu_1] + D_theta[E[log_p], mu_2]", source="VanOostrumAy2021, chain rule",
     ),
     row(
         "Fisher metric of the normal family", "normal1",
-        "E_p[D[log_p, sigma_1]**2]", "2/sigma_1**2", "1/sigma_1**2", source="002, Fisher metric",
+        "E_p[D[log_p, sigma_1]**2]", "2/sigma_1**2", "1/sigma_1**2",
+        source="VanOostrumMuellerAy2023, Fisher metric",
     ),
     row(
         "orthogonal coordinates", "normal1",
         "E_p[D[log_p, mu_1]*D[log_p, sigma_1]]", "0", "1/sigma_1**2",
-        source="002, Fisher metric",
+        source="VanOostrumMuellerAy2023, Fisher metric",
     ),
-    # ------------------------------------------------------------------ paper 004
+    # ---------------------------------------------------- Xu, Fazel and Du (2024)
     row(
         "gradient EM is gradient descent", "normal3 two",
         "D[E[log_q - log_p], mu_2]", "E[r_2*(mu_2 - x)]",
-        "E[r_2*(x - mu_2)]", "E[r_3*(mu_2 - x)]", source="004, Fact 1",
+        "E[r_2*(x - mu_2)]", "E[r_3*(mu_2 - x)]", source="XuFazelDu2024, Fact 1",
     ),
     row(
         "Stein form of the gradient", "normal3 standard",
         "D[-E[log_p], mu_2]", "E[r_2*psi]", "-E[r_2*psi]", "E[r_1*psi]",
-        source="004, Lemma 9", psi=PSI,
+        source="XuFazelDu2024, Lemma 9", psi=PSI,
     ),
     row(
         "projected gradient", "normal3 standard",
         "-mu_1*D[E[log_p], mu_1] - mu_2*D[E[log_p], mu_2] - mu_3*D[E[log_p], mu_3]", "E[psi**2]",
-        "E[psi**2]/2", "E[psi]**2", source="004, Corollary 10", psi=PSI,
+        "E[psi**2]/2", "E[psi]**2", source="XuFazelDu2024, Corollary 10", psi=PSI,
     ),
     row(
         "gradient by the matrix C", "normal3 standard",
         "D[-E[log_p], mu_3]", "E[r_3*r_1]*mu_1 + E[r_3*r_2]*mu_2 + E[r_3**2]*mu_3",
-        "E[r_3*r_1]*mu_1 + E[r_3*r_2]*mu_2 + E[r_3]*mu_3", source="004, Lemma 9 as C mu",
+        "E[r_3*r_1]*mu_1 + E[r_3*r_2]*mu_2 + E[r_3]*mu_3", source="XuFazelDu2024, Lemma 9 as C mu",
     ),
     row(
         "rows of C", "normal3 two", "E[r_1**2] + E[r_1*r_2] + E[r_1*r_3]", "E[r_1]",
-        "E[r_1]**2", source="004, C = E[psi psi^T]",
+        "E[r_1]**2", source="XuFazelDu2024, C = E[psi psi^T]",
     ),
     row(
         "Stein's lemma", "normal3", "E[sin(x)*(x - a)]", "s**2*E[cos(x)]", "s*E[cos(x)]",
-        "-s**2*E[cos(x)]", source="004, Lemma 16",
+        "-s**2*E[cos(x)]", source="XuFazelDu2024, Lemma 16",
     ),
     row(
         "Stein's lemma of a responsibility", "normal3 free",
-        "E[r_2*(x - a)]", "s**2*E[D[r_2, x]]", "s**2*E[D[r_1, x]]", source="004, Lemma 16",
+        "E[r_2*(x - a)]", "s**2*E[D[r_2, x]]", "s**2*E[D[r_1, x]]",
+        source="XuFazelDu2024, Lemma 16",
     ),
     row(
         "slope of psi", "normal3",
         "D[psi, x]",
         "r_1*r_2*(mu_1 - mu_2)**2 + r_1*r_3*(mu_1 - mu_3)**2 + r_2*r_3*(mu_2 - mu_3)**2",
         "2*r_1*r_2*(mu_1 - mu_2)**2 + 2*r_1*r_3*(mu_1 - mu_3)**2 + 2*r_2*r_3*(mu_2 - mu_3)**2",
-        source="004, equation (5)", psi=PSI,
+        source="XuFazelDu2024, equation (5)", psi=PSI,
     ),
     row(
         "slope of a responsibility", "normal3", "D[r_2, x]", "r_2*(mu_2 - psi)",
-        "r_2*(psi - mu_2)", source="004, proof of Lemma 9", psi=PSI,
+        "r_2*(psi - mu_2)", source="XuFazelDu2024, proof of Lemma 9", psi=PSI,
     ),
     row(
         "responsibility against another mean", "normal3 free",
         "D[r_1, mu_2]", "-r_1*r_2*(x - mu_2)/sigma_2**2",
         "r_1*r_2*(x - mu_2)/sigma_2**2", "-r_1*r_2*(x - mu_1)/sigma_2**2",
-        source="004, smoothness of the loss",
+        source="XuFazelDu2024, smoothness of the loss",
     ),
     row(
         "E step of a mean", "normal3 standard", "E[r_1*x]", "E[r_1*(mu_1 - psi)]",
-        "E[r_1*(mu_1 + psi)]", source="004, proof of Lemma 9", psi=PSI,
+        "E[r_1*(mu_1 + psi)]", source="XuFazelDu2024, proof of Lemma 9", psi=PSI,
     ),
     row(
         "mixed curvature of the loss", "normal3 two",
         "D[E[log_p], mu_1, mu_2]", "-E[r_1*r_2*(x - mu_1)*(x - mu_2)]",
-        "E[r_1*r_2*(x - mu_1)*(x - mu_2)]", source="004, Theorem 13",
+        "E[r_1*r_2*(x - mu_1)*(x - mu_2)]", source="XuFazelDu2024, Theorem 13",
     ),
     row(
         "curvature of the loss", "normal3 two",
         "D[E[log_p], mu_1, mu_1]", "E[r_1*(1 - r_1)*(x - mu_1)**2 - r_1]",
-        "E[r_1*(1 - r_1)*(x - mu_1)**2 + r_1]", source="004, Theorem 13",
+        "E[r_1*(1 - r_1)*(x - mu_1)**2 + r_1]", source="XuFazelDu2024, Theorem 13",
     ),
     row(
         "mirrored responsibility", "symmetric", "At[r_1, -x]", "r_2", "r_1",
-        source="004, appendix: symmetric pairs", status=VERIFIED,
+        source="XuFazelDu2024, appendix: symmetric pairs", status=VERIFIED,
     ),
     row(
         "opposite gradients", "symmetric",
         "D_theta[E[log_p], mu_1]", "-D_theta[E[log_p], mu_2]", "D_theta[E[log_p], mu_2]",
-        source="004, appendix: symmetric pairs", status=VERIFIED,
+        source="XuFazelDu2024, appendix: symmetric pairs", status=VERIFIED,
     ),
     # ------------------------------------------------------------------ textbooks: the model's own
     row("mean responsibility", "normal3 free", "E_p[r_2]", "pi_2", "pi_1", source="textbook"),

@@ -120,6 +120,80 @@ def test_what_is_wrong_is_named(wrong, text):
         rs.plot.field(**(usual | wrong))
 
 
+WUV = {"v": "pi_1", "u": "mu_1 - mu_2", "w": "pi_1*mu_1 + (1 - pi_1)*mu_2"}
+
+
+def arrows_of(axes):
+    (found,) = [c for c in axes.collections if hasattr(c, "U")]
+    return zip(found.XY.tolist(), found.U.tolist(), found.V.tolist(), strict=True)
+
+
+@pytest.mark.parametrize("kind", ["gradient", "natural"])
+def test_the_field_of_one_chart_in_the_axes_of_another(ax, kind):
+    """dΔ/dt is dμ_2/dt − dμ_1/dt of the plain chart, and not the relative chart's own."""
+    plain, relative = (derived("normal", 2, c, scales=1) for c in ("identity", "relative"))
+    rs.plot.field(
+        plain, PAIR, "mu_1", "Delta_1", {"pi_1": 0.3}, xlim=(-2, 2), ylim=(0.5, 3), n=5,
+        field=kind, view=relative, style="quiver", ax=ax,
+    )  # fmt: skip
+    k, other = plain.compile(), relative.compile()
+    kernel, own = (
+        getattr(m, "averaged_field" if kind == "gradient" else "natural_field") for m in (k, other)
+    )
+    apart = 0.0
+    for (x, y), u, v in arrows_of(ax):
+        _, first, second = kernel([0.3, x, x + y], PAIR)
+        seen = np.array([first, second - first])
+        np.testing.assert_allclose([u, v], seen / np.hypot(*seen), rtol=1e-7)
+        mine = own([0.3, x, y], PAIR)[1:]
+        apart = max(apart, np.abs(mine / np.hypot(*mine) - [u, v]).max())
+    assert (apart > 0.1) == (kind == "gradient")  # the natural gradient is one in all charts
+    assert ax.get_ylabel() == r"$\Delta_1$"
+
+
+def test_the_field_in_a_view(ax):
+    plain = derived("normal", 2, scales=1)
+    seen = rs.view(plain.chart, WUV)
+    drawn = {"xlim": (0.1, 0.9), "ylim": (-2, 2), "n": 4, "style": "quiver"}
+    rs.plot.field(plain, PAIR, "v", "u", {"w": 0.3}, view=seen, ax=ax, **drawn)
+    viewed = rs.derive(plain.model, plain.chart, view=seen).compile()
+    for (v, u), across, along in arrows_of(ax):
+        coords = [v, 0.3 + (1 - v) * u, 0.3 - v * u]
+        expected = viewed.view_field(coords, PAIR)[:2]
+        np.testing.assert_allclose([across, along], expected / np.hypot(*expected), rtol=1e-7)
+
+
+def test_the_iterates_of_a_fit_in_another_chart(ax):
+    plain, relative = (compiled("normal", 2, c, scales=1) for c in ("identity", "relative"))
+    x = np.random.default_rng(0).normal([[-1.0], [1.5]], 1.0, (2, 50)).ravel()
+    fit = plain.fit(x, [[0.5, -1.0, 0.5], [0.3, 0.0, 2.0]])
+    rs.plot.trajectories(plain, "mu_1", "Delta_1", fit, view=relative, ax=ax)
+    lines = [line.get_xydata() for line in ax.lines[::3]][:2]
+    for line, path, count in zip(lines, fit.path, fit.iterations, strict=True):
+        known = path[: count + 1]
+        expected = np.stack([known[:, 1], known[:, 2] - known[:, 1]], axis=-1)
+        np.testing.assert_allclose(line[: count + 1], expected, atol=1e-14)
+    rs.plot.trajectories(plain, "mu_1", "mu_2", fit.path[0], ax=ax)
+
+
+@pytest.mark.parametrize(
+    ("view", "text"),
+    [
+        (3, "view is nothing to look in; given: int"),
+        (lambda: compiled("normal", 3, scales=1), "view is of another model"),
+        (lambda: rs.view(derived("normal", 2, "relative", scales=1).chart, {"u": "Delta_1"}),
+         "the view is of another chart"),
+        (lambda: rs.view(derived("normal", 2, scales=1).chart, {"mu_1": "mu_1 + pi_1"}),
+         "the view cannot be turned round; given: 1 functions"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_looked_in_is_named(ax, view, text):
+    module = derived("normal", 2, scales=1)
+    made = view() if callable(view) else view
+    with pytest.raises(DataError, match=text):
+        rs.plot.field(module, PAIR, "mu_1", "mu_2", {}, xlim=(0, 1), ylim=(0, 1), view=made, ax=ax)
+
+
 def test_trajectories_need_paths_or_a_flow():
     module = compiled("normal", 2, scales=1)
     with pytest.raises(DataError, match="there is nothing to draw; given: no paths"):

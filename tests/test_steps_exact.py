@@ -117,7 +117,7 @@ def test_tied_scales_pool_what_the_order_leaves():
     close([found[3] ** 2], [total / 5])
 
 
-# ------------------------------------------------------------------- Algorithm 1 of paper 000
+# ------------------------------------------------ Algorithm 1 of Esser and Nielsen (2022)
 
 
 def algorithm_1(delta, sweeps):

@@ -230,7 +230,7 @@ FAMILIES: dict[str, Textbook] = {
         "log(a) + (a - 1)*log(x)", {"a": POSITIVE}, (0, 1), stats.powerlaw, (0.7,), (3.0,), (12.0,)
     ),
     "von_mises_2": _own(  # the concentration is 2, and I_0(2) a number
-        "2*cos(x - m) - log(2*pi*2.2795853023360672674)",
+        "2*cos(x - m) - log(2*pi*2.279585302336067267437204440811533353285841102785459054)",
         {"m": REAL}, ("interval", "-pi", "pi"), lambda m: _Wrapped(m), (-1.5,), (0.4,), (2.5,),
     ),
     # on integers

@@ -32,6 +32,16 @@ OWN = {
         {"m": "real", "s": "positive"},
         "line",
     ),
+    "cauchy": (
+        "-log(1 + ((x - m)/s)**2) - log(s) - log(4*atan(1))",
+        {"m": "real", "s": "positive"},
+        "line",
+    ),
+    "inverse_gamma": (
+        "a*log(s/x) - log(x) - s/x - loggamma(a)",
+        {"a": "positive", "s": "positive"},
+        "half-line",
+    ),
     "rayleigh": ("log(x/s) - log(s) - (x/s)**2/2", {"s": "positive"}, "half-line"),
     "weibull": (
         "log(k) - log(s) + (k - 1)*log(x/s) - (x/s)**k",
@@ -179,6 +189,7 @@ def problem_of(case: Case):
         "rate": np.array([0.5, 1.25, 2.5])[:k],
         "shape": np.array([1.5, 2.5, 3.25])[:k],
         "k": np.array([1.5, 2.5, 3.25])[:k],
+        "a": np.array([2.5, 3.0, 1.75])[:k],
     }
     weights = {1: [1.0], 2: [0.4375, 0.5625], 3: [0.3125, 0.25, 0.4375]}[k]
     x = np.concatenate([rng.normal(-0.7, 0.8, 12), rng.normal(1.0, 1.2, 16), [2.25, 2.5, 3.0]])

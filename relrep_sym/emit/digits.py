@@ -49,17 +49,17 @@ GOOD = 32.0
 """A loss, in units, up to which a form is good."""
 STRICT = 1e-3
 """How much a loss of the value's own digits counts where it is owed to the inputs' last digits."""
-LOST = 4096.0
-"""A loss of a whole expression beyond which a user is told: more than three digits."""
+LOST = 2.0**20
+"""A loss of a whole expression beyond which a user is told: more than six digits."""
 _BITS = 1100
-_TRIED = 28
+_TRIED = 64
 """Points of a node that are taken to mpmath."""
 _ROUNDS = 4
 _MOST_FORMS = 24
 _MOST_OPERATIONS = 400
 _HUGE, _TINY = 1e290, 1e-290
 _FAR = 1e6
-"""Coordinates beyond which a loss is mended where that can be, but is no news."""
+"""Coordinates beyond which an overflow is mended where that can be, but is no news."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,11 @@ class Kept:
     where: str = ""
 
 
-def kept(expression: sp.Expr, domains: Mapping[sp.Symbol, str]) -> Kept:
+def kept(expression: sp.Expr, domains: Mapping[sp.Symbol, str], least: float = 0.0) -> Kept:
     """The expression in the form that keeps its digits.
 
-    ``domains`` names the domain of each symbol: real, positive, nonnegative, unit or integers.
+    ``domains`` names the domain of each symbol: real, positive, nonnegative, unit or integers. A
+    loss where a symbol is below ``least`` in size is no news.
 
     >>> d = sp.Symbol("d")
     >>> kept(sp.exp(d) - 1, {d: "real"}).expression
@@ -85,7 +86,7 @@ def kept(expression: sp.Expr, domains: Mapping[sp.Symbol, str]) -> Kept:
         return Kept(expression)
     kinds = tuple(domains[s] for s in read)
     marks = tuple(_mark(i, kind) for i, kind in enumerate(kinds))
-    found = _kept(expression.xreplace(dict(zip(read, marks, strict=True))), marks, kinds)
+    found = _kept(expression.xreplace(dict(zip(read, marks, strict=True))), marks, kinds, least)
     back = dict(zip(marks, read, strict=True))
     where = found.where
     for mark, s in back.items():
@@ -116,7 +117,7 @@ def _linear(total: sp.Add) -> bool:
 
 
 @functools.lru_cache(maxsize=2048)
-def _kept(e: sp.Expr, marks: tuple[sp.Symbol, ...], kinds: tuple[str, ...]) -> Kept:
+def _kept(e: sp.Expr, marks: tuple[sp.Symbol, ...], kinds: tuple[str, ...], least: float) -> Kept:
     with np.errstate(all="ignore"):
         search = _Search(marks, kinds)
         best = search.rewritten(e)
@@ -125,7 +126,9 @@ def _kept(e: sp.Expr, marks: tuple[sp.Symbol, ...], kinds: tuple[str, ...]) -> K
         tried = search.judge(e)
         if tried is None or not tried.points.size:
             return Kept(best)
-        losses = np.where(np.abs(tried.points).max(axis=0) <= _FAR, tried.losses(best), 0.0)
+        losses, sizes = tried.losses(best), np.abs(tried.points)
+        told = np.isfinite(losses) | (sizes.max(axis=0) <= _FAR)
+        losses = np.where(told & (sizes >= least).all(axis=0), losses, 0.0)
         worst = int(losses.argmax())
         if losses[worst] <= LOST:
             return Kept(best)

@@ -69,7 +69,8 @@ LETTERS: Mapping[str, Letter] = {
     "i": _letter("i", "an index", r"a v"),
     "l": _letter("l", "an index", r"o h"),
     # what steps are made of
-    "m": _letter("m", "means of the observation", r"M \bar{x} B"),
+    "M": _letter("M", "moments of the data", r"\mathcal{M}"),
+    "m": _letter("m", "means of the observation", r"\bar{x} S"),
     "w": _letter("w", "precisions", r"W c"),
     "y": _letter("y", "targets of a regression", r"Y h"),
     "u": _letter("u", "fitted values of a regression", r"U v"),
@@ -93,7 +94,6 @@ LETTERS: Mapping[str, Letter] = {
     "Gamma": _letter(r"\Gamma", "the gamma function", r"\operatorname{Gamma}"),
     "G": _letter("G", "second moments of the responsibilities", r"\mathcal{G}"),
     # series
-    "M": _letter("M", "moments of the data", r"\mathcal{M}"),
     "rho": _letter("{rho}", "posterior probabilities of groups", r"\chi", r"\varrho"),
     "epsilon": _letter(r"\varepsilon", "what vanishes", r"\epsilon"),
     "O": _letter("O", "what is left out", r"\mathsf{O}", r"\mathcal{O}"),

@@ -109,6 +109,9 @@ class JointStep:
     roots: tuple[OneUnknown, ...] = ()
     medians: MedianStep | None = None
 
+    def __repr__(self) -> str:
+        return f"<JointStep: {self.way}; {self.reason}>"
+
 
 def joint_step(chart: Chart) -> JointStep:
     """How the joint M-step of a chart is solved.

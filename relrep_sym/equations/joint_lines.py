@@ -38,6 +38,7 @@ from relrep_sym.equations.nodes import (
 )
 from relrep_sym.equations.pull_lines import (
     affected,
+    blocks_compared,
     factor_at,
     new_value,
     renewed,
@@ -312,11 +313,17 @@ def joint_words(g: Generic, step: JointStep, profile: Profile | None) -> str:
             "is solved exactly."
         )
     if step.way == "partly":
+        found = step.orders.orders
+        searched = "The maximum is then found numerically, by steps that never lower $@Q$."
+        if step.orders.exact and len(found) == 1 and blocks_compared(g, found[0].role):
+            searched = (
+                "The maximum in order is then found by blocks of pooled components: all local "
+                "maxima of every block are found, and the best choice of them in order is taken."
+            )
         return (
             r"New values of $@\theta$ where they lie in the chart's image, and "
             rf"${point}^+$ then follows by its inverse. Elsewhere no closed form is derived: "
-            f"{_sentence(_named(g, step.reason))} The maximum is then found numerically, by steps "
-            "that never lower $@Q$."
+            f"{_sentence(_named(g, step.reason))} {searched}"
         )
     if step.way == "coordinates":
         polynomials = [r for r in step.roots if r.value is None]

@@ -16,9 +16,10 @@ from relrep_sym.equations.generic import Generic
 from relrep_sym.equations.isotonic import Regression, inverse_link
 from relrep_sym.equations.lines import Line, mark_at, name_at, numbers_to, spaced, where_text
 from relrep_sym.equations.nodes import Auxiliary, ComponentSum, Entry, Index, Terms
-from relrep_sym.equations.orders import Floor, Order
+from relrep_sym.equations.orders import Floor, Order, find_orders
 from relrep_sym.equations.pull_lines import (
     affected,
+    blocks_compared,
     factor_at,
     new_value,
     role_line,
@@ -228,10 +229,13 @@ def ordered_words(g: Generic, r: Regression) -> str:
         )
     else:
         held = " and ".join(family.parameter(n).plural for n in r.given)
+        how = "they are found numerically, by steps that never lower $@Q$"
+        if len(find_orders(g.chart).orders) == 1 and blocks_compared(g, order.role):
+            how = "the local maxima of all blocks of pooled components are compared"
         out.append(
             f"What the ordered {plural} satisfy at the joint maximum, where the {held} are new "
-            f"ones too: at given {held} it is the step; together they have no closed form and are "
-            "found numerically, by steps that never lower $@Q$."
+            f"ones too: at given {held} it is the step; together they have no closed form, and "
+            f"{how}."
         )
     if not r.pull.quadratic:
         out.append(

@@ -24,9 +24,12 @@ from relrep_sym.equations.generic import Generic
 from relrep_sym.equations.isotonic import Pull, inverse_link, pull_of
 from relrep_sym.equations.lines import Line, numbers_to, where_text
 from relrep_sym.equations.nodes import Index
+from relrep_sym.equations.shapes import shape_of
+from relrep_sym.errors import DerivationError
 
 __all__ = [
     "affected",
+    "blocks_compared",
     "factor_at",
     "is_learned",
     "new_value",
@@ -95,6 +98,15 @@ def role_line(g: Generic, role: str) -> Line | None:
     above = sum_over(g, lambda i: factor_at(g, pull, i) * target_at(g, pull, i), members)
     value = inverse_link(pull, above / below)
     return None if value is None else Line(new_entry(role, None), value)
+
+
+def blocks_compared(g: Generic, role: str) -> bool:
+    """Whether the step in order is solved by comparing the maxima of blocks."""
+    try:
+        shape_of(g.model, role)
+    except DerivationError:
+        return False
+    return True
 
 
 def affected(g: Generic, role: str) -> list[str]:

@@ -94,10 +94,10 @@ def _right(series: Series, g: Generic, row: Row) -> sp.Expr:
 
 def _shown(series: Series, term: sp.Expr) -> sp.Expr:
     """A term whose long sum may be broken over lines, its posteriors under their own names."""
-    names = {
-        node: _posterior(group)
-        for node, group in zip(series.overlap.responsibilities, series.overlap.groups, strict=True)
-    }
+    names: dict[sp.Basic, sp.Basic] = {}
+    if len(series.overlap.groups) > 1:  # of one group the posterior probability is the number 1
+        pairs = zip(series.overlap.responsibilities, series.overlap.groups, strict=True)
+        names = {node: _posterior(group) for node, group in pairs}
     moments = {m: Auxiliary.of("M", m.power) for m in term.atoms(Moment)}
     named = term.xreplace({**names, **moments})
     if series.overlap.family.support == "integers":

@@ -22,6 +22,7 @@ from relrep_sym.runtime.gradient_em import responsibility_gram
 from relrep_sym.runtime.kinks import bend_of_kinks, insist_density
 from relrep_sym.runtime.natural import Natural, cut_off, solve, warn_of_rank
 from relrep_sym.runtime.point import Point
+from relrep_sym.runtime.products import outer
 from relrep_sym.runtime.second import hessian
 
 if TYPE_CHECKING:
@@ -325,7 +326,7 @@ class Evaluated(Mapped):
             pulled = self._pulled(rows[:, b, None], *score_rows(part, block, work))
             root = np.sqrt(weights[b, i])
             scores = np.stack([np.broadcast_to(row * root, root.shape) for row in pulled], axis=1)
-            return b, scores @ scores.swapaxes(1, 2)
+            return b, outer(scores, scores)
 
         for b, part in kernel.over_blocks(point, nodes, None, use):
             out[b] += part

@@ -32,6 +32,7 @@ from relrep_sym.runtime.em import Expected, Taken, objective_of
 from relrep_sym.runtime.ends import Ends
 from relrep_sym.runtime.objective import Objective
 from relrep_sym.runtime.point import Components, Point
+from relrep_sym.runtime.products import outer
 from relrep_sym.runtime.reach import reach
 from relrep_sym.runtime.step import Step
 
@@ -471,7 +472,7 @@ def responsibility_gram(point: Point, x: Array, weights: Array | None) -> Array:
         inside = None if weights is None else weights[b, i] if weights.ndim == 2 else weights[i]
         root = posterior if inside is None else posterior * np.sqrt(inside)
         rows = np.ascontiguousarray(np.moveaxis(root, 1, 0))
-        return b, rows @ rows.swapaxes(1, 2)
+        return b, outer(rows, rows)
 
     if form.components == 1:
         total = np.ones(batch) if weights is None else np.broadcast_to(weights.sum(axis=-1), batch)

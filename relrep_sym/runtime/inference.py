@@ -38,6 +38,7 @@ from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array, Coords, Entries
 from relrep_sym.runtime.criteria import Criteria, information_criteria, number_of_points
 from relrep_sym.runtime.point import Point
+from relrep_sym.runtime.products import outer
 from relrep_sym.runtime.regularity import (
     bounds,
     kinks_move,
@@ -166,7 +167,7 @@ def _outer(solver: Solver, rows: Array, point: Point, x: Array, weights: Array |
         shape = (b.stop - b.start, i.stop - i.start)
         root = 1.0 if weights is None else np.sqrt(weights[i])
         scores = np.stack([np.broadcast_to(row * root, shape) for row in pulled], axis=1)
-        return b, scores @ scores.swapaxes(1, 2)
+        return b, outer(scores, scores)
 
     for b, part in kernel.over_blocks(point, x, None, use):
         out[b] += part

@@ -363,6 +363,10 @@ def integers(
     return (Rule(nodes, np.ones_like(nodes), members, None, "integers", bound),)
 
 
+_NARROWINGS = 60
+"""An interval of integers below 2**41 is narrowed by at least a half each time."""
+
+
 def window(log_mass: Callable[[Array], Array], depth: float) -> tuple[float, float]:
     """First and last integer at which a unimodal log mass is within `depth` of its maximum.
 
@@ -371,7 +375,7 @@ def window(log_mass: Callable[[Array], Array], depth: float) -> tuple[float, flo
     """
     powers = np.concatenate([[0.0], np.ldexp(1.0, np.arange(41))])
     x = powers
-    while True:
+    for _ in range(_NARROWINGS):
         values = log_mass(x)
         i = int(values.argmax())
         mode, low, high = x[i], x[max(i - 1, 0)], x[min(i + 1, len(x) - 1)]
@@ -382,18 +386,7 @@ def window(log_mass: Callable[[Array], Array], depth: float) -> tuple[float, flo
             break
         x = _between(low, high)
     least = values[i] - depth
-    ends = []
-    for x in (np.maximum(mode - powers, 0.0), mode + powers):
-        while True:
-            inside = log_mass(x) >= least
-            i = int(inside.argmin())  # the first outside
-            if inside[i]:
-                ends.append(float(x[-1]))
-                break
-            if abs(x[i] - x[i - 1]) == 1.0:
-                ends.append(float(x[i - 1]))
-                break
-            x = _between(x[i - 1], x[i])
+    ends = [_last(log_mass, x, least) for x in (np.maximum(mode - powers, 0.0), mode + powers)]
     if ends[1] - ends[0] > _LONGEST:
         raise DomainError(
             problem(
@@ -403,6 +396,22 @@ def window(log_mass: Callable[[Array], Array], depth: float) -> tuple[float, flo
             )
         )
     return ends[0], ends[1]
+
+
+def _last(log_mass: Callable[[Array], Array], x: Array, least: float) -> float:
+    """The last integer, from x[0] outward, at which the log mass is at least that."""
+    for _ in range(_NARROWINGS):
+        inside = log_mass(x) >= least
+        i = int(inside.argmin())  # the first outside
+        if inside[i]:
+            return float(x[-1])
+        if i == 0:
+            break
+        if abs(x[i] - x[i - 1]) == 1.0:
+            return float(x[i - 1])
+        x = _between(x[i - 1], x[i])
+    right = "a log mass that falls on both sides of its mode"
+    raise DomainError(problem("a component cannot be summed over", "no end of its mass", right))
 
 
 def _between(first: float, last: float) -> Array:

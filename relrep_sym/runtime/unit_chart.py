@@ -133,7 +133,7 @@ class _Rescaled:
         self.chart, self.units = chart, units
         self.basis = _basis(form) if chart.m_step or chart.conditional_step or chart.roots else []
         self.count = len(chart.coordinates)
-        self.half = max(units.roles, key=abs, default=0) // 2
+        self.half = (min(0, *units.roles) + max(0, *units.roles)) // 2
         self.whole = np.concatenate([units.steps, np.zeros(len(chart.constants), dtype=np.int32)])
 
     def own(self, rows: Array) -> Array:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from relrep_sym.errors import DomainError, problem
+from relrep_sym.errors import DataError, DomainError, problem
 from relrep_sym.runtime import check
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.criteria import Criteria, information_criteria
@@ -111,10 +111,10 @@ def _rounded(logs: Array) -> Exponents:
 def _width(form: Form, x: Any) -> float | None:
     """The logarithm of a sample's range, on a half-line of its largest; None where it has none."""
     try:
-        values = np.asarray(x, dtype=float)
-    except (TypeError, ValueError):  # refused where it is checked
+        values = check.numbers(x, "x")
+    except DataError:  # refused where it is checked
         return None
-    if not values.size or not np.isfinite(values).all():
+    if not values.size:
         return None
     with np.errstate(over="ignore"):
         width = float(values.max()) - (float(values.min()) if form.support == "line" else 0.0)
@@ -139,13 +139,13 @@ class _Way:
         if value is None or isinstance(value, str):
             return value
         if name == "x":
-            return times(np.asarray(value, dtype=float), -u.length)
+            return times(check.numbers(value, "x"), -u.length)
         if name in ("coords", "start"):
             return times(value, -u.steps)
         if name == "truth":
             return self._truth(value)
         if name == "rate":
-            return times(np.asarray(value, dtype=float), -2 * u.steps)
+            return times(check.numbers(value, "rate"), -2 * u.steps)
         if name == "floor" and isinstance(value, int | float | np.number):
             scale = self.form.scale
             return value if scale is None else float(times(float(value), -u.roles[scale]))
@@ -173,7 +173,7 @@ class _Way:
             return self.going_in("x", value[0]), value[1]
         if len(value) != 1 + len(self.form.names):
             return value
-        rows = [np.asarray(v, dtype=float) for v in value[1:]]
+        rows = [check.numbers(v, "the truth") for v in value[1:]]
         return value[0], *by_role(self.units, rows, -1)
 
     # -------------------------------------------------------------------------- what comes out
@@ -352,7 +352,7 @@ def _called(
     sent = {n: way.going_in(n, v) for n, v in given.items()}
     if (kind == "flow" or "rates" in given) and given.get("field", "gradient") == "gradient":
         rates = 1.0 if given.get("rates") is None else given["rates"]
-        sent["rates"] = times(np.asarray(rates, dtype=float), -2 * way.units.steps)
+        sent["rates"] = times(check.numbers(rates, "rates"), -2 * way.units.steps)
     try:
         found = method(way.inner, **sent)
     except DomainError as why:

@@ -249,7 +249,9 @@ class _Maker:
             if self.kinked:  # a rounding of the location decides on which side of it x lies
                 distance = max(distance, room)
             x = self.inside(self.centre(phi), sign * distance, self.spacing(phi))
-            while self.kinked and any(abs(x - self.centre(other)) < room for other in phis):
+            for _ in range(100):
+                if not self.kinked or all(abs(x - self.centre(p)) >= room for p in phis):
+                    break
                 distance = 1.5 * distance + room
                 x = self.inside(self.centre(phi), sign * distance, self.spacing(phi))
             xs.append(x)

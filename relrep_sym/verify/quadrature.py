@@ -127,6 +127,10 @@ def points_of(support: Support) -> list[Number] | None:
     return [mpmath.mpf(n) for n in range(int(support[1]), int(support[2]) + 1)]
 
 
+MOST_DOUBLINGS = 5000
+"""Of a step on the line: tails that are not integrable, and plateaus, would need ever more."""
+
+
 def _climb(g: Callable[[Number], Number], smallest: Number) -> tuple[Number, Number]:
     """The highest point of a unimodal g, and a step there that loses less than one half."""
     t, step, value = mp.zero, mp.one, g(mp.zero)
@@ -136,12 +140,15 @@ def _climb(g: Callable[[Number], Number], smallest: Number) -> tuple[Number, Num
         if best > value:
             t, value, step = there, best, 2 * step
         elif step <= smallest or value - min(o[0] for o in options) < mpmath.mpf("0.5"):
-            while all(value - g(t + s) < mpmath.mpf("0.5") for s in (2 * step, -2 * step)):
+            for _ in range(MOST_DOUBLINGS):
+                if any(value - g(t + s) >= mpmath.mpf("0.5") for s in (2 * step, -2 * step)):
+                    return t, step
                 step *= 2
-            return t, step
+            break
         else:
             step /= 2
-    raise CertificateError(problem("no mode was found", "4000 steps", "a unimodal log-density"))
+    right = "a unimodal log-density that falls on both sides"
+    raise CertificateError(problem("no mode was found", "4000 steps", right))
 
 
 def _cut(g: Callable[[Number], Number], outer: Number, inner: Number, level: Number) -> Number:
@@ -178,7 +185,11 @@ def landmarks(log_density: Callable[[Number], Number], support: Support, digits:
     points = [(mode, step)]
     for sign in (-1, 1):
         reach = step
-        while True:
+        for n in range(MOST_DOUBLINGS + 1):
+            if n == MOST_DOUBLINGS:
+                given = f"{n} doublings of the distance from the mode do not reach it"
+                right = f"a density that loses {digits + 20} digits"
+                raise CertificateError(problem("a tail has no end", given, right))
             t = mode + sign * reach
             if discrete and t < 0:
                 points.append((mp.zero, reach))

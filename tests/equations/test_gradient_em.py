@@ -1,8 +1,8 @@
 """Gradient EM is gradient ascent on L, and its rates are safe where it is said so.
 
-What paper 004 prints in sections 1.2, 1.3 and 4 is tested too, where it is wrong as where it is
-right: equation (3) and Fact 1 have Q with a minus and without the factor ½, equation (6) is an
-inequality.
+Sections 1.2, 1.3 and 4 of Xu, Fazel and Du (2024) are tested too, where they are wrong as
+where they are right: equation (3) and Fact 1 have Q with a minus and without the factor ½, equation
+(6) is an inequality.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ CHARTS = _charts()
 
 @pytest.mark.parametrize("chart", CHARTS.values(), ids=CHARTS)
 def test_the_gradient_of_q_is_that_of_the_likelihood(chart: Chart) -> None:
-    """∇_λ' Q(λ'|λ) at λ' = λ is ∇L(λ): paper 004, Fact 1, in any chart, symbolically."""
+    """∇_λ' Q(λ'|λ) at λ' = λ is ∇L(λ) in any chart: Xu, Fazel and Du (2024), Fact 1."""
     record = Record("demo", chart)
     uphill, slopes = sides(chart, record.log_weighted)
     assert (uphill - slopes).applyfunc(sp.expand) == sp.zeros(*uphill.shape)

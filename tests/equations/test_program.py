@@ -288,7 +288,7 @@ def test_the_mobility_of_v_u_w_is_that_of_park_and_ozeki() -> None:
 
 
 def test_the_mobility_of_the_primed_relative_view_is_derived() -> None:
-    """Paper 000 prints another matrix for (v, Δ, μ1 + (1 − v)Δ); this is J Jᵀ."""
+    """Esser and Nielsen (2022) print another matrix for (v, Δ, μ1 + (1 − v)Δ); this is J Jᵀ."""
     found = mobility(
         relative(UNIT, "mu"),
         {"v": "pi_1", "Delta": "Delta_1", "w": "mu_1 + (1 - pi_1)*Delta_1"},

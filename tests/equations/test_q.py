@@ -82,7 +82,7 @@ def test_q_rises_no_more_than_the_likelihood(chart: rs.Chart) -> None:
 
 @each
 def test_q_is_not_the_mean_of_log_p_of_x(chart: rs.Chart) -> None:
-    """Paper 000, Algorithm 1, line 5 prints E[log p(x)], which is L whatever z is: Q is less.
+    """Esser and Nielsen (2022), Algorithm 1, line 5: E[log p(x)] is L whatever z is; Q is less.
 
     At λ⁺ = λ they differ by the entropy of the responsibilities.
     """

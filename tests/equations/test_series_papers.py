@@ -1,4 +1,4 @@
-"""Printed series as data to be judged: paper 000, appendix D, unit variances, (v, u, w).
+"""Printed series to be judged: Esser and Nielsen (2022), appendix D, unit variances, (v, u, w).
 
 The paper prints E[dv/dt], E[du/dt] and E[dw/dt] with the mean left out, as functions of x. Judged
 here: the matrices of the change of coordinates and its rules in words of E[∂l/∂v], E[∂l/∂u],

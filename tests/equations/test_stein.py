@@ -98,7 +98,7 @@ CASES = [
 
 @pytest.mark.parametrize(("k", "scale", "parts"), CASES)
 def test_the_form_is_the_gradient_of_the_loss(k: int, scale: str, parts: object) -> None:
-    """Lemma 9 of paper 004, beyond unit scales and one component, to 15 digits."""
+    """Lemma 9 of Xu, Fazel and Du (2024), beyond unit scales and one component, to 15 digits."""
     form = _form(k, scale)
     under = [("1", "0", scale)] if parts is None else parts
     truth = None if parts is None else _truth(parts)
@@ -137,7 +137,7 @@ def test_a_mixture_truth_adds_its_means_by_their_responsibilities(k: int) -> Non
 
 @pytest.mark.parametrize("k", K)
 def test_the_slopes_in_x(k: int) -> None:
-    """∂r_k/∂x and ∂ψ̃/∂x (paper 004, equations (8) and (5)), by differentiating r_k itself."""
+    """∂r_k/∂x and ∂ψ̃/∂x (Xu, Fazel and Du 2024, (8) and (5)), by differentiating r_k itself."""
     form = _form(k, "1.5")
     x = form.model.family.x
     exact = [r.rewrite(sp.exp) for r in form.responsibilities]
@@ -155,7 +155,7 @@ def test_the_slopes_in_x(k: int) -> None:
 
 @pytest.mark.parametrize("k", K)
 def test_the_projected_gradient_is_a_square(k: int) -> None:
-    """Σ_k μ_k ∂ KL/∂μ_k = E[ψ̃²]/σ²: paper 004, Corollary 10."""
+    """Σ_k μ_k ∂ KL/∂μ_k = E[ψ̃²]/σ²: Xu, Fazel and Du (2024), Corollary 10."""
     form = _form(k, "2")
     product = sp.Add(*(m * g for m, g in zip(form.locations, form.gradient(), strict=True)))
     x, q = form.model.family.x, sp.Symbol("q")

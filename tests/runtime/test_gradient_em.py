@@ -1,7 +1,7 @@
 """Gradient EM's steps: where they go, that they never lower the likelihood, and what is refused.
 
-The numbers of paper 004 are here too: how fast an over-parameterised fit comes in, and the point
-at which it is trapped.
+The numbers of Xu, Fazel and Du (2024) are here too: how fast an over-parameterised fit comes in,
+and the point at which it is trapped.
 """
 
 from __future__ import annotations
@@ -417,7 +417,7 @@ def test_gram_of_a_sample_and_of_a_batch() -> None:
     np.testing.assert_array_equal(compiled(1, "identity").responsibility_gram([0.3], STANDARD), 1.0)
 
 
-# ----------------------------------------------------------------------------- paper 004
+# --------------------------------------------------------------- Xu, Fazel and Du (2024)
 
 
 def test_the_projected_gradient_is_the_mean_square_of_the_posterior_mean() -> None:
@@ -433,8 +433,8 @@ def test_the_projected_gradient_is_the_mean_square_of_the_posterior_mean() -> No
 def test_an_over_parameterised_fit_comes_in_sublinearly(k: int) -> None:
     """Means of K components at N(0, 1), weights 1/K: KL = K²/(16 t²) as t = ηn grows.
 
-    Paper 004, Theorem 2, proves O(1/√t), which is an upper bound and not the rate. With Σ μ_k = 0
-    and V = Σ μ_k²/K small, KL = V²/4 to leading order and dV/dt = −2V²/K.
+    Xu, Fazel and Du (2024), Theorem 2, prove O(1/√t), which is an upper bound and not the rate.
+    With Σ μ_k = 0 and V = Σ μ_k²/K small, KL = V²/4 to leading order and dV/dt = −2V²/K.
     """
     module, d = compiled(k, "identity"), derived(k, "identity")
     start = np.linspace(-1.0, 1.0, k) + 0.1

@@ -9,9 +9,19 @@ import numpy as np
 import pytest
 
 import relrep_sym as rs
-from relrep_sym.errors import DomainError, RelrepWarning
+from relrep_sym.errors import DataError, DomainError, RelrepWarning
 from relrep_sym.runtime.expectation import Nodes
-from tests.units import EXACT, Case, Units, base, compiled, coords_of, kernels, problem_of
+from tests.units import (
+    EXACT,
+    Case,
+    Units,
+    base,
+    compiled,
+    coords_of,
+    kernels,
+    maximum,
+    problem_of,
+)
 
 U = 2.0**-53
 QUICK = (-500, -260, -60, 60, 260, 500)
@@ -30,6 +40,8 @@ OTHERS = [
     *(Case("rayleigh", k, c) for k, c in ((1, "log"), (3, "plain"))),
     Case("exponential", 3, "log"),
     Case("gumbel", 2, "identity"),
+    Case("cauchy", 2, "plain"),
+    Case("inverse_gamma", 2, "identity"),
     Case("weibull", 2, "log"),
     Case("student", 2, "plain"),
 ]
@@ -250,3 +262,50 @@ def _locations(family):
     model = rs.mixture(family, components=2)
     held = rs.derive(model, rs.identity(model), moving=("mu_1", "mu_2"))
     return held.compile(), "sigma" if family == "normal" else "own_b"
+
+
+@pytest.mark.parametrize("bad", [[1.0, 2.0 + 1.0j], [10**400, 1.0], ["one", 2.0], [None, 1.0]])
+@pytest.mark.parametrize("e", [0, 520])
+def test_what_is_no_sample_is_refused_in_any_unit(bad, e):
+    k = rs.derive(rs.mixture("normal", components=2)).compile()
+    coords = [0.4, *(float(np.ldexp(v, e)) for v in (-1.0, 1.0, 1.0, 1.5))]
+    for function in (k.fit, k.score, k.em_step):
+        with pytest.raises(DataError, match="x is not numeric"):
+            function(np.array(bad), coords)
+    with pytest.raises(DataError, match="rate is not numeric"):
+        k.gradient_em_step([1.0, 2.0], coords, rate="fast")
+
+
+@cache
+def _seen():
+    model = rs.mixture("normal", components=2)
+    plain = rs.relative(model, "mu")
+    view = rs.view(plain, {"v": "pi_1", "m": "pi_1*mu_1 + (1 - pi_1)*mu_2", "d": "Delta_1",
+                           "s": "sigma_1", "q": "sigma_2/sigma_1"})  # fmt: skip
+    return rs.derive(model, plain, view=view).compile()
+
+
+@pytest.mark.parametrize("e", [-500, 60, 500])
+def test_views_and_nodes_follow_the_units(e):
+    module = _seen()
+    u = Units(Case("normal", 2, "plain"), e)
+    x, weights, _, density = problem_of(u.case)
+    at, truth = coords_of(u.case), u.truth(density)
+    seen = u.unit([0, 1, 1, 1, 0])
+    there = u.coords(at)
+    np.testing.assert_array_equal(module.to_view(there) / seen, module.to_view(at))
+    np.testing.assert_allclose(
+        module.view_field(there, truth, rates=u.unit(2 * u.power)) / seen,
+        module.view_field(at, density),
+        atol=1e-13,
+    )
+    best = maximum(u.case)
+    asked = {"of": "view", "weights": weights, "count": 500.0}
+    found = module.standard_errors(u.x(x), u.coords(best), **asked)
+    np.testing.assert_array_equal(found / seen, module.standard_errors(x, best, **asked))
+    own, moved = (
+        rs.nodes(rs.truth("normal", weights=[0.5, 0.5], means=[0, unit], scales=[unit, unit]))
+        for unit in (1.0, 2.0**e)
+    )
+    np.testing.assert_array_equal(moved.nodes * 2.0**-e, own.nodes)
+    np.testing.assert_allclose(moved.weights, own.weights, rtol=1e-13)

@@ -29,18 +29,20 @@ __all__ = ["Forms", "chart_forms", "family_forms", "is_own", "warn_of_loss"]
 class Forms:
     """How expressions are written: a function of an expression.
 
-    ``domains`` names each symbol's domain; without ``own`` every expression stays as it is.
+    ``domains`` names each symbol's domain; without ``own`` every expression stays as it is. A loss
+    where a symbol is smaller than ``least`` is no news.
     """
 
     domains: Mapping[sp.Symbol, str]
     own: bool = True
+    least: float = 0.0
     losses: dict[str, Kept] = field(default_factory=dict)
 
     def __call__(self, expression: sp.Expr, what: str = "") -> sp.Expr:
         """The expression in its best form; with ``what`` a loss that is left is remembered."""
         if not self.own or not expression.free_symbols <= self.domains.keys():
             return expression
-        found = kept(expression, self.domains)
+        found = kept(expression, self.domains, self.least)
         if found.loss and what:
             self.losses.setdefault(what, found)
         return found.expression
@@ -108,7 +110,7 @@ def family_forms(family: Family) -> Forms:
     if not isinstance(family.support, str) and family.support[:3] == ("interval", 0, 1):
         kind = "unit"
     domains = {family.x: kind, **{p.symbol: p.domain.name for p in family.parameters}}
-    return Forms(domains, is_own(family))
+    return Forms(domains, is_own(family), least=1e-6)
 
 
 def warn_of_loss(forms: Forms) -> None:
