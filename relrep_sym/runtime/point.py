@@ -84,8 +84,8 @@ _LIGHT = 1 / 16
 
 
 _CLOSE = 0.25
-"""Distance of two neighbours, in scales, below which rounding their places can cost more digits than
-the places' own sensitivity accounts for."""
+"""Distance of two neighbours, in scales, below which rounding their places can cost more digits
+than the places' own sensitivity accounts for."""
 _GRAIN = 2.0**-54
 """What a distance may lack, in scales."""
 _LACKING = 2.0**-40
