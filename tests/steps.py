@@ -27,6 +27,12 @@ LOG_DENSITY: dict[str, Callable[..., np.ndarray]] = {
     "exponential": lambda x, r: stats.expon.logpdf(x, scale=1 / r),
     "gamma": lambda x, a, s: stats.gamma.logpdf(x, a, scale=s),
 }
+TERMS: dict[str, Callable[..., np.ndarray]] = {
+    "gamma": lambda x, a, s: (
+        np.abs(a * np.log(x)) + np.abs(a * np.log(s)) + np.abs(special.gammaln(a)) + x / s
+    ),
+}
+"""What log-densities are sums of, in absolute values, where these are larger than the sums."""
 DECLARED = {
     "Softplus": lambda a: np.logaddexp(0.0, a),
     "Logistic": special.expit,
@@ -201,6 +207,10 @@ def weighing(case: Stated, x: np.ndarray, old: np.ndarray, new: np.ndarray, w: n
     total, step = float(terms.sum()), 1e-6
     for coords, logs in ((old, before), (new, after)):
         weights, phis = case.mixture(coords)
+        sizes_of = TERMS.get(case.chart.model.family.name)
+        if sizes_of is not None:
+            own = np.array([sizes_of(x, *phi) for phi in zip(*phis, strict=True)])
+            total += float((share * own).sum())
         for i in range(len(phis)):
             moved = [p * (1 + step * (i == j)) for j, p in enumerate(phis)]
             with np.errstate(all="ignore"):

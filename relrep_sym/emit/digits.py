@@ -52,7 +52,7 @@ STRICT = 1e-3
 LOST = 2.0**20
 """A loss of a whole expression beyond which a user is told: more than six digits."""
 _BITS = 1100
-_TRIED = 28
+_TRIED = 64
 """Points of a node that are taken to mpmath."""
 _ROUNDS = 4
 _MOST_FORMS = 24

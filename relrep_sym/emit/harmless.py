@@ -8,10 +8,11 @@ refused; others are signs, accents, alphabets, or macros of the user's own paper
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from relrep_sym.errors import DeclarationError, problem
 
-__all__ = ["forbidden", "harmless"]
+__all__ = ["forbidden", "harmless", "symbol"]
 
 MAX_LENGTH = 80
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\s+|.", re.DOTALL)
@@ -76,6 +77,52 @@ def harmless(text: object, where: str) -> str:
     if wrong:
         raise DeclarationError(problem(f"{where}: {wrong}", repr(text), right))
     return text
+
+
+def symbol(text: object, where: str) -> str:
+    r"""The text, if it is harmless and a symbol: neither a number nor an operator, outside scripts.
+
+    >>> symbol(r"\hat m^+", "the symbol of mu")
+    '\\hat m^+'
+    >>> symbol("2", "the symbol of x")  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    relrep_sym.errors.DeclarationError: the symbol of x is a number, or nothing
+    """
+    read = harmless(text, where)
+    bases = list(_bases(read))
+    operator = any(b in _OPERATORS or b[1:] in _WORDS for b in bases)
+    if operator or not any(b.isalpha() or _LETTER.fullmatch(b) for b in bases):
+        wrong = f"{where} is {'an operator' if operator else 'a number, or nothing'}"
+        raise DeclarationError(problem(wrong, repr(read), r"a symbol, such as \vec m or \delta"))
+    return read
+
+
+_OPERATORS = frozenset("+-=<>/,.:;!")
+_WORDS = frozenset(
+    "infty cdot cdots ldots dots times div pm mp sum prod int partial nabla in to le ge leq geq "
+    "ne neq sim approx equiv propto".split()
+)
+"""Control words that are a number or an operator wherever they stand."""
+_LETTER = re.compile(
+    r"\\(?!hat$|vec$|bar$|tilde$|d?dot$|check$|acute$|grave$|breve$|mathring$|sqrt$|frac$|bm$|"
+    r"boldsymbol$|operatorname$|text|math|wide|over|under|q?quad$|log$|ln$|exp$|max$|min$|sup$|inf$|"
+    r"lim$|det$|sin$|cos$|tan$|arg$)[A-Za-z]+"
+)
+"""Control words that are a letter or a user's macro: no accent, alphabet or function."""
+
+
+def _bases(text: str) -> Iterator[str]:
+    """The signs of a symbol that stand in none of its scripts."""
+    scripts, before = [False], ""
+    for sign in (t for t in _TOKEN.findall(text) if not t.isspace()):
+        within = scripts[-1] or before in ("_", "^")
+        if sign == "{":
+            scripts.append(within)
+        elif sign == "}":
+            scripts.pop()
+        elif sign not in ("_", "^") and not within:
+            yield sign
+        before = sign
 
 
 def _wrong(text: str) -> str:

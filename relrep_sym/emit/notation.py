@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from relrep_sym.declare.symbols import script, split_index
-from relrep_sym.emit.harmless import forbidden, harmless
+from relrep_sym.emit.harmless import forbidden, harmless, symbol
 from relrep_sym.emit.letters import LETTERS, assigned, lettered
 from relrep_sym.errors import DeclarationError, problem
 
@@ -238,7 +238,7 @@ def notation(
         raise DeclarationError(problem("symbols= is no mapping", type(given).__name__, right))
     for name, text in given.items():
         _insist_known(name, known, "symbols=")
-        harmless(text, f"the symbol of {name}")
+        symbol(text, f"the symbol of {name}")
     own: dict[str, str] = {}
     names: Iterable[str] = ()
     if isinstance(macros, Mapping):

@@ -72,15 +72,14 @@ def _forms(e: sp.Expr) -> Iterator[sp.Expr]:
 
 def _sums(e: sp.Add) -> Iterator[sp.Expr]:
     terms = list(e.args)
-    centred = _centred(e)
-    if centred != e:
-        yield centred
+    yield _centred(e)
     if len(terms) <= _MOST_TERMS:
         for one, other in itertools.combinations(terms, 2):
             rest = [t for t in terms if t is not one and t is not other]
             for pair in _pairs(one, other):
                 yield sp.Add(*rest, pair)
     yield from _whole(e)
+    yield _complemented(e)
 
 
 def _centred(e: sp.Add) -> sp.Expr:
@@ -103,6 +102,23 @@ def _centred(e: sp.Add) -> sp.Expr:
         return factor * small + factor
 
     return sp.Add(*(about_one(t) for t in e.args))
+
+
+def _complemented(e: sp.Add) -> sp.Expr:
+    """The sum with every logistic, tanh and erf below its limit one."""
+
+    def below_one(term: sp.Expr) -> sp.Expr:
+        for f in sp.Mul.make_args(term):
+            a = f.args[0] if f.args else f
+            if isinstance(f, Logistic):
+                return term / f * (1 - Logistic(-a))
+            if isinstance(f, sp.tanh):
+                return term / f * (1 - 2 * Logistic(-2 * a))
+            if isinstance(f, sp.erf):
+                return term / f * (1 - Erfc(a))
+        return term
+
+    return sp.expand(sp.Add(*(below_one(t) for t in e.args)), deep=False)
 
 
 def _pairs(one: sp.Expr, other: sp.Expr) -> Iterator[sp.Expr]:

@@ -169,7 +169,8 @@ def _place(form: Form, components: Components) -> tuple[Array, Array]:
             centres, scales = -0.5 * slope / curvature, np.sqrt(-0.5 / curvature)
     if not (np.abs(centres) <= _FARTHEST * scales).all():  # nodes would be rounded to nothing
         b = int(np.argmax((np.abs(centres) / scales).max(axis=0)))
-        given = f"centres {centres[:, b]}, scales {scales[:, b]}"
+        name = "centres" if form.location is None else form.names[form.location]
+        given = f"{name} = {centres[:, b]}, scales {scales[:, b]}"
         right = f"an origin within {_FARTHEST:.0e} scales of every component"
         raise DomainError(problem("a component is too far away for quadrature", given, right))
     return centres, scales

@@ -90,6 +90,7 @@ TWO = {
     "tanh(A) - tanh(D)": sp.tanh(A) - sp.tanh(D),
     "logistic(A) - logistic(D)": Logistic(A) - Logistic(D),
     "log(exp(A) + exp(D))": sp.log(sp.exp(A) + sp.exp(D)),
+    "1 - logistic(A)/2 - logistic(D)/2": 1 - Logistic(A) / 2 - Logistic(D) / 2,
     "erf(A) - erf(D)": sp.erf(A) - sp.erf(D),
 }
 
@@ -100,7 +101,7 @@ def test_two_variables(name):
     found = kept(e, {A: "real", D: "real"})
     assert not found.loss
     at = [[a, a * (1 + d)] for a in (0.3, -1.7, 5.0) for d in (1e-3, -1e-7, 1e-12)]
-    at += [[a, d] for a in (1e-12, 0.4, -6.3) for d in (*NEAR_ZERO[::3], *FAR)]
+    at += [[a, d] for a in (1e-12, 0.4, -6.3, 41.0) for d in (*NEAR_ZERO[::3], *FAR)]
     assert max(loss(e, found.expression, [A, D], v) for v in at) <= LIMIT
 
 

@@ -14,7 +14,7 @@ import pytest
 import relrep_sym as rs
 from relrep_sym.declare.symbols import split_index
 from relrep_sym.emit import latex
-from relrep_sym.emit.harmless import harmless
+from relrep_sym.emit.harmless import harmless, symbol
 from relrep_sym.emit.letters import LETTERS
 from relrep_sym.emit.notation import notation
 from tests.emit.cases import NAMES, case
@@ -100,6 +100,14 @@ def test_letters_of_the_equations_can_be_chosen(three: rs.Derivation) -> None:
     )
     assert r"I_{\xi} &= J^{\top} I_{\theta} J" in three.latex("fisher")
     assert r"x" not in re.sub(r"\\[a-zA-Z]+", "", three.latex("log_likelihood").split("% ")[0][60:])
+
+
+def test_the_other_of_two_weights_follows_the_one() -> None:
+    d = rs.derive(rs.mixture("normal", components=2), symbols={"pi_1": r"\alpha"})
+    text = d.latex("score")
+    assert r"\frac{r_1(x)}{\alpha} - \frac{r_2(x)}{(1 - \alpha)}" in text
+    assert r"\pi_2" not in "".join(d.latex(e.name).split("% ")[0] for e in d.record)
+    assert r"$(1 - \alpha)$ is $\pi_2$" in " ".join(d.latex().split())
 
 
 def test_the_number_pi_is_no_weight() -> None:
@@ -194,6 +202,29 @@ def test_symbols_of_papers_are_harmless(text: str) -> None:
 def test_what_tex_would_do_more_with_is_not(text: str) -> None:
     with pytest.raises(rs.DeclarationError):
         harmless(text, "s")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1", "2", r"\mathrm{2}", "{1}", r"\frac{1}{2}", "+", "-", "=", "a+b", "a = b", "1/2",
+     "x, y", "!", "(", r"\infty", r"\cdot", r"\max", r"\quad", r"\,", "{}", r"\mathrm{}",
+     "|", "'", r"{\partial}_k"],
+)  # fmt: skip
+def test_numbers_and_operators_are_no_symbols(text: str) -> None:
+    with pytest.raises(rs.DeclarationError, match="the symbol of x is"):
+        symbol(text, "the symbol of x")
+    with pytest.raises(rs.DeclarationError, match="the symbol of x is"):
+        rs.derive(rs.mixture("normal", components=2), symbols={"x": text})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["m", r"\mu^+", r"\hat{\mu}", "x_1", "x_{i,j}", r"\mathbf{x}^{*}", r"\pi_{\max}", r"\EX", "m'",
+     r"\mathbb{E}", r"\log\rho", r"D_{\mathrm{KL}}", r"\operatorname{Var}", r"\sigma_{+}",
+     r"{\tilde s}^2", *(v.shown for v in LETTERS.values())],
+)  # fmt: skip
+def test_letters_with_accents_and_scripts_are_symbols(text: str) -> None:
+    assert symbol(text, "s") == text
 
 
 def test_the_letters_are_those_that_are_printed() -> None:

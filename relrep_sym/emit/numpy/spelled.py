@@ -11,6 +11,7 @@ import io
 import re
 import textwrap
 import tokenize
+from contextlib import suppress
 from fractions import Fraction
 from functools import cache
 
@@ -20,6 +21,7 @@ from relrep_sym.equations.component import ComponentForm
 
 __all__ = ["family_notes", "number_notes", "spelled"]
 
+_LONG = re.compile(r"\d[\d.]{11}")
 _LOGARITHMS = ((2, "2"), (3, "3"), (5, "5"), ("pi", "π"), ("2 pi", "(2π)"))
 
 
@@ -51,12 +53,22 @@ def number_notes(text: str) -> list[str]:
     >>> number_notes("a = 0.5*x - 1.4142135623730951*y  # 0.3333333333333333\n")
     ['# and the numbers of the code are', '#     1.4142135623730951 = √2']
     """
-    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-    literals = {t.string for t in tokens if t.type == tokenize.NUMBER}
+    lines = [
+        line.strip() for line in text.split("\n") if _LONG.search(line)
+    ]  # few, and tokens slow
+    literals = {t.string for line in lines for t in _tokens(line) if t.type == tokenize.NUMBER}
     long = [n for n in literals if len(re.sub(r"e.*|\D", "", n).lstrip("0")) >= 12]
     found = {n: s for n in sorted(long, key=float) if (s := spelled(float(n))) is not None}
     said = ", ".join(f"{n} = {s}" for n, s in found.items())
     return ["# and the numbers of the code are", *_comment(said, "    ")] if found else []
+
+
+def _tokens(line: str) -> list[tokenize.TokenInfo]:
+    """The tokens of one line, up to where it is no code of its own."""
+    found: list[tokenize.TokenInfo] = []
+    with suppress(tokenize.TokenError):  # a bracket or a string that goes on in the next line
+        found.extend(tokenize.generate_tokens(io.StringIO(line).readline))
+    return found
 
 
 def _comment(said: str, indent: str) -> list[str]:
