@@ -559,7 +559,12 @@ class Derivation:
         \providecommand{\EX}{\mathbb{E}}
         """
         names = latex.printed_names(self.record)
-        return Derivation(self.record, notation(names, symbols, macros))
+        wanted = dict(symbols) if isinstance(symbols, Mapping) else symbols
+        if isinstance(wanted, dict) and self.model.components == 2 and self.model.weights == "free":
+            own = wanted.get("pi_1")
+            if isinstance(own, str) and not {"pi", "pi_2"} & {*wanted, *self.chart.names}:
+                wanted["pi_2"] = f"(1 - {own})"  # the other weight has no letter beside it
+        return Derivation(self.record, notation(names, wanted, macros))
 
     def latex_macros(self) -> str:
         """Definitions of the macros that fragments use, for a paper's preamble."""

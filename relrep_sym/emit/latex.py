@@ -179,6 +179,8 @@ def _rows(lines: Sequence[Line], notation: Notation) -> list[str]:
     for line in lines:
         whole = marked(line.right)
         where = rf", \quad {line.where}" if line.where else ""
+        if f"({notation.written(whole)})" == notation.written(marked(line.left)):
+            continue  # a weight that is written as what it is
         parts = [whole]
         if measure(whole) > room:
             longer = max(measure(whole) / width(whole), 1.0)

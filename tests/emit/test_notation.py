@@ -102,6 +102,14 @@ def test_letters_of_the_equations_can_be_chosen(three: rs.Derivation) -> None:
     assert r"x" not in re.sub(r"\\[a-zA-Z]+", "", three.latex("log_likelihood").split("% ")[0][60:])
 
 
+def test_the_other_of_two_weights_follows_the_one() -> None:
+    d = rs.derive(rs.mixture("normal", components=2), symbols={"pi_1": r"\alpha"})
+    text = d.latex("score")
+    assert r"\frac{r_1(x)}{\alpha} - \frac{r_2(x)}{(1 - \alpha)}" in text
+    assert r"\pi_2" not in "".join(d.latex(e.name).split("% ")[0] for e in d.record)
+    assert r"$(1 - \alpha)$ is $\pi_2$" in " ".join(d.latex().split())
+
+
 def test_the_number_pi_is_no_weight() -> None:
     d = rs.derive(rs.mixture("normal", components=3), symbols={"pi": "w"})
     text = d.latex("responsibilities")
