@@ -160,16 +160,16 @@ class _Run:
 
     def _iterate(self, rows: Array, point: Point | None, ticker: _Ticker | None) -> None:
         """Step those that are going until each has stopped."""
+        most = int(self.iterations[self.going].max()) if self.going.size else 0
         while point is not None:
             taken = self._attempt(rows, point)
             first = not self._seen
             if first and np.isnan(taken.log_likelihood).all():
                 raise taken.failures[0]  # nothing was found that a Fit could hold
-            keep = self._judged(rows, taken)
-            iteration = int(self.iterations.max())
+            keep = self._judged(rows, taken, most)
             if ticker is not None:
-                ticker.tell(iteration, self.going.size, self.present, over=not self.going.size)
-            if self._told(iteration):
+                ticker.tell(most, self.going.size, self.present, over=not self.going.size)
+            if self._told(most):
                 self._stop(np.ones(self.going.size, bool), "stopped by the callback")
                 self.resting[:] = False
                 break
@@ -182,6 +182,7 @@ class _Run:
             rows, point = self._pointed(rows)
             self.rows[:, self.going] = rows
             self.iterations[self.going] += 1
+            most += 1
 
     def _ended(self, judge: Judge, *, last: bool) -> dict[int, Array]:
         """What the members that came to rest have come to; points beside saddles by member."""
@@ -237,7 +238,7 @@ class _Run:
             value = np.full(1, np.nan)
         return _Advance(rows[: self.count], value, {0: why}, {})
 
-    def _judged(self, rows: Array, taken: _Advance) -> NDArray[np.bool_] | None:
+    def _judged(self, rows: Array, taken: _Advance, most: int) -> NDArray[np.bool_] | None:
         """Note what a step found and stop those that are over; the rest, None where that is all."""
         going, options, values = self.going, self.options, taken.log_likelihood
         self._seen.append((going, self.iterations[going], values, rows[: self.count]))
@@ -262,9 +263,10 @@ class _Run:
                 self.converged[going[b]] = self.resting[going[b]] = True
                 self.reasons[going[b]] = f"a step gained {gained[b]:.3g} <= tol"
         self.present[going] = values
-        for b in np.flatnonzero(~over & (self.iterations[going] >= options.max_iter)):
-            over[b] = True
-            self.reasons[going[b]] = f"max_iter = {options.max_iter} steps were taken"
+        if most >= options.max_iter:
+            for b in np.flatnonzero(~over & (self.iterations[going] >= options.max_iter)):
+                over[b] = True
+                self.reasons[going[b]] = f"max_iter = {options.max_iter} steps were taken"
         if not over.any():
             return None
         self.going = going[~over]

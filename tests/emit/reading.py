@@ -93,6 +93,7 @@ class Reader:
         self.tokens = [t for t in _TOKEN.findall(text) if t not in _SKIPPED]
         self.at = 0
         self.world = world
+        self.barred = False  # between the bars of an absolute value
 
     def peek(self) -> str:
         return self.tokens[self.at] if self.at < len(self.tokens) else ""
@@ -124,6 +125,8 @@ class Reader:
     def product(self) -> object:
         value = self.factor()
         while self.peek() not in ("", "+", "-", ")", "]", "}", ",", "&", r"\\", r"\end", r"\mid"):
+            if self.barred and self.peek() == "|":
+                break
             if self.peek() == "/":  # as in an exponent 3/2
                 self.take()
                 value = value / self.factor()
@@ -201,7 +204,9 @@ class Reader:
             return _FUNCTIONS[token](inner), False
         if token == "|":
             self.take()
+            self.barred = True
             value = self.sum()
+            self.barred = False
             self.take("|")
             return np.abs(value), False
         if token == r"\binom":
