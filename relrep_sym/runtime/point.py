@@ -295,9 +295,11 @@ class Point:
         distances are in ``differences``.
         """
         i, c = self.form.location, self.components
-        if i is None or len(c.weights) < 3 or not c.steps or c.steps[i] is None:
+        if i is None or len(c.weights) < 3 or not c.steps:
             return None
         step = c.steps[i]
+        if step is None:
+            return None
         scale = None if self.form.scale is None else c.parameters[self.form.scale]
         if scale is not None and np.abs(step).min() >= _CLOSE * scale.max():
             return None
