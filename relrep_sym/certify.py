@@ -497,7 +497,9 @@ def _functions(
     if not isinstance(derivation.record.second_or_reason, str):
         bent = cache(lambda: at.hessian(x, w))
         yield "hessian", lambda: module.hessian(x, coords, w), bent
-        if condition(negative(bent())) < WELL:
+        if _kinks_learned(derivation.model):
+            pass  # their second derivatives at points are no information
+        elif condition(negative(bent())) < WELL:
             yield (
                 "covariance (observed)",
                 lambda: _covariance(module, x, coords, "observed", w),
@@ -553,6 +555,12 @@ def _as_the_model(
         xs = np.unique(x)
     likely = np.exp(module.log_density(xs, coords))
     return [float(v) for v in xs[likely > 0]], [float(v) for v in likely[likely > 0]]
+
+
+def _kinks_learned(model: Mixture) -> bool:
+    """Whether log f has a kink in x whose place is learned."""
+    kink = model.family.kink
+    return kink is not None and any(model.of_role(s.name) for s in kink.free_symbols)
 
 
 def _covariance(module: Any, x: Any, coords: Any, kind: str, w: Any) -> Any:

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.ends import Ends
+from relrep_sym.runtime.landing import landed, moving
 from relrep_sym.runtime.objective import SHARPER, Objective, Slopes
+from relrep_sym.runtime.sampled import Sampled
 from relrep_sym.runtime.stationary import (
     ACCEPTED,
     ROUNDING,
@@ -37,6 +39,8 @@ __all__ = ["Maximum", "maximise"]
 _STEPS = 100
 """Steps of Newton's method after which it is given up, unconverged."""
 _HALVINGS = 60
+_TURNS = 20
+"""Turns between the kinks and the other coordinates; where kinks rest on points, two are enough."""
 _LOOK = 25
 """Steps after which a climb that goes on is judged: it may creep towards an inflection."""
 _COARSEST = 1e-10
@@ -85,12 +89,38 @@ def maximise(
             start = np.where(stage.gain(guess) > stage.gain(here), guess, here)
         best = _ascended(stage, start, free, ceiling)
         before, here = here, best.rows
+    here = _sharpened(objective, here, free, ceiling)
     gain, base = objective.gain(here), objective.gain(rows)
     worse = ~(gain >= base)
     here, gain = np.where(worse, rows, here), np.where(worse, base, gain)
     end = optimality(objective, here, free)
     near_no_end(objective, rows, here, end)
     return Maximum(here, gain, end.accepted & np.isfinite(gain), end)
+
+
+def _sharpened(
+    objective: Objective, rows: Array, free: Sequence[int] | None, ceiling: int
+) -> Array:
+    """The kinks put onto the points of the sample that they came near, and the other coordinates
+    climbed, by turns, where Q does not fall.
+    """
+    if not isinstance(objective, Sampled):
+        return rows
+    every = range(len(objective.chart.coordinates)) if free is None else free
+    movers = [j for j in every if moving(objective, rows, (j,))]
+    others = [j for j in every if j not in movers]
+    here = rows
+    for _ in range(_TURNS if movers else 0):
+        before = here
+        for j in movers:
+            put, found = landed(objective, here, j)
+            found &= objective.moved(here).gain(put) >= -ROUNDING
+            here = np.where(found, put, here)
+        if others:
+            here = _ascended(objective.moved(here), here, others, ceiling).rows
+        if np.allclose(here, before, rtol=ROUNDING, atol=0.0, equal_nan=True):
+            break
+    return here
 
 
 def _ascended(

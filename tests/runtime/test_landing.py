@@ -87,3 +87,16 @@ def test_slopes_of_different_size_on_both_sides_end_on_a_quantile() -> None:
     found = kernel.ecm_step(x, np.array([0.2, 1.0]), order=["m_1"])
     assert found[0] == pytest.approx(np.quantile(x, 0.75, method="inverted_cdf"), abs=0.011)
     assert np.abs(found[0] - x).min() < 1e-14
+
+
+def test_a_joint_step_ends_on_a_kink_where_no_formula_gives_it() -> None:
+    """One location of three scales: the median's shares r_k/b_k are those at the new scales."""
+    kernel = rs.derive(rs.mixture("laplace", components=3, means="tied"), name="one").compile()
+    at = np.array([0.3, 0.45, 0.1, 0.8, 1.3, 0.6])
+    x, w = drawn(200, 7)
+    shares = w[:, None] * kernel.responsibilities(x, at)
+    found = kernel.em_step(x, at, weights=w)
+    assert found[2] in x
+    away = shares * np.abs(x - found[2])[:, None]
+    np.testing.assert_allclose(found[3:], away.sum(axis=0) / shares.sum(axis=0), rtol=1e-12)
+    assert found[2] == crossing(x, (shares / found[3:]).sum(axis=1))

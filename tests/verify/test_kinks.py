@@ -94,6 +94,29 @@ def test_a_laplace_mixture_is_certified(chart: str, count: int) -> None:
     assert found.ok, str(found)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["asymmetric", "halves of a power"])
+def test_a_family_with_a_kink_of_ones_own_is_certified(name: str) -> None:
+    found = rs.derive(rs.mixture(FAMILIES[name](), components=1)).verify()
+    assert found.ok, str(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "patterns",
+    [
+        {"means": "tied"},
+        {"scales": "tied"},
+        {"weights": "tied", "scales": ["4/5", None, None]},
+        {"means": [-1, None, 2]},
+    ],
+    ids=repr,
+)
+def test_patterns_of_laplace_are_certified(patterns: dict[str, object]) -> None:
+    found = rs.derive(rs.mixture("laplace", components=3, **patterns)).verify()
+    assert found.ok, str(found)
+
+
 @pytest.mark.parametrize("patterns", [{}, {"scales": "tied"}, {"scales": [1, "1/2", 2]}])
 def test_the_oracle_ends_on_weighted_medians(patterns: dict[str, object]) -> None:
     """Of the joint step and of conditional ones: the point that half of the mass is on no side."""
