@@ -285,8 +285,9 @@ def to_parser(text: str) -> None:
     assert all(f.func in KINDS for f in found.atoms(sp.Function)), found
 
 
-KINDS = {sp.exp, sp.log, sp.sin, sp.cos, sp.tan, sp.sinh, sp.cosh, sp.tanh, sp.asinh, sp.atan,
-         sp.erf, sp.gamma, sp.loggamma, sp.Abs, sp.sign}  # fmt: skip
+_any = sp.Symbol("any")
+KINDS = {f.func for make in FUNCTIONS.values() for f in make(_any).atoms(sp.Function)} | {sp.sign}
+"""The functions of the language, by their classes."""
 
 
 def to_chart(text: str) -> None:

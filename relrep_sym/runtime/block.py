@@ -94,7 +94,11 @@ def evaluate(point: Point, x: Array, weights: Array | None, work: Workspace) -> 
     odds, last = ratios[:-1], ratios[-1]
     shift: Array | None = None
     numerator = 1.0 if weights is None else weights
-    form.block(x, point.coefficients, work.basis, spare)
+    if point.anchors is None:
+        form.block(x, point.coefficients, work.basis, spare)
+    else:  # near components, far from zero: each sees x from its own place
+        places, coefficients = point.anchors
+        form.block(x - places, coefficients, work.basis, spare)
     if not len(odds):  # a single component
         total.fill(1.0)  # p is f_K
         np.copyto(last, numerator)

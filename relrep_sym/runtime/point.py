@@ -32,12 +32,15 @@ class Components(NamedTuple):
     """A batch of mixtures: weights (K, B), each family parameter (K, B), and differences to the
     last.
 
-    ``differences`` holds, for each family parameter, φ_k − φ_K (K − 1, B) as the chart knows it.
+    ``differences`` holds, for each family parameter, φ_k − φ_K (K − 1, B) as the chart knows it;
+    ``steps`` holds φ_{k+1} − φ_k (K − 1, B) in the model's order, or None where the chart does not
+    know them better than their difference. It is empty for mixtures that come from no chart.
     """
 
     weights: Array
     parameters: tuple[Array, ...]
     differences: tuple[Array, ...]
+    steps: tuple[Array | None, ...] = ()
 
     @staticmethod
     def of(parts: Parts, reference: int | None = -1) -> tuple[Components, NDArray[np.intp] | None]:
@@ -61,7 +64,8 @@ class Components(NamedTuple):
             else:
                 differences.append(_towards(step, last) if moves else _to_the_last(step))
         if not moves:
-            return Components(weights, parameters, tuple(d[: count - 1] for d in differences)), None
+            short = tuple(d[: count - 1] for d in differences)
+            return Components(weights, parameters, short, steps), None
         order = np.broadcast_to(np.arange(count)[:, None], weights.shape).copy()
         order[-1] = last
         np.put_along_axis(order, last[None], count - 1, axis=0)
@@ -69,13 +73,23 @@ class Components(NamedTuple):
             np.take_along_axis(a, order, axis=0) for a in (weights, *parameters, *differences)
         )
         half = len(parameters)
-        return Components(weights, tuple(rows[:half]), tuple(r[:-1] for r in rows[half:])), order
+        own, away = tuple(rows[:half]), tuple(r[:-1] for r in rows[half:])
+        return Components(weights, own, away, steps), order
 
 
 _NEAR = 0.05
 """Distance of two components, in the range of all, below which their difference must be exact."""
 _LIGHT = 1 / 16
 """Share of the heaviest weight below which a component is no reference: its R is too large."""
+
+
+_CLOSE = 0.25
+"""Distance of two neighbours, in scales, below which rounding their places can cost more digits
+than the places' own sensitivity accounts for."""
+_GRAIN = 2.0**-54
+"""What a distance may lack, in scales."""
+_LACKING = 2.0**-40
+"""What a distance may lack, in itself, where a family has no scale."""
 
 
 def _of_the_nearest(weights: Array, parameters: Sequence[Array]) -> NDArray[np.intp]:
@@ -233,6 +247,7 @@ class Point:
                 c.weights[:, members],
                 tuple(p[:, members] for p in c.parameters),
                 tuple(d[:, members] for d in c.differences),
+                tuple(None if s is None else s[:, members] for s in c.steps),
             ),
             None if self.order is None else self.order[:, members],
         )
@@ -268,6 +283,42 @@ class Point:
         ]
         least = min((float(s.min()) for s in (*scales, c.weights)), default=1.0)
         return top < 1e30 and least > 1e-30
+
+    @cached_property
+    def anchors(self) -> tuple[Array, tuple[Array, ...]] | None:
+        """Locations μ_k (K, B, 1) to subtract from x first, and the coefficients of what they lack.
+
+        The chart knows the distance of two near components to more digits than two doubles far from
+        zero can hold it. The exact location of component k is μ_k + ε_k, ε_k the sum of what the
+        differences of doubles lack of the chart's steps, and x − μ_k − ε_k keeps these digits. None
+        where no two neighbours are near, or where the last component is one of the only two: its
+        distances are in ``differences``.
+        """
+        i, c = self.form.location, self.components
+        if i is None or len(c.weights) < 3 or not c.steps:
+            return None
+        step = c.steps[i]
+        if step is None:
+            return None
+        scale = None if self.form.scale is None else c.parameters[self.form.scale]
+        if scale is not None and np.abs(step).min() >= _CLOSE * scale.max():
+            return None
+        place = self.in_place(c.parameters[i])
+        lacking = (place[:-1] - place[1:]) + step
+        if scale is None:
+            near = np.abs(lacking) > _LACKING * np.abs(step)
+        else:
+            scale = self.in_place(scale)
+            least = np.minimum(scale[:-1], scale[1:])
+            near = (np.abs(step) < _CLOSE * least) & (np.abs(lacking) > _GRAIN * least)
+        if not near.any():
+            return None
+        rest = np.concatenate([np.zeros_like(lacking[:1]), np.cumsum(lacking, axis=0)])
+        if self.order is not None:
+            rest = np.take_along_axis(rest, self.order, axis=0)
+        about = tuple(rest if j == i else p for j, p in enumerate(c.parameters))
+        coefficients, _ = self.form.prepare(*about)
+        return c.parameters[i][..., None], tuple(a[..., None] for a in coefficients)
 
     @cached_property
     def odds(self) -> tuple[Array, ...]:

@@ -277,7 +277,7 @@ def test_absurdly_far_points_are_a_clear_error(name, components, far):
 def test_absurd_scales_are_a_clear_error(scale, which):
     coords = [0.3, 0.0, 2.0, 1.0, 0.5]
     coords[which] = scale
-    with pytest.raises(DomainError, match="too extreme"):
+    with pytest.raises(DomainError, match=r"too extreme|overflows double precision"):
         compiled("normal", 2).score([0.1, 0.7], coords)
 
 

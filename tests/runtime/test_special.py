@@ -131,3 +131,14 @@ def test_functions_of_the_whole_line(ours, exactly):
 
 def test_gamma_overflows_to_infinity():
     assert special.gamma(np.array([5.0, 171.7])).tolist() == [24.0, np.inf]
+
+
+def test_log_gamma_beyond_double_precision_is_infinite() -> None:
+    """As a trial shape of a search may be; and what is no number stays none."""
+    huge = np.array([2.55998e305, 2.5599834e305, 1e308, np.inf, np.nan])
+    found = log_gamma(huge)
+    assert found[0] == pytest.approx(float(mpmath.loggamma(huge[0])), rel=1e-15)
+    assert np.isposinf(found[1:4]).all()
+    assert np.isnan(found[4])
+    far = special.log_gamma_ratio(np.array([1e308]), np.array([1.0]), np.array([1e308]))
+    assert np.isposinf(far).all()
