@@ -56,15 +56,21 @@ class Maximum(NamedTuple):
 
 
 def maximise(
-    objective: Objective, rows: Array, free: Sequence[int] | None = None, ceiling: int = _STEPS
+    objective: Objective,
+    rows: Array,
+    free: Sequence[int] | None = None,
+    ceiling: int = _STEPS,
+    *,
+    smooth: bool = False,
 ) -> Maximum:
     """Maximise Q over the coordinates ``free`` (all, if None) from ``rows`` (P + C, B).
 
     The gain is counted from the objective's present point; Q at the result is no less than at
     ``rows``, but for rounding. Where Q has kinks, smooth objectives that tend to it are climbed one
-    after the other, each from where the line through the last two results points.
+    after the other, each from where the line through the last two results points; not where Q is
+    ``smooth`` in the coordinates that are free.
     """
-    stages = objective.stages()
+    stages = () if smooth else objective.stages()
     if not stages:
         return _ascended(objective, rows, free, ceiling)
     count = len(objective.chart.coordinates)

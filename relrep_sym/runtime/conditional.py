@@ -20,13 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relrep_sym.errors import DomainError, problem
-from relrep_sym.runtime.ascent import maximise
+from relrep_sym.runtime.ascent import Maximum, maximise
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.em import Expected, _collapsed, _means_about, _recentred
+from relrep_sym.runtime.landing import landed, moving
 from relrep_sym.runtime.objective import Objective
 from relrep_sym.runtime.point import Point
 from relrep_sym.runtime.reach import reach
-from relrep_sym.runtime.stationary import unended
+from relrep_sym.runtime.sampled import Sampled
+from relrep_sym.runtime.stationary import optimality, unended
 
 __all__ = ["Kind", "Present", "kinds_of"]
 
@@ -368,22 +370,9 @@ class Present:
     # ------------------------------------------------------------------------- a search
 
     def search(self, which: Sequence[int]) -> None:
-        """The maximiser over coordinates of no known form: the best of several starts climbed.
-
-        Along one coordinate Q may have several maxima: a grid over the domain is looked through
-        before the best is climbed from.
-        """
-        best = maximise(self.objective, self.rows, which)
-        if len(which) == 1:
-            start = self._grid(which[0])
-            better = self.objective.gain(start) > best.gain
-            if better.any():
-                again = maximise(self.objective, start, which)
-                better &= again.converged & (again.gain > best.gain)
-                best = best._replace(
-                    rows=np.where(better, again.rows, best.rows),
-                    converged=np.where(better, True, best.converged),
-                )
+        """The maximiser over coordinates of no known form: a kink on a point, or a climb's end."""
+        kinked = self.form.kink is not None and len(which) == 1
+        best = self._landed(which[0]) if kinked else self._climbed(which)
         for i in np.flatnonzero(~best.converged):
             why = unended(self.chart, best.rows, best.end, int(i), which)
             self.failures.setdefault(int(i), why)
@@ -392,6 +381,50 @@ class Present:
             low = self.chart.lower[j]
             self._mark(j, done & (best.rows[j] <= low) & (self.rows[j] > low))
             self.rows[j, done] = best.rows[j, done]
+
+    def _landed(self, j: int) -> Maximum:
+        """The better of the kink at which Q stops to rise and of a climb's end.
+
+        Where log f is straight beside its kinks, Q is concave and no climb is needed.
+        """
+        objective = self.objective
+        assert isinstance(objective, Sampled)
+        rows, found = landed(objective, self.rows, j)
+        gain, end = objective.gain(rows), optimality(objective, rows, (j,))
+        found &= end.accepted & np.isfinite(gain)
+        if (found & (objective.hessian(self.rows)[:, j, j] == 0.0)).all():
+            return Maximum(rows, gain, found, end)
+        best = self._climbed((j,))
+        better = found & (~best.converged | (gain > best.gain))
+        members = np.flatnonzero(better)
+        best.end.put(members, end.take(members))
+        return Maximum(
+            np.where(better, rows, best.rows),
+            np.where(better, gain, best.gain),
+            best.converged | better,
+            best.end,
+        )
+
+    def _climbed(self, which: Sequence[int]) -> Maximum:
+        """The best of several starts climbed.
+
+        Along one coordinate Q may have several maxima: a grid over the domain is looked through
+        before the best is climbed from.
+        """
+        part = self.objective
+        still = isinstance(part, Sampled) and part.kinked and not moving(part, self.rows, which)
+        best = maximise(part, self.rows, which, smooth=still)
+        if len(which) == 1:
+            start = self._grid(which[0])
+            better = part.gain(start) > best.gain
+            if better.any():
+                again = maximise(part, start, which, smooth=still)
+                better &= again.converged & (again.gain > best.gain)
+                best = best._replace(
+                    rows=np.where(better, again.rows, best.rows),
+                    converged=np.where(better, True, best.converged),
+                )
+        return best
 
     def _grid(self, j: int) -> Array:
         """The best of a grid along one coordinate, (P + C, B)."""

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import mpmath
 from mpmath import mp
@@ -20,6 +20,7 @@ from mpmath import mp
 from relrep_sym.errors import CertificateError, problem
 from relrep_sym.verify.em import Columns, EMObjective
 from relrep_sym.verify.jets import Number
+from relrep_sym.verify.kinked import has_jump, settled
 
 __all__ = ["MOST_FACES", "Ends", "NoMaximumError", "Peak", "peaks"]
 
@@ -48,6 +49,10 @@ class Peak:
     coords: tuple[Number, ...]
     value: Number
     active: tuple[int, ...]
+
+    def ended(self, active: tuple[int, ...]) -> Peak:
+        """The same, with the coordinates that lie at an end."""
+        return replace(self, active=active)
 
 
 class NoMaximumError(CertificateError):
@@ -81,13 +86,14 @@ def peaks(
     box = _Box(objective, list(start), tuple(index), tuple(ends))
     if not explore and near is None:
         raise CertificateError(problem("one climb", "no start", "near=, the point it starts from"))
+    kinked = any(has_jump(objective.old.density, phi) for phi in objective.old.phis)
     faces = box.faces() if explore or near is None else [box.face_of(near)]
     found: list[Peak] = []
     slid: list[_Slid] = []
     for face in faces:
         for begin in box.starts(near, tries if explore else -1, face):
             try:
-                peak = box.climb(begin, face, found)
+                peak = settled(box, begin, face) if kinked else box.climb(begin, face, found)
             except _Slid as stopped:
                 slid.append(stopped)
                 continue
@@ -135,7 +141,7 @@ class _Box:
 
     def face_of(self, near: Sequence[Number]) -> Face:
         """The coordinates that lie at an end."""
-        return {i: near[i] for i in self.index if self._at_end(near, i)}
+        return {i: near[i] for i in self.index if self.at_end(near, i)}
 
     def _finite_at(self, i: int, end: Number) -> bool:
         moved = list(self.start)
@@ -212,26 +218,36 @@ class _Box:
 
     # ---- one climb ---------------------------------------------------------------------------
 
-    def climb(self, coords: list[Number], face: Face, known: Sequence[Peak] = ()) -> Peak | None:
+    def climb(
+        self,
+        coords: list[Number],
+        face: Face,
+        known: Sequence[Peak] = (),
+        held: Collection[int] = (),
+        unjudged: Collection[int] = (),
+    ) -> Peak | None:
         """Newton's method from a start on a face; None where it comes to a peak that is known, or
-        where a coordinate of the face would rather leave its end.
+        where a coordinate of the face, other than those ``unjudged``, would rather leave its end.
+
+        The coordinates ``held`` stay where they are.
         """
         height = self.value(coords)
-        moving = [i for i in self.index if i not in face]
+        moving = [i for i in self.index if i not in face and i not in held]
+        judged = {i: end for i, end in face.items() if i not in unjudged}
         for _ in range(STEPS):
             gradient, hessian = self.objective.newton_system(coords, moving)
-            held = {i for i in moving if self._outward(coords, gradient, i)}
-            step, full = self._direction(coords, gradient, hessian, moving, held)
+            outward = {i for i in moving if self._outward(coords, gradient, i)}
+            step, full = self._direction(coords, gradient, hessian, moving, outward)
             units = {i: abs(coords[i]) + _width(hessian[i, i]) for i in moving}
             if full and all(abs(s) <= SMALL * units[i] for i, s in step.items()):
-                return self._kept(coords, gradient, height, face, held)
+                return self._kept(coords, gradient, height, judged, {*face, *outward})
             close = full and all(abs(s) <= CLOSE * units[i] for i, s in step.items())
             if close and any(_same(coords, peak.coords, 1e-10) for peak in known):
                 return None
             after = self._line(coords, step, height)
             if after is None:  # nothing is gained along an uphill direction: its end
                 if all(abs(s) <= mpmath.sqrt(SMALL) * units[i] for i, s in step.items()):
-                    return self._kept(coords, gradient, height, face, held)
+                    return self._kept(coords, gradient, height, judged, {*face, *outward})
                 raise CertificateError(
                     problem("a climb of Q is stuck", self.shown(coords), "a stationary point")
                 )
@@ -243,13 +259,13 @@ class _Box:
         pairs = zip(self.objective.names, coords, strict=True)
         return ", ".join(f"{n} = {mpmath.nstr(c, 8)}" for n, c in pairs)
 
-    def _at_end(self, coords: Sequence[Number], i: int) -> int:
+    def at_end(self, coords: Sequence[Number], i: int) -> int:
         """−1 at the lower end, 1 at the upper, 0 between."""
         low, high, _ = self.ends[i]
         return -1 if coords[i] == low else (1 if coords[i] == high else 0)
 
     def _outward(self, coords: Sequence[Number], gradient: Sequence[Number], i: int) -> bool:
-        return self._at_end(coords, i) * gradient[i] > 0
+        return self.at_end(coords, i) * gradient[i] > 0
 
     def _direction(
         self,
@@ -264,7 +280,7 @@ class _Box:
         waiting: list[int] = []
         while free:
             step, plain = _uphill(gradient, hessian, free)
-            blocked = [i for i in free if self._at_end(coords, i) * step[i] > 0]
+            blocked = [i for i in free if self.at_end(coords, i) * step[i] > 0]
             if not blocked:
                 break
             waiting += blocked
@@ -329,15 +345,14 @@ class _Box:
         gradient: Sequence[Number],
         height: Number,
         face: Face,
-        held: set[int],
+        active: set[int],
     ) -> Peak | None:
         size = max((abs(g) for g in gradient), default=mp.one) + 1
         for i, end in face.items():
             sign = -1 if end == self.ends[i][0] else 1
             if sign * gradient[i] < -FLAT * size:
                 return None
-        active = tuple(sorted({*face, *held}))
-        return Peak(tuple(coords), height, active)
+        return Peak(tuple(coords), height, tuple(sorted(active)))
 
 
 def _width(curvature: Number) -> Number:

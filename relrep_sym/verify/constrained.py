@@ -22,6 +22,7 @@ from relrep_sym.errors import CertificateError
 from relrep_sym.verify.climb import Ends, Peak, peaks
 from relrep_sym.verify.em import Columns, EMObjective, inverse, responsibilities
 from relrep_sym.verify.jets import WORKING, Located, Number, exact
+from relrep_sym.verify.kinked import Hold, has_jump, hold, nearest_slope
 from relrep_sym.verify.yardstick import LIMIT, UNIT, Measured
 
 __all__ = ["Optimum", "optimum"]
@@ -91,6 +92,7 @@ class _Path:
         self.multipliers = [Measured(mp.zero, mp.zero, mp.zero) for _ in size]
         self.active: set[int] = set()
         self.rivals = 0
+        self.kinked = any(has_jump(objective.old.density, phi) for phi in objective.old.phis)
         self._masses = [
             responsibilities(near, objective.xs, objective.sample_weights)
             for near in objective.near
@@ -106,15 +108,20 @@ class _Path:
         before = self.coords
         self.coords = list(best.coords)
         place = self.objective.at(self.coords)
-        free = [i for i in index if i not in best.active]
+        inside = [i for i in index if i not in best.active]
+        pinned = hold(self.objective, self.coords, inside) if self.kinked else Hold((), (), ())
+        free = [i for i in inside if i not in pinned.coords]
         _, hessian = self.objective.newton_system(self.coords, range(len(self.coords)))
         gradients = self.objective.pair_gradients(place)
         mixed = self._mixed(place)
         held = [i for i in range(len(self.coords)) if i not in free]
         for i in set(index) - set(free):
             self.scales[i], self.slopes[i] = mp.zero, [mp.zero] * len(before)
+        if pinned.coords:
+            self._pin(pinned)
         if free:
-            self._follow(free, held, hessian, gradients, mixed, set(index))
+            ended = set(index) - set(pinned.coords)
+            self._follow(free, held, hessian, gradients, mixed, ended)
         for i in index:
             self.multipliers[i] = Measured(mp.zero, mp.zero, mp.zero)
             self.strict.pop(i, None)
@@ -148,6 +155,23 @@ class _Path:
             else:
                 out.append([mp.zero] * len(base))
         return out
+
+    def _pin(self, pinned: Hold) -> None:
+        """What coordinates do that keep kinks on points of the sample, when others move."""
+        own, size = pinned.coords, range(len(self.coords))
+        grid = mpmath.matrix([[row[i] for i in own] for row in pinned.rows])
+        solved = (grid.T * grid) ** -1 * grid.T
+        others = [h for h in size if h not in own]
+        rest = solved * mpmath.matrix([[row[h] for h in others] for row in pinned.rows])
+        known = [self.scales[h] + (abs(self.coords[h]) if self.scales[h] else 0) for h in others]
+        for a, i in enumerate(own):
+            self.slopes[i] = [
+                -mpmath.fsum(rest[a, b] * self.slopes[h][j] for b, h in enumerate(others))
+                for j in size
+            ]
+            beside = [abs(rest[a, b]) * v for b, v in enumerate(known)]
+            points = [abs(solved[a, t] * x) for t, x in enumerate(pinned.points)]
+            self.scales[i] = mpmath.fsum(points) + mpmath.fsum(beside)
 
     def _follow(
         self,
@@ -190,6 +214,8 @@ class _Path:
         mixed: Sequence[Sequence[Number]],
     ) -> Measured:
         value = mpmath.fsum(g[j] for g in gradients)
+        if self.kinked:
+            value = nearest_slope(self.objective, self.coords, j)
         size = range(len(self.coords))
         scale = mpmath.fsum(abs(g[j]) for g in gradients)
         scale += mpmath.fsum(

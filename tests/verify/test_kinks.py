@@ -9,6 +9,8 @@ import pytest
 import relrep_sym as rs
 from relrep_sym.errors import CertificateError
 from relrep_sym.oracle_input import oracle_of
+from relrep_sym.step_cases import ends_of
+from relrep_sym.verify.constrained import optimum
 from relrep_sym.verify.points import points
 
 M_S = {"m": "real", "s": "positive"}
@@ -78,3 +80,31 @@ def test_the_side_is_stated() -> None:
         assert r"kink of the density $\operatorname{sign}(0) = 0$" in words
     assert "sign(0) = 0" in derivation.source()
     assert "kink" not in rs.derive(rs.mixture("normal", components=2)).latex()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("chart", ["identity", "relative"])
+def test_a_laplace_mixture_is_certified(chart: str, count: int) -> None:
+    model = rs.mixture("laplace", components=count)
+    if chart == "relative" and count == 1:
+        return
+    made = rs.relative(model, "mu") if chart == "relative" else rs.identity(model)
+    found = rs.derive(model, made, name=f"laplace_{chart}").verify()
+    assert found.ok, str(found)
+
+
+@pytest.mark.parametrize("patterns", [{}, {"scales": "tied"}, {"scales": [1, "1/2", 2]}])
+def test_the_oracle_ends_on_weighted_medians(patterns: dict[str, object]) -> None:
+    """Of the joint step and of conditional ones: the point that half of the mass is on no side."""
+    chart = rs.identity(rs.mixture("laplace", components=3, **patterns))
+    x, w = [-3.0, -1.5, -1.0, 0.25, 0.5, 1.5, 2.0, 4.5], [1.0, 2.0, 1.5, 1.0, 3.0, 1.25, 1.0, 0.5]
+    start = {"pi_1": 0.25, "pi_2": 0.375, "mu_1": -2.0, "mu_2": 0.0, "mu_3": 1.0}
+    here = oracle_of(chart).at([start.get(n, 1.0) for n in chart.names])
+    for blocks in (None, [[n] for n in chart.names]):
+        objective = here.em_objective(x, w)
+        found = optimum(objective, ends_of(chart), blocks=blocks, tries=0)
+        for k, mass in enumerate(objective.mass):
+            below, half = 0, mpmath.fsum(mass) / 2
+            n = next(n for n in range(len(x)) if (below := below + mass[n]) >= half)
+            assert found.coords[chart.names.index(f"mu_{k + 1}")].value == x[n]
