@@ -110,6 +110,30 @@ def _worth_trying(e: sp.Expr) -> bool:
     )  # fmt: skip
 
 
+def _by_symbol(total: sp.Add) -> list[sp.Expr]:
+    """The terms of a sum in several symbols; those that read one alone are one sum, its own node.
+
+    A normaliser, such as log λ − log(1 − e^−λ), cancels within itself, whatever stands beside it.
+    """
+    groups: dict[frozenset[sp.Basic], list[sp.Expr]] = {}
+    for term in total.args:
+        groups.setdefault(frozenset(term.free_symbols), []).append(term)
+    if len(total.free_symbols) == 1:
+        return list(total.args)
+    curved = [
+        terms
+        for read, terms in groups.items()
+        if len(read) == 1 and not all(t.as_coeff_Mul()[1].is_Symbol for t in terms)
+    ]
+    if len(curved) == 1:  # a number beside one function is that function's
+        curved[0].extend(groups.pop(frozenset(), []))
+    return [
+        part
+        for read, terms in groups.items()
+        for part in ([sp.Add(*terms)] if len(read) == 1 else terms)
+    ]
+
+
 def _linear(total: sp.Add) -> bool:
     """Whether a sum is one of symbols and numbers, each symbol once: its roundings are its own."""
     bases = [t.as_coeff_Mul()[1] for t in total.args if not t.is_number]
@@ -157,7 +181,8 @@ class _Search:
         if isinstance(e, Choice):
             return self._branches(e)
         if e not in self.done:
-            inner = [self.rewritten(a) for a in e.args]
+            parts = _by_symbol(e) if e.is_Add else e.args
+            inner = [self.rewritten(a) for a in parts]
             whole = e.func(*inner) if inner != list(e.args) else e
             self.done[e] = self._mended(e, whole)
         return self.done[e]
@@ -395,7 +420,7 @@ def _taylor(e: sp.Expr, s: sp.Symbol) -> list[sp.Expr] | None:
     f = sp.lambdify([s], e, modules=[_EXACT, "mpmath"])
     with mp.workprec(2 * _BITS):
         try:
-            table = [mpmath.mpmathify(f(x)) for x in nodes]
+            table = [_real(mpmath.mpmathify(f(x))) for x in nodes]
         except (ValueError, ZeroDivisionError, OverflowError, TypeError):
             return None
         if any(isinstance(v, mpmath.mpc) or not mpmath.isfinite(v) for v in table):
@@ -411,6 +436,11 @@ def _taylor(e: sp.Expr, s: sp.Symbol) -> list[sp.Expr] | None:
             return None  # another singularity is near
         return [_rational(c) if abs(c) > top * 1e-15 * _STEP**0.25 else sp.Integer(0)
                 for c in power[: _TERMS - 1]]  # fmt: skip
+
+
+def _real(value: Any) -> Any:
+    """A real number that two logarithms of negative ones have left complex."""
+    return value.real if isinstance(value, mpmath.mpc) and value.imag == 0 else value
 
 
 def _rational(value: Any) -> sp.Expr:
