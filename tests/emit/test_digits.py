@@ -14,7 +14,8 @@ from mpmath import mp
 
 import relrep_sym as rs
 from relrep_sym.declare.functions import Logistic, Softplus
-from relrep_sym.emit.digits import _double, kept
+from relrep_sym.emit.digits import kept
+from relrep_sym.emit.numpy.in_doubles import in_doubles
 from relrep_sym.errors import PrecisionWarning
 
 A, B, D = (sp.Symbol(n) for n in "ABD")
@@ -34,7 +35,7 @@ def loss(expression, form, symbols, at):
     """|error| in units of u (|v| + Σ |λ_j ∂_j v|), by mpmath from the expression as written."""
     f = sp.lambdify(symbols, [expression, *(sp.diff(expression, s) for s in symbols)],
                     modules=[SPELLED, "mpmath"])  # fmt: skip
-    got = float(_double(form, tuple(symbols))(np.array(at, dtype=float)[:, None])[0])
+    got = float(in_doubles(form, tuple(symbols))(np.array(at, dtype=float)[:, None])[0])
     with mp.workdps(400):
         try:
             value, *slopes = f(*map(mpmath.mpf, at))
@@ -115,7 +116,7 @@ STRICT = [A**2 - B**2, sp.log(A / B), sp.log(A) - sp.log(B), sp.sqrt(A) - sp.sqr
 def test_what_inputs_known_exactly_allow_is_kept(e, relative):
     form = kept(e, {A: "positive", B: "positive"}).expression
     at = np.array([1.37 * (1 + relative), 1.37])
-    got = float(_double(form, (A, B))(at[:, None])[0])
+    got = float(in_doubles(form, (A, B))(at[:, None])[0])
     with mp.workdps(50):
         want = sp.lambdify([A, B], e, modules="mpmath")(*map(mpmath.mpf, at.tolist()))
         assert abs(got - want) <= 16 * UNIT * abs(want)
