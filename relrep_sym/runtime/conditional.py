@@ -372,7 +372,10 @@ class Present:
     def search(self, which: Sequence[int]) -> None:
         """The maximiser over coordinates of no known form: a kink on a point, or a climb's end."""
         kinked = self.form.kink is not None and len(which) == 1
-        best = self._landed(which[0]) if kinked else self._climbed(which)
+        part = self.objective
+        if isinstance(part, Sampled) and (np.abs(part.gain(self.rows)) > 1.0).any():
+            part = part.moved(self.rows)  # beside the gain so far Q would lose its digits
+        best = self._landed(part, which[0]) if kinked else self._climbed(part, which)
         for i in np.flatnonzero(~best.converged):
             why = unended(self.chart, best.rows, best.end, int(i), which)
             self.failures.setdefault(int(i), why)
@@ -382,19 +385,18 @@ class Present:
             self._mark(j, done & (best.rows[j] <= low) & (self.rows[j] > low))
             self.rows[j, done] = best.rows[j, done]
 
-    def _landed(self, j: int) -> Maximum:
+    def _landed(self, objective: Objective, j: int) -> Maximum:
         """The better of the kink at which Q stops to rise and of a climb's end.
 
         Where log f is straight beside its kinks, Q is concave and no climb is needed.
         """
-        objective = self.objective
         assert isinstance(objective, Sampled)
         rows, found = landed(objective, self.rows, j)
         gain, end = objective.gain(rows), optimality(objective, rows, (j,))
         found &= end.accepted & np.isfinite(gain)
         if (found & (objective.hessian(self.rows)[:, j, j] == 0.0)).all():
             return Maximum(rows, gain, found, end)
-        best = self._climbed((j,))
+        best = self._climbed(objective, (j,))
         better = found & (~best.converged | (gain > best.gain))
         members = np.flatnonzero(better)
         best.end.put(members, end.take(members))
@@ -405,13 +407,12 @@ class Present:
             best.end,
         )
 
-    def _climbed(self, which: Sequence[int]) -> Maximum:
+    def _climbed(self, part: Objective, which: Sequence[int]) -> Maximum:
         """The best of several starts climbed.
 
         Along one coordinate Q may have several maxima: a grid over the domain is looked through
         before the best is climbed from.
         """
-        part = self.objective
         still = isinstance(part, Sampled) and part.kinked and not moving(part, self.rows, which)
         best = maximise(part, self.rows, which, smooth=still)
         if len(which) == 1:

@@ -292,7 +292,8 @@ def _climbed(
     low = np.where(ends[2].astype(bool), present[:count], ends[0])
     starts[:count] = np.clip(starts[:count], low, ends[1])
     better = objective.gain(starts) > 0.0
-    best = maximise(objective, np.where(better, starts, present))
+    start = _weighed(chart, objective.mass, np.where(better, starts, present))
+    best = maximise(objective, start)
     if chart.roots is not None:  # Q may have several maxima: the greatest
         best = best_root(chart, objective, best)
     old = tuple(p[:, members] for p in point.components.parameters)
@@ -303,6 +304,23 @@ def _climbed(
         again = Objective(chart, point.form, present, seen.mass[:, members], means, about)
         best = maximise(again, best.rows)
     return best
+
+
+def _weighed(chart: Chart, mass: Array, rows: Array) -> Array:
+    """Rows with the weights in proportion to N_k, where they are coordinates of their own: there
+    Q separates, and beside a weight of 1e-12 a climb of the others' sum would creep.
+    """
+    kinds = [words.split() for words in chart.conditional]
+    own = {int(k[1]): j for j, k in enumerate(kinds) if k[0] == "simplex"}
+    if not own or any(k[0] in ("softmax", "stick", "weight", "mixed") for k in kinds):
+        return rows
+    last = len(mass) - 1 if chart.reference is None else chart.reference
+    free = [*own, last]
+    weights, _, _ = chart.components(rows)
+    out = rows.copy()
+    for k, j in own.items():
+        out[j] = weights[free].sum(axis=0) * mass[k] / mass[free].sum(axis=0)
+    return out
 
 
 def _recentred(

@@ -21,6 +21,7 @@ from relrep_sym.errors import CertificateError, problem
 from relrep_sym.verify.em import Columns, EMObjective
 from relrep_sym.verify.jets import Number
 from relrep_sym.verify.kinked import has_jump, settled
+from relrep_sym.verify.uphill import rising, uphill
 
 __all__ = ["MOST_FACES", "Ends", "NoMaximumError", "Peak", "peaks"]
 
@@ -32,10 +33,10 @@ Face = Mapping[int, Number]
 MOST_FACES = 243
 """More faces than these are not searched."""
 STEPS = 60
+LENGTHS = 24
+"""Trials to either side of a saddle, each half as far as the one before."""
 SMALL = mpmath.mpf("1e-45")
 """The step at which Newton's method ends, relative to the coordinate and its curvature's width."""
-CURVED = 40
-"""Digits of the eigenvalues of an indefinite Hessian."""
 CLOSE = mpmath.mpf("1e-14")
 """The step at which a peak that is known already is recognised."""
 FLAT = mpmath.mpf("1e-35")
@@ -244,6 +245,13 @@ class _Box:
             close = full and all(abs(s) <= CLOSE * units[i] for i, s in step.items())
             if close and any(_same(coords, peak.coords, 1e-10) for peak in known):
                 return None
+            if not full and all(abs(s) <= CLOSE * units[i] for i, s in step.items()):
+                aside = self._aside(
+                    coords, hessian, [i for i in moving if i not in outward], height
+                )
+                if aside is not None:  # a saddle: on from a higher point beside it
+                    coords, height = aside
+                    continue
             after = self._line(coords, step, height)
             if after is None:  # nothing is gained along an uphill direction: its end
                 if all(abs(s) <= mpmath.sqrt(SMALL) * units[i] for i, s in step.items()):
@@ -279,7 +287,7 @@ class _Box:
         free = [i for i in moving if i not in held]
         waiting: list[int] = []
         while free:
-            step, plain = _uphill(gradient, hessian, free)
+            step, plain = uphill(gradient, hessian, free)
             blocked = [i for i in free if self.at_end(coords, i) * step[i] > 0]
             if not blocked:
                 break
@@ -291,8 +299,26 @@ class _Box:
             plain = False
             if all(abs(s) <= mpmath.mpf("1e-20") * (1 + abs(coords[i])) for i, s in step.items()):
                 for i in waiting:
-                    step[i] = _uphill(gradient, hessian, [i])[0][i]
+                    step[i] = uphill(gradient, hessian, [i])[0][i]
         return step, plain
+
+    def _aside(
+        self, coords: list[Number], hessian: Columns, free: list[int], height: Number
+    ) -> tuple[list[Number], Number] | None:
+        """The highest of some points to both sides along the most rising curvature, where higher.
+
+        A coordinate that would leave its end stays there.
+        """
+        along = rising(hessian, free)
+        best = None
+        for n in range(LENGTHS if along else 0):
+            for sign in (1, -1):
+                step = {i: sign * v / 2**n for i, v in (along or {}).items()}
+                moved = self._moved(coords, step, mp.one)
+                value = self.value(moved)
+                if value is not None and value > (height if best is None else best[1]):
+                    best = moved, value
+        return best
 
     def _line(
         self, coords: list[Number], step: dict[int, Number], height: Number
@@ -357,42 +383,3 @@ class _Box:
 
 def _width(curvature: Number) -> Number:
     return 1 / mpmath.sqrt(abs(curvature)) if curvature else mp.zero
-
-
-def _positive(rows: Sequence[Sequence[Number]]) -> bool:
-    """Whether all pivots are positive."""
-    rest = [list(row) for row in rows]
-    for a, row in enumerate(rest):
-        if not row[a] > 0:
-            return False
-        for other in rest[a + 1 :]:
-            factor = other[a] / row[a]
-            for b in range(a, len(rest)):
-                other[b] -= factor * row[b]
-    return True
-
-
-def _uphill(
-    gradient: Sequence[Number], hessian: Columns, free: Sequence[int]
-) -> tuple[dict[int, Number], bool]:
-    """−H⁻¹∇Q over some coordinates, and whether H is negative definite.
-
-    Where it is not, each of its eigenvalues is taken with the sign that leads uphill.
-    """
-    rows = [[-(hessian[i, j] + hessian[j, i]) / 2 for j in free] for i in free]
-    slope = [gradient[i] for i in free]
-    if _positive(rows):
-        step = mpmath.lu_solve(mpmath.matrix(rows), mpmath.matrix(slope))
-        return dict(zip(free, step, strict=True)), True
-    scale = [mpmath.sqrt(abs(rows[a][a])) or mp.one for a in range(len(free))]
-    with mp.workdps(CURVED):
-        scaled = [[v / s / t for t, v in zip(scale, row, strict=True)]
-                  for s, row in zip(scale, rows, strict=True)]  # fmt: skip
-        values, vectors = mpmath.eigsy(mpmath.matrix(scaled))
-        least = mpmath.mpf(10) ** -30 * max(abs(v) for v in values) or mp.one  # Q is flat there
-        parts = vectors.T * mpmath.matrix([g / s for g, s in zip(slope, scale, strict=True)])
-        for a in range(len(free)):
-            parts[a] /= max(abs(values[a]), least)
-        turned = vectors * parts
-        step = [v / s for v, s in zip(turned, scale, strict=True)]
-    return dict(zip(free, step, strict=True)), False

@@ -36,6 +36,8 @@ __all__ = [
     "exact",
 ]
 
+VANISHING = mpmath.mpf("1e-60")
+"""Slopes below this are looked at again: the complex step's own error is of order 1e-80."""
 DIGITS = 50
 """Digits that a pointwise value is good to."""
 GUARD = 40
@@ -156,7 +158,20 @@ def _component_jet(density: Density, x: Number, phi: Sequence[Number]) -> Jet:
         return f(x), []
     scale = 10**GUARD
     steps = [mpmath.mpc(_complex_step(f, (x, *phi), a + 1)) for a in range(len(phi))]
-    return steps[0].real, [s.imag * scale for s in steps]
+    slopes = [s.imag * scale for s in steps]
+    for a, slope in enumerate(slopes):
+        if slope and abs(slope) < VANISHING:
+            slopes[a] = _unless_zero(f, (x, *phi), a + 1, slope)
+    return steps[0].real, slopes
+
+
+def _unless_zero(f: Callable[..., Number], args: Sequence[Number], j: int, slope: Number) -> Number:
+    """A tiny slope; zero where it is the step's own error, which falls as the step's square."""
+    with mp.workdps(3 * GUARD + DIGITS):
+        moved, shorter = list(args), mpmath.mpf(10) ** -(3 * GUARD // 2)
+        moved[j] = mpmath.mpc(args[j], shorter)
+        again = mpmath.im(f(*moved)) / shorter
+    return again if abs(again) > abs(slope) * mpmath.mpf("1e-20") else mp.zero
 
 
 def _insist(what: str, stepped: Number, quotient: Number, at: str) -> None:

@@ -335,3 +335,17 @@ def test_newtons_method_with_the_hessian_ends_what_em_began() -> None:
     for _ in range(4):
         coords = coords - np.linalg.solve(k.hessian(x, coords), k.score(x, coords))
     assert np.abs(k.score(x, coords)).max() < 1e-14
+
+
+@pytest.mark.parametrize("tiny", [1e-6, 1e-12, 1e-15])
+@pytest.mark.parametrize("name", ["gamma", "logistic", "laplace"])
+def test_a_joint_step_ends_beside_a_tiny_weight(name: str, tiny: float) -> None:
+    """The last weight is one less the others, whose sum a climb alone moves by tiny steps."""
+    family = "gamma" if name == "gamma" else family_of(name)
+    kernel = rs.derive(rs.mixture(family, components=3), name="tiny").compile()
+    x = np.random.default_rng(4).gamma(2.0, 1.0, 200)
+    at = np.array([0.4 * (1 - tiny), 0.6 * (1 - tiny), 1.5, 2.25, 3.0, 0.75, 0.875, 1.0])
+    shares = kernel.responsibilities(x, at).mean(axis=0)
+    step = kernel.em_step(x, at, full_output=True)
+    np.testing.assert_allclose(step.coords[:2], shares[:2], rtol=1e-12)
+    assert step.gain > 0.0

@@ -113,6 +113,17 @@ def test_the_joint_step_of_ordered_means_pools_adjacent_violators(start, clearan
                 assert multiplier.value == 0
 
 
+def test_a_saddle_of_q_is_left():
+    """Q is even in Δ where μ_2 = μ_1 + Δ²: at Δ = 0 it has no slope, and rises to both sides."""
+    oracle, ends = ordered(2, gap=lambda d: d * d)
+    ends[2] = REAL
+    here = oracle.at([0.25, -2.0, 0.0, 1.0])
+    found = optimum(here.em_objective(X, W), ends, blocks=[["Delta_1"], ["sigma"]], tries=0)
+    with mp.workdps(60):
+        _, means = shares(here)
+        assert abs(found.coords[2].value ** 2 - (means[1] + 2)) < mpf(10) ** -35
+
+
 def test_an_error_of_1e_12_is_seen_and_one_of_rounding_is_not():
     oracle, ends = ordered(3, 4.0)
     found = optimum(oracle.at([0.25, 0.3, -1.0, 1.0, 1.0, 2.0]).em_objective(X, W), ends, tries=0)

@@ -83,3 +83,14 @@ def test_negative_weights_and_wrong_lengths_are_named():
         normals(2).at([0.5, 0.0])
     with pytest.raises(CertificateError, match="unknown support"):
         Density(POISSON.component_log_density, "whole numbers")
+
+
+def test_a_slope_of_zero_is_zero_and_a_tiny_one_is_kept():
+    """The complex step's own error is its square, 1e-80, times the third derivative."""
+    gumbel = Density(lambda x, m: -(x - m) - mpmath.exp(-(x - m)))
+    tiny = Density(lambda x, m: m * mpf("1e-95") + mpmath.exp(m) - m - m**2 / 2)
+    with mp.workdps(90):
+        here = Located(gumbel, lambda c: ([mpf(1)], [(c[0],)]), [0.0])
+        assert here.jets([mpf(0)])[0][1] == [0]
+        here = Located(tiny, lambda c: ([mpf(1)], [(c[0],)]), [0.0])
+        assert abs(here.jets([mpf(0)])[0][1][0] / mpf("1e-95") - 1) < 1e-20
