@@ -559,12 +559,13 @@ class Derivation:
         \providecommand{\EX}{\mathbb{E}}
         """
         names = latex.printed_names(self.record)
-        wanted = dict(symbols) if isinstance(symbols, Mapping) else symbols
-        if isinstance(wanted, dict) and self.model.components == 2 and self.model.weights == "free":
-            own = wanted.get("pi_1")
-            if isinstance(own, str) and not {"pi", "pi_2"} & {*wanted, *self.chart.names}:
-                wanted["pi_2"] = f"(1 - {own})"  # the other weight has no letter beside it
-        return Derivation(self.record, notation(names, wanted, macros))
+        given = symbols if isinstance(symbols, Mapping) else {}
+        formed: dict[str, str] = {}
+        if self.model.components == 2 and self.model.weights == "free":
+            own = given.get("pi_1")
+            if isinstance(own, str) and not {"pi", "pi_2"} & {*given, *self.chart.names}:
+                formed["pi_2"] = f"(1 - {own})"  # the other weight has no letter beside it
+        return Derivation(self.record, notation(names, symbols, macros, formed))
 
     def latex_macros(self) -> str:
         """Definitions of the macros that fragments use, for a paper's preamble."""

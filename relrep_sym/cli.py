@@ -179,6 +179,9 @@ def derive(
     The module goes to standard output unless -o or --latex ask for files. A REQUEST is TOML, and
     nothing in it is executed.
     """
+    if output is not None and latex is not None and output.resolve() == latex.resolve():
+        right = "two files, such as -o mine.py --latex mine.tex"
+        raise DeclarationError(_problem("-o and --latex name one file", str(output), right))
     made = _requested(request)
     origin = _harmless(request) or "a request"
     written = f"{made.name}.py" if output is None else _harmless(output) or "a file"

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import mpmath
 import sympy as sp
 
 from relrep_sym.declare.identity import Scope
@@ -20,6 +21,7 @@ from relrep_sym.declare.nodes import Expected, Node
 from relrep_sym.declare.reader import Condition
 from relrep_sym.errors import RelrepError
 from relrep_sym.evaluate import Evaluator, Place
+from relrep_sym.oracle_input import callable_of
 from relrep_sym.scatter import inside, places
 
 __all__ = ["Hole", "Survey", "survey"]
@@ -28,6 +30,11 @@ TRIED = 24
 """Points that are spread out; those at zeros come on top."""
 POOL = 8
 """Values of x at which an integrand is tried, at each of them."""
+_ROUNDING = mpmath.mpf("1e-75")
+"""Of the summands' moduli: a sum below it is zero."""
+_SIZES = [sp.Rational(m) * sp.Integer(10) ** e for e in range(-12, 3) for m in (1, 3)]
+_GRID = [*(-s for s in reversed(_SIZES)), sp.Integer(0), *_SIZES]
+"""Where the sign of what is no polynomial is looked at."""
 ZEROS = 12
 """Zeros of one expression, of degree at most eight."""
 
@@ -94,9 +101,10 @@ class Survey:
         if kind == "any" or (condition.inner.has(Expected) and place.name not in ("ordinary",)):
             return ""
         try:
-            value = self.evaluator.at(place, (condition.inner,))[0].value
+            found = self.evaluator.at(place, (condition.inner,))[0]
         except (RelrepError, ArithmeticError, ValueError, TypeError):
             return ""  # not real itself: what stands in it says so
+        value = found.value if abs(found.value) > _ROUNDING * found.scale else 0
         if kind == "no pole":
             return "isolated" if value <= 0 and value == int(value) else ""
         if value < 0:
@@ -146,23 +154,48 @@ def _zeros(scope: Scope, inner: Sequence[sp.Expr], bases: Sequence[Place]) -> li
             if symbol not in values:
                 continue
             rest = e.xreplace({s: v for s, v in values.items() if s != symbol})
-            for root in _roots(rest, symbol):
-                for step in (sp.Integer(0), sp.Rational(-1, 7), sp.Rational(1, 7), -2, 2):
-                    at = root + step
-                    moved = replace(
-                        base,
-                        values={s: at if s == symbol else v for s, v in base.values.items()},
-                        x=at if symbol == scope.x else base.x,
-                        name="at a zero",
-                    )
-                    if inside(scope, moved) and len(out) < 5 * ZEROS:
-                        out.append(moved)
+            for at in dict.fromkeys(_beside(rest, symbol)):
+                moved = replace(
+                    base,
+                    values={s: at if s == symbol else v for s, v in base.values.items()},
+                    x=at if symbol == scope.x else base.x,
+                    name="at a zero",
+                )
+                if inside(scope, moved) and len(out) < 7 * ZEROS:
+                    out.append(moved)
     return out
 
 
-def _roots(e: sp.Expr, symbol: sp.Symbol) -> list[sp.Rational]:
+def _beside(e: sp.Expr, symbol: sp.Symbol) -> Iterator[sp.Rational]:
+    """Zeros of a polynomial and points beside them; else where the sign of a factor changes."""
     numerator = sp.fraction(sp.together(e))[0]
-    if not numerator.is_polynomial(symbol) or numerator.free_symbols != {symbol}:
+    if numerator.is_polynomial(symbol):
+        for root in _roots(numerator, symbol):
+            for step in (sp.Integer(0), sp.Rational(1, 7), sp.Integer(2), abs(root) / 7):
+                yield from (root - step, root + step)
+        return
+    for factor in sp.Mul.make_args(e):
+        yield from _changes(factor.as_base_exp()[0], symbol)
+
+
+def _changes(e: sp.Expr, symbol: sp.Symbol) -> Iterator[sp.Rational]:
+    """Points of the grid between which the sign of a function changes."""
+    function = callable_of([symbol], e)
+    before = None
+    for at in _GRID:
+        try:
+            value = function(mpmath.mpf(int(at.p)) / int(at.q))
+        except (ArithmeticError, ValueError):
+            continue
+        if not isinstance(value, mpmath.mpf) or not mpmath.isfinite(value):
+            continue
+        if before is not None and before[1] * value < 0:
+            yield from (before[0], at)
+        before = at, value
+
+
+def _roots(numerator: sp.Expr, symbol: sp.Symbol) -> list[sp.Rational]:
+    if numerator.free_symbols != {symbol}:
         return []
     p = sp.Poly(numerator, symbol)
     if not 1 <= p.degree() <= 8 or not all(c.is_Rational for c in p.coeffs()):

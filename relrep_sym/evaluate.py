@@ -40,6 +40,8 @@ Path = tuple[tuple[sp.Symbol, int], ...]
 MAX_ORDER = 3
 _STEPS = {0: 30, 1: 30, 2: 22, 3: 18}
 """Digits of the step by the highest order of a derivative: truncation and rounding in balance."""
+_MOVED = mpmath.mpf("1e-30")
+"""By so much of itself an argument is moved, to see how its rounding reaches a function."""
 _FLOOR = {0: 60, 1: 45, 2: 38, 3: 32}
 """Below this power of ten an integrand is rounding: it counts as zero."""
 
@@ -141,6 +143,7 @@ class Evaluator:
     seconds: float = 120.0
 
     _plans: dict[sp.Expr, Any] = field(default_factory=dict, repr=False)
+    _functions: dict[type[sp.Function], Any] = field(default_factory=dict, repr=False)
 
     def at(self, place: Place, sides: Sequence[sp.Expr]) -> list[Evaluation]:
         """Both sides at a place; CertificateError where a mean cannot be had to its digits."""
@@ -184,6 +187,13 @@ class Evaluator:
             symbols = sorted(plain.free_symbols - set(nodes.values()), key=sp.default_sort_key)
             self._plans[e] = callable_of([*symbols, *nodes.values()], plain), symbols, list(nodes)
         return self._plans[e]
+
+    def function(self, kind: type[sp.Function]) -> Callable[[Number], Number]:
+        """A function of one argument."""
+        if kind not in self._functions:
+            argument = sp.Dummy("a")
+            self._functions[kind] = callable_of([argument], kind(argument))
+        return self._functions[kind]
 
 
 class _Run:
@@ -376,7 +386,7 @@ class _Run:
     # ---- scales
 
     def scale(self, e: sp.Expr) -> Number:
-        """The sum of the moduli of what is added up."""
+        """The sum of the moduli of what is added up, also inside of functions."""
         if isinstance(e, sp.Add):
             return mpmath.fsum(self.scale(a) for a in e.args)
         if isinstance(e, sp.Mul):
@@ -391,7 +401,22 @@ class _Run:
             within = e.atoms(Expected)
             means = [s for (m, _), (_, s) in self.integrals.items() if m in within]
             return value + mpmath.fsum(means) + mpmath.mpf("1e-10") * self.scale(e.args[0])
+        if isinstance(e, sp.Function) and len(e.args) == 1:
+            return value + self._slope(e) * self.scale(e.args[0])
         return value
+
+    def _slope(self, e: sp.Expr) -> Number:
+        """The modulus of the slope of a function in its argument, the larger of both sides'."""
+        function = self.of.function(e.func)
+        at = self.value(e.args[0], self.x, ())
+        step = _MOVED * (abs(at) or 1)
+        here, found = function(at), mp.zero
+        for moved in (at - step, at + step):
+            try:
+                found = max(found, abs(function(moved) - here) / step)
+            except (ArithmeticError, ValueError):  # an end of its domain
+                continue
+        return found
 
 
 def _means(e: sp.Basic, chain: tuple[sp.Symbol, ...]) -> Iterator[tuple[sp.Expr, Any]]:

@@ -42,7 +42,7 @@ from relrep_sym.equations.prove import Proof, prove, residual
 from relrep_sym.equations.rewrite import rewritten
 from relrep_sym.errors import CertificateError, DeclarationError, RelrepError, problem
 from relrep_sym.evaluate import Evaluation, Evaluator, Place
-from relrep_sym.remainder import remainder, separated
+from relrep_sym.remainder import FAINT, remainder, separated
 from relrep_sym.scatter import places
 
 if TYPE_CHECKING:
@@ -336,7 +336,9 @@ class _Check:
         if rest is None:
             return None
         for place in found:
-            size = sum(abs(e.value) for e in self.evaluator.at(place, self.sides))
+            size = sum(
+                max(abs(e.value), FAINT * e.scale) for e in self.evaluator.at(place, self.sides)
+            )
             value = remainder(self.evaluator, place, rest, size)
             if value:
                 shown = self._shown(place)

@@ -19,10 +19,12 @@ from relrep_sym.evaluate import Evaluator, Number, Place
 from relrep_sym.oracle_input import callable_of
 from relrep_sym.verify.jets import WORKING
 
-__all__ = ["FINE", "remainder", "separated"]
+__all__ = ["FAINT", "FINE", "remainder", "separated"]
 
 FINE = 48
 """Digits of means at which sides that were not proven equal are compared once more."""
+FAINT = mpmath.mpf("1e-25")
+"""Of what is added up in a side: a side below this is not larger for what is owed to rounding."""
 _EXACT = mpmath.mpf("1e-60")
 """Of the sides: below this what was computed without means is rounding."""
 _MOVED = mpmath.mpf("1e-20")

@@ -61,7 +61,7 @@ def inside(scope: Scope, place: Place) -> bool:
             kind, *ends = support
             if kind == "finite":
                 return x in [sp.nsimplify(e) for e in ends[0]] and _inside(
-                    scope, dict(place.values)
+                    scope, dict(place.values), 0.0
                 )
             if not ends[0] < x < ends[1] and not (kind == "integers" and ends[0] <= x <= ends[1]):
                 return False
@@ -70,7 +70,7 @@ def inside(scope: Scope, place: Place) -> bool:
     for symbol, c in zip(scope.coordinates, scope.chart.coordinates, strict=True):
         if not c.domain.lower < float(place.values[symbol]) < c.domain.upper:
             return False
-    return _inside(scope, dict(place.values))
+    return _inside(scope, dict(place.values), 0.0)
 
 
 def _short(value: float) -> sp.Rational:
@@ -132,16 +132,16 @@ def _harden(scope: Scope, values: dict[sp.Symbol, sp.Rational], kind: str) -> No
             values[loose[-1]] *= 3
 
 
-def _inside(scope: Scope, values: dict[sp.Symbol, sp.Rational]) -> bool:
-    """Whether the model and the truth are in their domains, away from the ends."""
+def _inside(scope: Scope, values: dict[sp.Symbol, sp.Rational], room: float = 1e-9) -> bool:
+    """Whether the model and the truth are in their domains, by ``room`` away from the ends."""
     theta = {t: e.xreplace(values) for t, e in scope.theta.items()}
     model = scope.model
     weights = [w.xreplace(theta) for w in model.weight_expressions]
-    if any(not float(w) > 1e-9 for w in weights):
+    if any(not float(w) > room for w in weights):
         return False
     for p in model.family.parameters:
         found = [float(_sympify(v).xreplace(theta)) for v in model.component(p.name)]
-        if any(not p.domain.lower + 1e-9 < v < p.domain.upper for v in found):
+        if any(not p.domain.lower + room < v < p.domain.upper for v in found):
             return False
     if scope.truth is None:
         return True
@@ -149,7 +149,7 @@ def _inside(scope: Scope, values: dict[sp.Symbol, sp.Rational]) -> bool:
         numbers = scope.truth.at(**{s.name: values[s] for s in scope.truth.symbols})
     except DeclarationError:
         return False
-    return all(float(w) > 1e-9 for w in numbers.weights)
+    return all(float(w) > room for w in numbers.weights)
 
 
 def _observation(scope: Scope, rng: random.Random) -> sp.Rational:

@@ -437,7 +437,8 @@ def test_verifying_gives_a_certificate_with_every_function() -> None:
 
 def test_verifying_catches_a_wrong_module() -> None:
     d = rs.derive(rs.mixture("poisson", components=1))
-    wrong = d.compile()
+    wrong = types.ModuleType("wrong")
+    wrong.__dict__.update(vars(d.compile()))
     right = wrong.kl
     wrong.kl = lambda coords, truth: right(coords, truth) * (1 + 1e-12)  # type: ignore[attr-defined]
     certificate = d.verify(digits=20, module=wrong)

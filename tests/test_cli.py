@@ -246,6 +246,13 @@ def test_what_is_no_file_is_not_written_to(tmp_path: Path) -> None:
     assert "No such file or directory" in refusal("derive", EXAMPLE, "-o", tmp_path / "no" / "m.py")
 
 
+def test_a_module_and_its_latex_are_two_files(tmp_path: Path) -> None:
+    path = tmp_path / "one.py"
+    same = tmp_path / "." / ".." / tmp_path.name / "one.py"
+    assert "-o and --latex name one file" in refusal("derive", EXAMPLE, "-o", path, "--latex", same)
+    assert not path.exists()
+
+
 @pytest.mark.parametrize(
     "name", ['x"""; import os; """.toml', "x\nimport os\n.toml", "`x`.toml", "ü.toml", " .toml"]
 )

@@ -25,6 +25,10 @@ PARTLY = [
     ("sqrt((x + 9)**2)", "x + 9"),
     ("log((mu_2 - 11)**2)", "2*log(11 - mu_2)"),
     ("abs(x**2 - 50)", "50 - x**2"),
+    ("abs(sigma_1 - 1e-12)", "sigma_1 - 1e-12"),
+    ("sqrt((pi_1 - 1e-9)**2)", "pi_1 - 1e-9"),
+    ("abs(exp(mu_1) - 1e50)", "1e50 - exp(mu_1)"),
+    ("sqrt((exp(-mu_1) - 1e-9)**2)", "exp(-mu_1) - 1e-9"),
     ("sqrt(x - 6)**2", "x - 6"),
     ("x**(1/2)*x**(1/2)", "x"),
     ("(x**3)**(1/3)", "x"),
@@ -135,3 +139,30 @@ def test_a_small_difference_inside_is_never_verified(power):
         (f"E_1[x*r_2]*(1 + 1/10**{power})", "mu_1*E_1[r_2] + sigma_1**2*E_1[D[r_2, x]]"),
     ]:
         assert not rs.check(left, right, model=LINE, points=1).holds
+
+
+VANISHING = [
+    (LINE, "log(sin(mu_1)**2 + cos(mu_1)**2)"),
+    (LINE, "atan(cosh(mu_1)**2 - sinh(mu_1)**2 - 1)"),
+    (LINE, "log1p(tanh(mu_1)*cosh(mu_1) - sinh(mu_1))"),
+    (LINE, "log(r_1 + r_2)"),
+    (LINE, "tanh(r_1 + r_2 - 1)"),
+    (LINE, "sin(pi*(r_1 + r_2))"),
+    (LINE, "log(p/(pi_1*f_1 + pi_2*f_2))"),
+    (LINE, "log(E_p[r_1]/pi_1)"),
+    (COUNTS, "sin(pi*x)"),
+    (COUNTS, "tan(2*pi*x)"),
+    (COUNTS, "cos(pi*(x + 1/2))"),
+]
+
+
+@pytest.mark.parametrize(("model", "left"), VANISHING)
+def test_a_function_of_what_cancels_is_zero_to_rounding(model, left):
+    assert rs.check(left, "0", model=model).status in ("proven", "verified")
+
+
+@pytest.mark.parametrize(("model", "left"), VANISHING)
+def test_what_does_not_cancel_by_little_is_refuted(model, left):
+    head, _, inner = left.partition("(")
+    moved = f"{head}({inner[:-1]} + 1e-30)"
+    assert rs.check(moved, "0", model=model).status == "refuted"

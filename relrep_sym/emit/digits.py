@@ -31,17 +31,12 @@ from numpy.typing import NDArray
 from sympy.codegen.cfunctions import expm1, log1p
 
 from relrep_sym.declare.functions import Logistic, Softplus, SoftplusInverse
-from relrep_sym.emit.lowering import lower
-from relrep_sym.emit.numpy.printer import infix
+from relrep_sym.emit.numpy.in_doubles import in_doubles
 from relrep_sym.emit.probes import beside_zeros, points
 from relrep_sym.equations.cancellation import candidates
-from relrep_sym.equations.kernels import with_kernels
 from relrep_sym.equations.special_nodes import Choice
-from relrep_sym.errors import DeclarationError, DerivationError
-from relrep_sym.runtime import error_function, special
-from relrep_sym.statements.language import SPECIAL, Var
 
-__all__ = ["LOST", "Kept", "kept"]
+__all__ = ["LOST", "Kept", "kept", "reaches"]
 
 Array = NDArray[np.float64]
 UNIT = 2.0**-53
@@ -94,6 +89,39 @@ def kept(expression: sp.Expr, domains: Mapping[sp.Symbol, str], least: float = 0
     return Kept(found.expression.xreplace(back), found.loss, where)
 
 
+_FAR_OUT = (420.0, 1e4, 1e8, 1e30, 1e60, 1e90)
+"""Sizes of x up to which a density's derivatives are computed: heavy tails have nodes there."""
+
+
+def reaches(
+    form: sp.Expr, expression: sp.Expr, domains: Mapping[sp.Symbol, str], far: sp.Symbol
+) -> bool:
+    """Whether a form has a value wherever the expression has one and one symbol is far out.
+
+    >>> x = sp.Symbol("x", real=True)
+    >>> reaches(sp.exp(-x) * expm1(x), 1 - sp.exp(-x), {x: "real"}, x)
+    False
+    """
+    read = sorted(expression.free_symbols, key=lambda s: (s.name, str(type(s))))
+    kinds = tuple(domains[s] for s in read)
+    marks = tuple(_mark(i, kind) for i, kind in enumerate(kinds))
+    to = dict(zip(read, marks, strict=True))
+    f = in_doubles(form.xreplace(to), marks)
+    n = read.index(far)
+    near = points(kinds)[:, :2]
+    signs = (1.0, -1.0) if kinds[n] == "real" else (1.0,)
+    there = np.repeat(near[:, :1], len(signs) * len(_FAR_OUT), axis=1)
+    there[n] = [sign * size * 1.03 for sign in signs for size in _FAR_OUT]
+    sane = _sane(expression.xreplace(to), marks, there)
+    exactly = _exactly((expression.xreplace(to),), marks)
+    for at in there[:, sane].T:
+        value = _at(exactly, at.tolist())
+        finite = value is not None and abs(value[0]) < _HUGE
+        if finite and (f is None or not np.isfinite(f(at[:, None])[0])):
+            return False
+    return True
+
+
 def _mark(i: int, kind: str) -> sp.Symbol:
     assumed = {"real": {"real": True}, "positive": {"positive": True}, "unit": {"positive": True}}
     return sp.Symbol(f"probe{i}_", **assumed.get(kind, {"nonnegative": True}))
@@ -108,6 +136,30 @@ def _worth_trying(e: sp.Expr) -> bool:
         or (n.is_Mul and n.has(sp.exp))
         for n in sp.preorder_traversal(e)
     )  # fmt: skip
+
+
+def _by_symbol(total: sp.Add) -> list[sp.Expr]:
+    """The terms of a sum in several symbols; those that read one alone are one sum, its own node.
+
+    A normaliser, such as log λ − log(1 − e^−λ), cancels within itself, whatever stands beside it.
+    """
+    groups: dict[frozenset[sp.Basic], list[sp.Expr]] = {}
+    for term in total.args:
+        groups.setdefault(frozenset(term.free_symbols), []).append(term)
+    if len(total.free_symbols) == 1:
+        return list(total.args)
+    curved = [
+        terms
+        for read, terms in groups.items()
+        if len(read) == 1 and not all(t.as_coeff_Mul()[1].is_Symbol for t in terms)
+    ]
+    if len(curved) == 1:  # a number beside one function is that function's
+        curved[0].extend(groups.pop(frozenset(), []))
+    return [
+        part
+        for read, terms in groups.items()
+        for part in ([sp.Add(*terms)] if len(read) == 1 else terms)
+    ]
 
 
 def _linear(total: sp.Add) -> bool:
@@ -157,7 +209,8 @@ class _Search:
         if isinstance(e, Choice):
             return self._branches(e)
         if e not in self.done:
-            inner = [self.rewritten(a) for a in e.args]
+            parts = _by_symbol(e) if e.is_Add else e.args
+            inner = [self.rewritten(a) for a in parts]
             whole = e.func(*inner) if inner != list(e.args) else e
             self.done[e] = self._mended(e, whole)
         return self.done[e]
@@ -165,7 +218,7 @@ class _Search:
     def _inside(self, there: Array) -> Array:
         """The points at which every sign of the region is positive."""
         for z in self.region:
-            g = _double(z, self.marks)
+            g = in_doubles(z, self.marks)
             if g is not None:
                 there = there[:, g(there) > 0.0]
         return there
@@ -182,7 +235,7 @@ class _Search:
 
     def judge(self, e: sp.Expr) -> _Judge | None:
         """What measures forms of an expression; None where nothing in it looks lost."""
-        f = _double(e, self.marks)
+        f = in_doubles(e, self.marks)
         if f is None:
             return None
         zeros = beside_zeros(f, self.kinds) if e.is_Add else np.empty((len(self.kinds), 0))
@@ -302,7 +355,7 @@ class _Judge:
         """The loss at each point; infinite where the form has no value."""
         if form not in self._known:
             there, values, units = self._exact
-            f = _double(form, self.marks)
+            f = in_doubles(form, self.marks)
             got = np.full(len(values), np.nan) if f is None else f(there)
             with mp.workprec(_BITS):
                 out = [
@@ -335,7 +388,7 @@ class _Judge:
         losses = {form: self.losses(form) > GOOD for form in ranked}
         least, best = min(int(bad.sum()) for bad in losses.values()), None
         for z in list(dict.fromkeys(signs))[:20]:
-            g = _double(z, self.marks)
+            g = in_doubles(z, self.marks)
             if g is None:
                 continue
             above = g(there) > 0.0
@@ -365,7 +418,7 @@ class _Judge:
             return form
         n = self.marks.index(s)
         zero = np.zeros((len(self.marks), 1))
-        f = _double(form, self.marks)
+        f = in_doubles(form, self.marks)
         if f is None or np.isfinite(f(zero)[0]) or not self._there[n].size:
             return form
         there = [[0.0] * n + [v] + [0.0] * (len(self.marks) - n - 1) for v in (1e-30, 1e-40)]
@@ -395,7 +448,7 @@ def _taylor(e: sp.Expr, s: sp.Symbol) -> list[sp.Expr] | None:
     f = sp.lambdify([s], e, modules=[_EXACT, "mpmath"])
     with mp.workprec(2 * _BITS):
         try:
-            table = [mpmath.mpmathify(f(x)) for x in nodes]
+            table = [_real(mpmath.mpmathify(f(x))) for x in nodes]
         except (ValueError, ZeroDivisionError, OverflowError, TypeError):
             return None
         if any(isinstance(v, mpmath.mpc) or not mpmath.isfinite(v) for v in table):
@@ -413,6 +466,11 @@ def _taylor(e: sp.Expr, s: sp.Symbol) -> list[sp.Expr] | None:
                 for c in power[: _TERMS - 1]]  # fmt: skip
 
 
+def _real(value: Any) -> Any:
+    """A real number that two logarithms of negative ones have left complex."""
+    return value.real if isinstance(value, mpmath.mpc) and value.imag == 0 else value
+
+
 def _rational(value: Any) -> sp.Expr:
     """A simple fraction to sixteen digits of it, or the number to twenty."""
     exact = Fraction(int(value * 2**200), 2**200)
@@ -426,8 +484,8 @@ def _rational(value: Any) -> sp.Expr:
 
 def _doubt(e: sp.Expr, marks: tuple[sp.Symbol, ...], there: Array) -> Array | None:
     """How much each point is in doubt: what the node's terms are beside its value, in doubles."""
-    f = _double(e, marks)
-    slopes = [_double(sp.diff(e, s), marks) for s in marks]
+    f = in_doubles(e, marks)
+    slopes = [in_doubles(sp.diff(e, s), marks) for s in marks]
     if f is None or any(d is None for d in slopes):
         return None
     value = f(there)
@@ -438,10 +496,10 @@ def _doubt(e: sp.Expr, marks: tuple[sp.Symbol, ...], there: Array) -> Array | No
             size = size + np.where(np.isfinite(moved), moved, 0.0)
     terms = np.abs(value)
     if e.is_Add:
-        parts = [_double(t, marks) for t in e.args]
+        parts = [in_doubles(t, marks) for t in e.args]
         terms = np.sum([np.abs(p(there)) for p in parts if p is not None], axis=0)
     elif isinstance(e, sp.log | log1p):
-        inner = _double(e.args[0], marks)
+        inner = in_doubles(e.args[0], marks)
         if inner is not None:
             around = np.abs(inner(there))
             terms = np.where(around < 4.0, 1.0, terms) if isinstance(e, sp.log) else terms
@@ -457,39 +515,10 @@ def _sane(e: sp.Expr, marks: tuple[sp.Symbol, ...], there: Array) -> NDArray[np.
     out = np.ones(there.shape[1], bool)
     for call in e.atoms(sp.Function, sp.exp):
         for a in () if isinstance(call, sp.log | log1p) else call.args:
-            inner = _double(a, marks)
+            inner = in_doubles(a, marks)
             if inner is not None:
                 out &= np.abs(inner(there)) < 1e17
     return out
-
-
-_NAMES: dict[str, Any] = {
-    "np": np,
-    **{n: getattr({"special": special, "error_function": error_function}[h], n)
-       for n, h in SPECIAL.items()},
-}  # fmt: skip
-
-
-@functools.lru_cache(maxsize=8192)
-def _double(e: sp.Expr, marks: tuple[sp.Symbol, ...]) -> Callable[[Array], Array] | None:
-    """The expression as the emitted code computes it, of points (variables, N); None where not."""
-    names = {s: f"v{i}" for i, s in enumerate(marks)}
-    try:
-        text = infix(lower(with_kernels(e), lambda s: Var(names[s])))
-    except (DerivationError, DeclarationError, TypeError, ValueError, OverflowError):
-        return None
-    try:
-        code = compile(text, "<expression>", "eval")
-    except (SyntaxError, RecursionError, MemoryError):
-        return None
-
-    def value(there: Array) -> Array:
-        rows = {f"v{i}": row for i, row in enumerate(there)}
-        with np.errstate(all="ignore"):
-            found = eval(code, _NAMES, rows)  # noqa: S307 - only text that our printer wrote
-        return np.broadcast_to(np.asarray(found, dtype=float), there.shape[1:])
-
-    return value
 
 
 def _exactly(expressions: Sequence[sp.Expr], marks: Sequence[sp.Symbol]) -> Callable[..., Any]:

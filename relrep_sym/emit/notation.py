@@ -216,13 +216,15 @@ def notation(
     printed: Mapping[str, str],
     symbols: Mapping[str, str] | None = None,
     macros: bool | Collection[str] | Mapping[str, str] = False,
+    formed: Mapping[str, str] | None = None,
 ) -> Notation:
     r"""The notation that a user wants.
 
     ``printed`` has every name that the equations print, stems included, with its LaTeX there.
     ``symbols`` maps some of them, or keys of :data:`.letters.LETTERS`, to LaTeX. ``macros`` is True
     (a macro ``\relmu`` for every stem and for the letters of a statement), names that are to have
-    one, or her own macros and their bodies, such as ``{"EX": r"\mathbb{E}"}``.
+    one, or her own macros and their bodies, such as ``{"EX": r"\mathbb{E}"}``. ``formed`` has names
+    that are written as an expression in given symbols, such as π_2 as 1 − α.
 
     Raises DeclarationError for unknown names, for LaTeX that is not harmless, and where two names
     would be printed alike.
@@ -239,6 +241,7 @@ def notation(
     for name, text in given.items():
         _insist_known(name, known, "symbols=")
         symbol(text, f"the symbol of {name}")
+    given = {**given, **(formed or {})}
     own: dict[str, str] = {}
     names: Iterable[str] = ()
     if isinstance(macros, Mapping):

@@ -233,6 +233,8 @@ def _from_number(f: sp.Expr, g: sp.Expr) -> Iterator[sp.Expr]:
         if power == _HALF:
             yield sp.expand(base - g**2) / (f + g)
         elif g == 1:
+            if base.is_positive:
+                yield expm1(power * sp.log(base))
             yield expm1(power * log1p(sp.expand(base - 1)))
         return
     a = f.args[0]

@@ -15,7 +15,7 @@ import sympy as sp
 from sympy.codegen.cfunctions import expm1, log1p
 
 from relrep_sym.declare.density import Family
-from relrep_sym.declare.functions import Erfc, Logistic, Softplus, SoftplusInverse
+from relrep_sym.declare.functions import Erfc, Logistic, LogTotal, Softplus, SoftplusInverse
 from relrep_sym.declare.support import Support
 from relrep_sym.equations.special_nodes import Choice, LogErfc, LogErfcx, LogGammaRatio
 from relrep_sym.errors import DeclarationError, problem
@@ -72,7 +72,9 @@ _KERNELS: dict[type, type[sp.Function]] = {
     sp.sign: _Sign,
 }
 _PLAIN = (sp.exp, sp.log, log1p, sp.Abs, sp.sin, sp.cos, sp.tan, sp.sinh, sp.cosh, sp.tanh)
-_KNOWN = (*_PLAIN, expm1, sp.asinh, sp.atan, Softplus, Logistic, SoftplusInverse, Choice)
+_KNOWN = (
+    *_PLAIN, expm1, sp.asinh, sp.atan, Softplus, Logistic, LogTotal, SoftplusInverse, Choice,
+)  # fmt: skip
 
 
 def stable(expression: sp.Expr) -> sp.Expr:

@@ -337,6 +337,18 @@ def _again(
     return check.filled(found, out)
 
 
+def _insist_within(given: dict[str, Any], sent: dict[str, Any]) -> None:
+    """Refuse points that overflow in the unit of the model's scales."""
+    if "x" not in given:
+        return
+    before, after = (np.asarray(v["x"]) for v in (given, sent))
+    if after.dtype.kind == "f" and before.dtype.kind in "fiu":
+        lost = np.isfinite(before) & ~np.isfinite(after)
+        if lost.any():
+            at, right = before[lost].flat[0], "points within 1e150 scales of each component"
+            raise DomainError(problem("a log-density overflows double precision", at, right))
+
+
 def _called(
     solver: Mapped,
     method: Any,
@@ -350,6 +362,7 @@ def _called(
     steepest = climbs and given.get("rate") is None and given.get("method") in (None, "gradient_em")
     way = _Way(solver, Units.of(solver, length, rows, steps=not steepest))
     sent = {n: way.going_in(n, v) for n, v in given.items()}
+    _insist_within(given, sent)
     if (kind == "flow" or "rates" in given) and given.get("field", "gradient") == "gradient":
         rates = 1.0 if given.get("rates") is None else given["rates"]
         sent["rates"] = times(check.numbers(rates, "rates"), -2 * way.units.steps)

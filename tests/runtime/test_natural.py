@@ -205,7 +205,7 @@ def test_the_equation_multiplies_the_field_by_the_pseudo_inverse():
     d = rs.derive(declared("normal", 2, "relative", scales=1).model, name="plain")
     text = d.natural.latex()
     assert r"\label{eq:plain:natural}" in text
-    assert r"I_\lambda^{+} \nabla_\lambda L(\lambda)" in text
+    assert r"I_\lambda^{\dagger} \nabla_\lambda L(\lambda)" in text
     inverse, column = d.natural.value.args
     assert inverse.args[0] == d.fisher.value
     assert column == d.averaged.value

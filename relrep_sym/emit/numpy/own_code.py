@@ -19,7 +19,7 @@ from relrep_sym.declare.chart import Chart
 from relrep_sym.declare.family import Family
 from relrep_sym.declare.family import names as built_in
 from relrep_sym.declare.symbols import Intermediate
-from relrep_sym.emit.digits import UNIT, Kept, kept
+from relrep_sym.emit.digits import UNIT, Kept, kept, reaches
 from relrep_sym.errors import PrecisionWarning, problem
 
 __all__ = ["Forms", "chart_forms", "family_forms", "is_own", "warn_of_loss"]
@@ -30,12 +30,14 @@ class Forms:
     """How expressions are written: a function of an expression.
 
     ``domains`` names each symbol's domain; without ``own`` every expression stays as it is. A loss
-    where a symbol is smaller than ``least`` is no news.
+    where a symbol is smaller than ``least`` is no news. A form that has no value where ``far`` is
+    far out and the expression has one is not taken: what is derived is computed by quotients there.
     """
 
     domains: Mapping[sp.Symbol, str]
     own: bool = True
     least: float = 0.0
+    far: sp.Symbol | None = None
     losses: dict[str, Kept] = field(default_factory=dict)
 
     def __call__(self, expression: sp.Expr, what: str = "") -> sp.Expr:
@@ -43,6 +45,9 @@ class Forms:
         if not self.own or not expression.free_symbols <= self.domains.keys():
             return expression
         found = kept(expression, self.domains, self.least)
+        if self.far in expression.free_symbols and found.expression != expression:
+            if not reaches(found.expression, expression, self.domains, self.far):
+                return expression
         if found.loss and what:
             self.losses.setdefault(what, found)
         return found.expression
@@ -110,7 +115,8 @@ def family_forms(family: Family) -> Forms:
     if not isinstance(family.support, str) and family.support[:3] == ("interval", 0, 1):
         kind = "unit"
     domains = {family.x: kind, **{p.symbol: p.domain.name for p in family.parameters}}
-    return Forms(domains, is_own(family), least=1e-6)
+    far = family.x if family.support in ("line", "half-line") else None
+    return Forms(domains, is_own(family), least=1e-6, far=far)
 
 
 def warn_of_loss(forms: Forms) -> None:
