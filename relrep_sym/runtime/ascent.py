@@ -117,7 +117,7 @@ def _sharpened(
             found &= objective.moved(here).gain(put) >= -ROUNDING
             here = np.where(found, put, here)
         if others:
-            here = _ascended(objective.moved(here), here, others, ceiling).rows
+            here = _ascended(objective.exact().moved(here), here, others, ceiling).rows
         if np.allclose(here, before, rtol=ROUNDING, atol=0.0, equal_nan=True):
             break
     return here

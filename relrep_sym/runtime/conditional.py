@@ -413,7 +413,9 @@ class Present:
         Along one coordinate Q may have several maxima: a grid over the domain is looked through
         before the best is climbed from.
         """
-        still = isinstance(part, Sampled) and part.kinked and not moving(part, self.rows, which)
+        still = False
+        if isinstance(part, Sampled) and part.kinked and not moving(part, self.rows, which):
+            part, still = part.exact(), True  # points near a kink that stays are not on it
         best = maximise(part, self.rows, which, smooth=still)
         if len(which) == 1:
             start = self._grid(which[0])

@@ -32,6 +32,7 @@ def landed(objective: Sampled, rows: Array, j: int) -> tuple[Array, NDArray[np.b
     The places must be linear in the coordinate; elsewhere, and where the slope changes its sign
     between two kinks or nowhere, the rows stay as they were.
     """
+    objective = objective.exact()  # more points than one may be near
     out, batch = rows.copy(), rows.shape[1]
     found = np.zeros(batch, bool)
     values, moves = _values(objective, rows, j)

@@ -9,6 +9,7 @@ parameters.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -64,22 +65,32 @@ class Sampled(Objective):
         self.weights, self.parameters, _ = chart.components(rows)
         self.about = self.parameters
         self.start = np.zeros(rows.shape[1])
-        self.kinked = form.kink is not None
+        self.kinked, self.pinned = form.kink is not None, _PINNED
         self._before: dict[tuple[int, int], Array] = {}
 
     def take(self, members: slice | NDArray[np.intp]) -> Sampled:
         """The objective of some of the batch."""
-        return Sampled(
+        part = Sampled(
             self.chart,
             self.form,
             self.rows[:, members],
             self.mass[:, members],
             self.claims.take(members),
         )
+        part.pinned = self.pinned
+        return part
 
     def moved(self, rows: Array) -> Sampled:
         """The same Q, its gain counted from other coordinates, near which it keeps its digits."""
-        return Sampled(self.chart, self.form, rows, self.mass, self.claims)
+        out = Sampled(self.chart, self.form, rows, self.mass, self.claims)
+        out.pinned = self.pinned
+        return out
+
+    def exact(self) -> Sampled:
+        """The same, a kink on a point only where it is there to rounding."""
+        out = copy.copy(self)
+        out.pinned = 0.0
+        return out
 
     def stages(self) -> Sequence[Objective]:
         """The objective with ever smaller ε in √((x − m)² + ε²) for |x − m|; none without a kink.
@@ -238,7 +249,8 @@ class Sampled(Objective):
         assert form.jumps is not None
         here, still = form.kink(np.zeros(1), *columns), [np.zeros(1)] * len(columns)
         away = form.kink(x, *columns)
-        on = np.abs(away) <= _PINNED * self._spread[b][:, None]
+        rounding = 4.0 * np.finfo(float).eps * np.abs(x)
+        on = np.abs(away) <= np.maximum(self.pinned * self._spread[b][:, None], rounding)
         held = dots(share, on.astype(float))
         jumps, halves, roles = form.jumps(*columns), [], len(columns)
         for i in range(roles):

@@ -100,3 +100,18 @@ def test_a_joint_step_ends_on_a_kink_where_no_formula_gives_it() -> None:
     away = shares * np.abs(x - found[2])[:, None]
     np.testing.assert_allclose(found[3:], away.sum(axis=0) / shares.sum(axis=0), rtol=1e-12)
     assert found[2] == crossing(x, (shares / found[3:]).sum(axis=1))
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1e3, 1e6, 1e9])
+def test_a_narrow_component_beside_a_wide_one_keeps_its_digits(ratio: float) -> None:
+    """What is near a kink in units of the wide one is not so in those of the narrow one."""
+    kernel = rs.derive(rs.mixture("laplace", components=2), name="narrow").compile()
+    rng = np.random.default_rng(11)
+    x = np.concatenate([rng.laplace(-1.25, 1.0 / ratio, 60), rng.laplace(1.25, 1.0, 60)])
+    at = np.array([0.5, -1.25, 1.25, 0.8 / ratio, 1.0])
+    shares = kernel.responsibilities(x, at)
+    found = kernel.ecm_step(x, at)
+    for k in (0, 1):
+        assert found[1 + k] == crossing(x, shares[:, k])
+        want = shares[:, k] @ np.abs(x - found[1 + k]) / shares[:, k].sum()
+        assert found[3 + k] == pytest.approx(want, rel=1e-12)
