@@ -79,7 +79,12 @@ def certify_derivation(
     """
     judged = module if module is not None else derivation.compile()
     oracle = replace(oracle_of(derivation.chart), digits=digits, seconds=seconds)
-    return certify(derivation.name, _cases(derivation, judged, oracle, full, at), progress)
+    with mpmath.mp.workdps(_DECIMALS):
+        return certify(derivation.name, _cases(derivation, judged, oracle, full, at), progress)
+
+
+_DECIMALS = 15
+"""mpmath's precision where the oracle asks for no other: the caller's own changes no figure."""
 
 
 def table(certificates: Iterable[Certificate]) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import mpmath
 import pytest
 
+import relrep_sym as rs
 from relrep_sym.batch import Judged, certified
 from relrep_sym.errors import CertificateError
 from relrep_sym.scripts import load
@@ -70,3 +72,10 @@ def test_a_process_that_is_ended_is_said(tmp_path: Path) -> None:
     put(tmp_path, "ends", 1, "if multiprocessing.parent_process() is not None: os._exit(3)")
     with pytest.raises(CertificateError, match="a process that certified was ended"):
         list(certified(["ends"], load, tmp_path, processes=2))
+
+
+def test_the_precision_that_a_caller_works_in_changes_no_figure() -> None:
+    d = rs.derive(rs.mixture("poisson", components=2))
+    with mpmath.mp.workdps(40):
+        fine = d.verify().rows()
+    assert fine == d.verify().rows()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tracemalloc
 
-import mpmath
 import numpy as np
 import pytest
 from hypothesis import given
@@ -441,7 +440,6 @@ def test_counts_whose_factorial_overflows_are_a_clear_error(x):
 def test_a_single_component():
     module = compiled("normal", 1)
     x = np.array([-1.0, 0.5, 3.0])
-    mpmath.mp.dps = 30
     np.testing.assert_allclose(
         module.log_density(x, [0.5, 2.0]), models.log_density(x, ([1], [0.5], [2]))
     )
