@@ -138,8 +138,9 @@ def test_random_starts_with_vanishing_weights_end(weight, components, chart, mon
     for stop in stops:
         assert np.isfinite(stop.coords).all()
         assert stop.reason
+    # relative to a weight near one, a tolerance must be small beside what that weight leaves
     other, _ = module.flow(
-        rows, truth, times, full_output=True, method="Radau", max_evaluations=2000
+        rows, truth, times, full_output=True, method="Radau", rtol=1e-11, max_evaluations=4000
     )
     both = np.isfinite(found) & np.isfinite(other)
     np.testing.assert_allclose(found[both], other[both], rtol=1e-4, atol=1e-6)
