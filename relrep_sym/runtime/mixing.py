@@ -16,6 +16,10 @@ the chart's own rows occur. With W_kl = Σ w r_k r_l m_f m_g it is the quadratic
 with weights W, and eliminating one component after another (Grassmann, Taksar and Heyman 1985)
 writes it as a sum of squares of contrasts in which nothing is subtracted from W. For f ≠ g the
 points where m_f m_g is positive and those where it is negative make two graphs.
+
+Where a component's own slopes are far smaller than the mean slope (scales of ratio 1e6) the two
+lines cancel; :func:`cancels` tells such blocks, and :func:`in_chart` takes a_k − ā point by point,
+at a cost that grows with K³ instead of K².
 """
 
 from __future__ import annotations
@@ -31,7 +35,10 @@ from relrep_sym.runtime.point import Point
 from relrep_sym.runtime.products import outer
 from relrep_sym.runtime.pulled import both_sides, pulled, stacked
 
-__all__ = ["Spread", "contrasts", "spread", "spread_in_chart"]
+__all__ = ["Spread", "cancels", "contrasts", "in_chart", "spread", "spread_in_chart"]
+
+_LOST = 16.0
+"""How much larger the squared mean slope may be than a component's own, at the points it shares."""
 
 
 class Spread(NamedTuple):
@@ -57,6 +64,47 @@ class Spread(NamedTuple):
         """Add a block's sums to those of its members."""
         for total, own in zip(self, part, strict=True):
             total[members] += own
+
+
+def cancels(posterior: Array, others: Array, slopes: list[Array], moving: list[Array]) -> bool:
+    """Whether the mean slope outweighs some component's own, in the terms that :func:`spread` adds.
+
+    All are (K, B, n): posteriors r_k, 1 − r_k, slopes by parameter and r_k times them.
+    """
+    shared = posterior * others
+    for slope, moved in zip(slopes, moving, strict=True):
+        mean = moved.sum(axis=0)
+        by_mean = dots(shared, np.broadcast_to(mean * mean, shared.shape))
+        if not (by_mean <= _LOST * dots(shared, slope * slope)).all():
+            return True
+    return False
+
+
+def in_chart(
+    chart: Chart,
+    rows: Array,
+    point: Point,
+    weights: Array | None,
+    posterior: Array,
+    others: Array,
+    slopes: list[Array],
+    moving: list[Array],
+) -> Array:
+    """A block's Σ w Σ_k r_k (a_k − ā)(a_k − ā)ᵀ in the chart, (B, P, P), point by point."""
+    k, batch, n = posterior.shape
+    count = len(chart.coordinates)
+    out = np.zeros((batch, count, count))
+    moved = [np.negative(a) for a in moving]
+    for i in range(k):
+        for full, slope, back in zip(moved, slopes, moving, strict=True):
+            if i:
+                np.negative(back[i - 1], out=full[i - 1])
+            np.multiply(slope[i], others[i], out=full[i])
+        root = np.sqrt(posterior[i] if weights is None else posterior[i] * weights)
+        apart = stacked(pulled(chart, point, rows[..., None], None, moved), (batch, n))
+        apart = (apart * root).swapaxes(0, 1)
+        out += outer(apart, apart)
+    return out
 
 
 def spread(

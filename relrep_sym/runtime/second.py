@@ -26,7 +26,7 @@ from relrep_sym.runtime.block import Evaluated, dots, insist_finite
 from relrep_sym.runtime.chart import Chart
 from relrep_sym.runtime.check import Array
 from relrep_sym.runtime.edges import inside
-from relrep_sym.runtime.mixing import Spread, spread, spread_in_chart
+from relrep_sym.runtime.mixing import Spread, cancels, in_chart, spread, spread_in_chart
 from relrep_sym.runtime.point import Point
 from relrep_sym.runtime.products import outer
 from relrep_sym.runtime.pulled import both_sides, pulled, stacked
@@ -203,15 +203,15 @@ def _sums(
     others = _others(posterior)
     moving = [posterior * g for g in slopes]
     contrast = [] if block.close is None else _contrast(point, x, block, slopes)
+    rest = _mixed(weights, weighted, block, ratios, posterior, others, slopes, moving, contrast)
+    if cancels(posterior, others, slopes, moving):
+        found = in_chart(chart, rows, point, weights, posterior, others, slopes, moving)
+        return _Sums(found, square, *rest)
     apart = [
         np.where(4.0 * size <= np.abs(g[:-1]) + np.abs(g[-1]), exact, g[:-1] - g[-1])
         for g, (exact, size) in zip(slopes, contrast, strict=False)
     ]
-    return _Sums(
-        spread(posterior, others, weights, slopes, moving, apart),
-        square,
-        *_mixed(weights, weighted, block, ratios, posterior, others, slopes, moving, contrast),
-    )
+    return _Sums(spread(posterior, others, weights, slopes, moving, apart), square, *rest)
 
 
 def _others(posterior: Array) -> Array:
