@@ -29,10 +29,10 @@ def _longdouble(x, weights, means, scales):
 def test_scales_of_any_ratio(ratio, count):
     rng = np.random.default_rng(count)
     k = rs.derive(rs.mixture("normal", components=count)).compile()
-    scales = np.geomspace(1.0, ratio, count)
-    means = 0.3 * np.arange(count)
+    scales = np.geomspace(ratio**-0.5, ratio**0.5, count)
+    means = 2.5 * np.arange(count)
     weights = np.full(count, 1.0 / count)
-    x = rng.normal(size=40) * rng.choice(scales, 40)
+    x = np.concatenate([m + s * rng.uniform(-8, 8, 8) for m, s in zip(means, scales, strict=True)])
     found = k.hessian(x, [*weights[:-1], *means, *scales])[-count:, -count:]
     right = _longdouble(x, [*weights[:-1], 1 - weights[:-1].sum()], means, scales)
     size = np.sqrt(np.abs(np.diag(right)))
