@@ -136,7 +136,7 @@ def _pairs(one: sp.Expr, other: sp.Expr) -> Iterator[sp.Expr]:
         whole = sp.together(one + other)
         if whole.is_Mul or whole.is_Pow:
             yield whole
-            yield sp.factor(whole)
+            yield _factored(whole)
 
 
 def _difference(first: sp.Expr, second: sp.Expr) -> tuple[sp.Expr, sp.Expr | None, sp.Expr | None]:
@@ -180,7 +180,7 @@ def _differences(f: sp.Expr, g: sp.Expr) -> Iterator[sp.Expr]:
         yield from _from_number(f, g)
         return
     if f.is_Pow and g.is_Pow and f.exp == g.exp == _HALF:
-        yield sp.factor(f.base - g.base) / (f + g)
+        yield _factored(f.base - g.base) / (f + g)
         return
     if type(f) is not type(g):
         return
@@ -208,17 +208,17 @@ def _differences(f: sp.Expr, g: sp.Expr) -> Iterator[sp.Expr]:
     elif isinstance(f, Logistic):
         yield expm1(2 * down) * Logistic(-a) * Logistic(b)
     elif isinstance(f, sp.atan):
-        yield sp.atan(sp.factor(a - b) / (1 + a * b))
+        yield sp.atan(_factored(a - b) / (1 + a * b))
     elif isinstance(f, sp.asinh):
         below = a * sp.sqrt(1 + b**2) + b * sp.sqrt(1 + a**2)
-        yield sp.asinh(sp.factor(a**2 - b**2) / below)
+        yield sp.asinh(_factored(a**2 - b**2) / below)
         yield sp.asinh(a * sp.sqrt(1 + b**2) - b * sp.sqrt(1 + a**2))
     elif isinstance(f, sp.log):
         if a.is_positive and b.is_positive:
-            yield LogRatio(sp.factor(a - b), b, a)
-        yield log1p(sp.factor(a - b) / b)
+            yield LogRatio(_factored(a - b), b, a)
+        yield log1p(_factored(a - b) / b)
     elif isinstance(f, log1p):
-        yield log1p(sp.factor(a - b) / (1 + b))
+        yield log1p(_factored(a - b) / (1 + b))
     elif isinstance(f, sp.erf):
         yield Erfc(b) - Erfc(a)
         yield Erfc(-a) - Erfc(-b)
@@ -294,7 +294,7 @@ def _whole(e: sp.Add) -> Iterator[sp.Expr]:
     """The whole sum as a product or a quotient, where it is one, or expanded."""
     if sp.count_ops(e) > 120:
         return
-    for found in (sp.factor(e), sp.factor(sp.together(e)), sp.expand(e)):
+    for found in (_factored(e), _factored(sp.together(e)), sp.expand(e)):
         yield found
         if found.is_Mul:
             yield from _factors(found)
@@ -302,7 +302,22 @@ def _whole(e: sp.Add) -> Iterator[sp.Expr]:
     if len(roots) == 1:  # a − √b = (a² − b)/(a + √b)
         (root,) = roots
         rest = e - root
-        yield sp.factor(sp.expand(rest**2 - root**2)) / (rest - root)
+        yield _factored(sp.expand(rest**2 - root**2)) / (rest - root)
+
+
+_MOST_GENERATORS = 6
+"""Symbols and functions of a sum that is factored: with more SymPy can search for hours."""
+
+
+def _factored(e: sp.Expr) -> sp.Expr:
+    """The factors of an expression, or itself where finding them may take too long.
+
+    >>> x, y = sp.symbols("x y")
+    >>> _factored(x**2 - y**2)
+    (x - y)*(x + y)
+    """
+    generators = e.atoms(sp.Symbol, sp.Function, sp.exp)
+    return sp.factor(e) if len(generators) <= _MOST_GENERATORS else e
 
 
 def _factors(e: sp.Mul) -> Iterator[sp.Expr]:
@@ -362,8 +377,8 @@ def _logarithms(inner: sp.Expr) -> Iterator[sp.Expr]:
         up, down = sp.fraction(inner)
         if down != 1:
             if up.is_positive and down.is_positive:
-                yield LogRatio(sp.factor(sp.expand(up - down)), down, up)
-            yield log1p(sp.factor(sp.expand(up - down)) / down)
+                yield LogRatio(_factored(sp.expand(up - down)), down, up)
+            yield log1p(_factored(sp.expand(up - down)) / down)
         if inner.is_Pow and inner.base.is_positive:
             yield inner.exp * sp.log(inner.base)
 
