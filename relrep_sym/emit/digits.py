@@ -348,7 +348,7 @@ class _Judge:
 
     @property
     def points(self) -> Array:
-        """Where forms are measured."""
+        """The points at which forms are measured."""
         return self._exact[0]
 
     def losses(self, form: sp.Expr) -> Array:

@@ -88,7 +88,7 @@ class Notation:
 
     @cached_property
     def _texts(self) -> tuple[str, ...]:
-        """What names are written by."""
+        """The notation in which names are written."""
         symbols = dict(self.symbols)
         return tuple(symbols.get(n, shown) for n, shown in self.printed)
 
